@@ -1,0 +1,94 @@
+"""The model behind the server: payloads to latents, latents to probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from models.loading import load_tails
+from shared.codecs import codec_of
+from shared.errors import FingerprintUnknown, FrameQualityInvalid, SettingsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from shared.bundle import Bundle
+    from shared.frame import Frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latents:
+    """A decoded frame: the quality's name, and [pictures, 128, 5, 5] float32."""
+
+    quality: str
+    values: NDArray[np.float32]
+
+
+class Engine:
+    """Decodes frames of one bundle and runs its tails on one device."""
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        """Load every quality's tail.
+
+        Raises:
+            BundleError: the bundle's weights or tables can't be used.
+            SettingsError: the device is not there.
+
+        """
+        self.manifest = bundle.manifest
+        self.device = _device(device)
+        qualities = self.manifest.qualities
+        self._by_fingerprint = {self.manifest.fingerprint(name): name for name in qualities}
+        self._codecs = {name: codec_of(bundle, name) for name in qualities}
+        self._tails = {name: tail.to(self.device) for name, tail in load_tails(bundle).items()}
+
+    def decode(self, frame: Frame) -> Latents:
+        """Turn a frame's payloads into latents.
+
+        Raises:
+            FingerprintUnknown: the frame is for another bundle.
+            FrameQualityInvalid: its quality is not the fingerprint's.
+            PayloadInvalid: a payload is not its codec's.
+
+        """
+        quality = self._by_fingerprint.get(frame.fingerprint)
+        if quality is None:
+            loaded = {key: f"{self.manifest.id}/{name}" for key, name in self._by_fingerprint.items()}
+            raise FingerprintUnknown(frame.fingerprint, loaded)
+        expected = self.manifest.qualities[quality].id
+        if frame.quality != expected:
+            raise FrameQualityInvalid(frame.quality, expected)
+        codec = self._codecs[quality]
+        return Latents(quality=quality, values=np.stack([codec.decode(p) for p in frame.payloads]))
+
+    def group(self, quality: str) -> int:
+        """Latents whose qualities are in the same group can share a forward pass."""
+        return id(self._tails[quality])
+
+    @torch.inference_mode()
+    def probabilities(self, latents: Latents) -> NDArray[np.float32]:
+        """Run the tail: [pictures, classes], float32, rows that add up to 1."""
+        inputs = torch.from_numpy(latents.values).to(self.device)
+        logits = self._tails[latents.quality](inputs)
+        probabilities: NDArray[np.float32] = torch.softmax(logits.float(), dim=1).cpu().numpy()
+        return probabilities
+
+    def warm_up(self) -> None:
+        """Run every tail once, so that the first request finds it ready."""
+        for quality in self._tails:
+            values = np.zeros((1, *self.manifest.latent_shape), dtype=np.float32)
+            self.probabilities(Latents(quality=quality, values=values))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as exc:
+        raise SettingsError(f"device {name!r} can't be used here; choose cpu, or auto") from exc
+    return device

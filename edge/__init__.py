@@ -1,0 +1,1 @@
+"""The device: picture to frame to answer."""

@@ -1,0 +1,53 @@
+"""What is said of each picture: one JSON line, with stable fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.errors import SplitwireError, codes_of
+from shared.messages import Guess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Problem(BaseModel):
+    """Why a picture has no answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    error: str
+    message: str
+    exit_code: int
+
+
+class Record(BaseModel):
+    """One picture's answer, or its problem. Fields that are not known are null.
+
+    ``payload_bytes``: the codec's bytes. ``body_bytes``: the request body divided by its
+    pictures. ``source``: cloud or embedded. ``timings_ms``: load, head, encode, network (the
+    round trip, the cloud's own times included), of which decode, queue and tail; total.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    label: str | None = None
+    class_id: int | None = None
+    probability: float | None = None
+    top: tuple[Guess, ...] = ()
+    quality: str | None = None
+    payload_bytes: int | None = None
+    body_bytes: float | None = None
+    source: str | None = None
+    timings_ms: dict[str, float] = {}
+    bundle: str | None = None
+    error: Problem | None = None
+
+
+def failed(path: Path, error: SplitwireError) -> Record:
+    """Build the record of a picture that has no answer."""
+    problem = Problem(error=type(error).__name__, message=str(error), exit_code=codes_of(error).exit)
+    return Record(path=str(path), error=problem)

@@ -1,0 +1,71 @@
+"""Head and tails from a model bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from models.autoencoder import ConvolutionalDecoder, ConvolutionalEncoder
+from models.split import Head, Tail
+from models.vgg16 import Classifier, convolutions
+from shared.errors import BundleInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.bundle import Bundle
+
+CONVOLUTIONS, CLASSIFIER, ENCODER, DECODER = "convolutions", "classifier", "encoder", "decoder"
+"""Prefixes of tensor names in a bundle's files."""
+
+
+def load_head(bundle: Bundle, quality: str) -> Head:
+    """Build the head of a quality, float32, ready to run.
+
+    Raises:
+        QualityMissing: the bundle has no such quality.
+        BundleInvalid: the weights are not those of the networks.
+
+    """
+    files = (*bundle.manifest.files.device, *bundle.quality(quality).files.device)
+    head = Head(
+        _filled(convolutions(), CONVOLUTIONS, bundle, files),
+        _filled(ConvolutionalEncoder(), ENCODER, bundle, files),
+    )
+    return head.eval().to(memory_format=torch.channels_last)
+
+
+def load_tails(bundle: Bundle) -> dict[str, Tail]:
+    """Build the tail of every quality, float32; what they share is loaded once.
+
+    Raises:
+        BundleInvalid: the weights are not those of the networks.
+
+    """
+    manifest = bundle.manifest
+    classifier = _filled(
+        Classifier(len(manifest.classes), manifest.hidden), CLASSIFIER, bundle, manifest.files.cloud
+    )
+    by_files: dict[tuple[str, ...], Tail] = {}
+    for quality in manifest.qualities.values():
+        files = quality.files.cloud
+        if files not in by_files:
+            by_files[files] = Tail(_filled(ConvolutionalDecoder(), DECODER, bundle, files), classifier).eval()
+    return {name: by_files[quality.files.cloud] for name, quality in manifest.qualities.items()}
+
+
+def _filled(network: nn.Module, name: str, bundle: Bundle, files: Sequence[str]) -> nn.Module:
+    prefix = f"{name}."
+    state: dict[str, Tensor] = {
+        key.removeprefix(prefix): torch.from_numpy(value.astype("float32"))
+        for file in files
+        for key, value in bundle.tensors[file].items()
+        if key.startswith(prefix)
+    }
+    try:
+        network.load_state_dict(state, assign=True)
+    except RuntimeError as exc:
+        raise BundleInvalid(bundle.path, f"weights of the {name} don't fit the network") from exc
+    return network.requires_grad_(requires_grad=False)

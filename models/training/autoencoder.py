@@ -1,0 +1,81 @@
+"""Stage ``autoencoder``: the CAE or the SAE, by mean squared error, everything else frozen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.autoencoder import Autoencoder, cae, sae
+from models.training.loop import Fitted, Stage, Validation, fit
+from models.training.sources import outputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from models.training.backbone import Inputs
+    from models.training.device import Compute
+    from models.training.settings import AutoencoderKind, AutoencoderSettings
+    from models.training.sources import Source
+
+
+def build_autoencoder(kind: AutoencoderKind, seed: int) -> Autoencoder:
+    """Start from fresh weights."""
+    torch.manual_seed(seed)
+    return cae() if kind == "cae" else sae()
+
+
+def train_autoencoder(
+    autoencoder: Autoencoder,
+    classifier: nn.Module,
+    features: Inputs,
+    settings: AutoencoderSettings,
+    *,
+    folder: Path,
+    seed: int,
+    compute: Compute,
+    resume: bool,
+) -> Fitted:
+    """Train on features [N, 512, 7, 7]; ``classifier`` only measures, and is not changed."""
+    stage = Stage(
+        title=settings.kind,
+        folder=folder,
+        network=autoencoder,
+        optimizer=torch.optim.Adam(autoencoder.parameters(), lr=settings.rate),
+        source=features.training,
+        loss=lambda network, batch, _: functional.mse_loss(network(batch).float(), batch),
+        validate=lambda network: _validate(network, classifier, features.held_out, compute),
+        epochs=settings.epochs,
+        batch=settings.batch,
+        schedule=settings.schedule,
+        seed=seed,
+        compute=compute,
+    )
+    return fit(stage, resume=resume)
+
+
+class _Reconstruction(nn.Module):
+    """Logits and squared error of a feature and its reconstruction: [N, classes + 1]."""
+
+    def __init__(self, autoencoder: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.classifier = classifier
+
+    def forward(self, feature: Tensor) -> Tensor:
+        reconstruction = self.autoencoder(feature).float()
+        error = functional.mse_loss(reconstruction, feature, reduction="none").flatten(1).mean(1)
+        return torch.cat([self.classifier(reconstruction).float(), error[:, None]], dim=1)
+
+
+def _validate(autoencoder: nn.Module, classifier: nn.Module, source: Source, compute: Compute) -> Validation:
+    """Mean squared error, and the accuracy of the classifier on reconstructed features."""
+    network = _Reconstruction(autoencoder, classifier).to(compute.device).eval()
+    measured = torch.cat(list(outputs(network, source, compute)))
+    labels = torch.from_numpy(source.labels)
+    return Validation(
+        loss=float(measured[:, -1].mean()),
+        accuracy=float((measured[:, :-1].argmax(1) == labels).float().mean()),
+    )

@@ -1,0 +1,142 @@
+"""Stage ``backbone``: VGG16's convolutions and the classifier, by cross-entropy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from models.training.loop import Fitted, Stage, Validation, fit
+from models.training.sources import PictureSource, Source, cache_features, outputs
+from models.training.weights import initial_convolutions, state_digest
+from models.vgg16 import Classifier, split_blocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from models.training.data import Pictures
+    from models.training.device import Compute
+    from models.training.settings import BackboneSettings
+    from shared.picture import Preparation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """The first stage's networks: the frozen and the trained convolutions, and the classifier."""
+
+    frozen: nn.Sequential
+    trained: nn.Sequential
+    classifier: Classifier
+
+    def convolutions(self) -> nn.Sequential:
+        """All 13 convolutions, under VGG16's numbering."""
+        return nn.Sequential(*self.frozen, *self.trained)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What the trained part sees, for training and for the held-out pictures."""
+
+    training: Source
+    held_out: Source
+
+
+def build_backbone(
+    settings: BackboneSettings, initial_weights: str | Path, classes: int, seed: int
+) -> Backbone:
+    """Start from pre-trained convolutions and a fresh classifier."""
+    torch.manual_seed(seed)
+    frozen, trained = split_blocks(initial_convolutions(initial_weights), settings.frozen_blocks)
+    frozen.requires_grad_(requires_grad=False)
+    return Backbone(
+        frozen=frozen,
+        trained=trained,
+        classifier=Classifier(classes, settings.hidden, settings.dropout),
+    )
+
+
+def backbone_inputs(
+    backbone: Backbone,
+    training: Pictures,
+    held_out: Pictures,
+    *,
+    mirrored: bool,
+    preparation: Preparation,
+    folder: Path,
+    compute: Compute,
+) -> Inputs:
+    """Pictures, or where blocks are frozen, their cached output."""
+
+    def source(pictures: Pictures, name: str, *, with_mirrored: bool) -> Source:
+        plain = PictureSource(pictures, preparation, mirrored=with_mirrored)
+        if not len(backbone.frozen):
+            return plain
+        return cache_features(
+            folder / name,
+            backbone.frozen,
+            plain,
+            key={
+                "weights": state_digest(backbone.frozen),
+                "pictures": pictures.digest(),
+                "preparation": preparation.model_dump(mode="json"),
+                "variants": plain.variants,
+                "compute": str(compute),
+            },
+            compute=compute,
+            title=f"frozen blocks, {name} pictures",
+        )
+
+    return Inputs(
+        training=source(training, "training", with_mirrored=mirrored),
+        held_out=source(held_out, "held-out", with_mirrored=False),
+    )
+
+
+def train_backbone(
+    backbone: Backbone,
+    inputs: Inputs,
+    settings: BackboneSettings,
+    *,
+    folder: Path,
+    seed: int,
+    compute: Compute,
+    resume: bool,
+) -> Fitted:
+    """Train what is not frozen; the networks in ``backbone`` are changed in place."""
+    optimizer_class = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
+    groups = [
+        {"params": list(backbone.trained.parameters()), "lr": settings.convolution_rate},
+        {"params": list(backbone.classifier.parameters()), "lr": settings.classifier_rate},
+    ]
+    stage = Stage(
+        title="backbone",
+        folder=folder,
+        network=nn.Sequential(backbone.trained, backbone.classifier),
+        optimizer=optimizer_class(
+            [group for group in groups if group["params"]], weight_decay=settings.weight_decay
+        ),
+        source=inputs.training,
+        loss=lambda network, batch, labels: functional.cross_entropy(
+            network(batch).float(), labels, label_smoothing=settings.label_smoothing
+        ),
+        validate=lambda network: validate_classification(network, inputs.held_out, compute),
+        epochs=settings.epochs,
+        batch=settings.batch,
+        schedule=settings.schedule,
+        seed=seed,
+        compute=compute,
+    )
+    return fit(stage, resume=resume)
+
+
+def validate_classification(network: nn.Module, source: Source, compute: Compute) -> Validation:
+    """Cross-entropy and accuracy over a whole source."""
+    labels = torch.from_numpy(source.labels)
+    logits = torch.cat(list(outputs(network, source, compute)))
+    return Validation(
+        loss=float(functional.cross_entropy(logits, labels)),
+        accuracy=float((logits.argmax(1) == labels).float().mean()),
+    )

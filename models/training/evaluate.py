@@ -1,0 +1,153 @@
+"""Accuracy of a bundle, measured through its real parts: head, codec, tail, in float32."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from models.loading import load_head, load_tails
+from models.training.progress import stage_progress
+from models.training.sources import PictureSource
+from shared.bundle import load_bundle
+from shared.codecs import codec_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from models.split import Head, Tail
+    from models.training.data import Pictures
+    from shared.codecs.abc import Codec
+
+BASE = "base"
+"""The name of the uncompressed network: convolutions and classifier."""
+
+_NORMAL_95 = 1.959964  # the normal distribution's 97.5 % point
+
+
+class Share(BaseModel):
+    """A share of n pictures, 0 to 1, with its 95 % interval (Wilson, 1927)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class Score(BaseModel):
+    """How often one way through the network is right."""
+
+    model_config = ConfigDict(frozen=True)
+
+    accuracy: Share
+    by_class: dict[str, Share]
+    payload_bytes: float | None = None
+    agreement_with_base: Share
+
+
+class Evaluation(BaseModel):
+    """A bundle's scores on one set of pictures, by quality; ``base`` is the uncompressed network."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pictures: int
+    data_sha256: str
+    scores: dict[str, Score]
+    int8_agreement_with_paper: Share | None = None
+
+
+def share(hits: int, n: int) -> Share:
+    """Compute a share with Wilson's score interval."""
+    p, z = hits / n, _NORMAL_95
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return Share(value=p, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n)
+
+
+def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluation:
+    """Classify every picture with every quality, and without compression.
+
+    Raises:
+        BundleError: the bundle can't be used.
+
+    """
+    device_side, cloud_side = load_bundle(path, "device"), load_bundle(path, "cloud")
+    manifest = device_side.manifest
+    heads = {name: load_head(device_side, name) for name in manifest.qualities}
+    tails = load_tails(cloud_side)
+    codecs = {name: codec_of(device_side, name) for name in manifest.qualities}
+    convolutions = heads[manifest.default_quality].convolutions
+    classifier = tails[manifest.default_quality].classifier
+    source = PictureSource(pictures, manifest.preparation, mirrored=False)
+    answers: dict[str, list[NDArray[np.int64]]] = {name: [] for name in (BASE, *manifest.qualities)}
+    sizes: dict[str, list[int]] = {name: [] for name in manifest.qualities}
+
+    with stage_progress() as progress, torch.inference_mode():
+        task = progress.add_task("evaluation", total=len(pictures), note="")
+        for first in range(0, len(pictures), batch):
+            chosen = np.arange(first, min(first + batch, len(pictures)), dtype=np.int64)
+            inputs = source.batch(chosen, np.zeros_like(chosen)).contiguous(memory_format=torch.channels_last)
+            feature = convolutions(inputs)
+            answers[BASE].append(_classes(classifier, feature))
+            for name in manifest.qualities:
+                payloads = _encode(heads[name], codecs[name], feature)
+                sizes[name] += [len(payload) for payload in payloads]
+                answers[name].append(_decode(tails[name], codecs[name], payloads))
+            progress.update(task, advance=len(chosen))
+
+    given = {name: np.concatenate(parts) for name, parts in answers.items()}
+    scores = {
+        name: _score(pictures, given[name], given[BASE], sizes.get(name))
+        for name in (BASE, *manifest.qualities)
+    }
+    agreement = None
+    if {"int8", "paper"} <= manifest.qualities.keys():
+        agreement = _agreement(given["int8"], given["paper"])
+    return Evaluation(
+        pictures=len(pictures),
+        data_sha256=pictures.digest(),
+        scores=scores,
+        int8_agreement_with_paper=agreement,
+    )
+
+
+def _encode(head: Head, codec: Codec, feature: torch.Tensor) -> list[bytes]:
+    latents = head.encoder(feature).contiguous().numpy()
+    return [codec.encode(latent) for latent in latents]
+
+
+def _decode(tail: Tail, codec: Codec, payloads: list[bytes]) -> NDArray[np.int64]:
+    return _classes(tail, torch.from_numpy(np.stack([codec.decode(payload) for payload in payloads])))
+
+
+def _classes(network: nn.Module, inputs: torch.Tensor) -> NDArray[np.int64]:
+    classes: NDArray[np.int64] = network(inputs).argmax(1).numpy()
+    return classes
+
+
+def _agreement(one: NDArray[np.int64], other: NDArray[np.int64]) -> Share:
+    return share(int((one == other).sum()), len(one))
+
+
+def _score(
+    pictures: Pictures, given: NDArray[np.int64], base: NDArray[np.int64], sizes: list[int] | None
+) -> Score:
+    right = given == pictures.labels
+    by_class: Mapping[str, NDArray[np.bool_]] = {
+        name: right[pictures.labels == label] for label, name in enumerate(pictures.classes)
+    }
+    return Score(
+        accuracy=share(int(right.sum()), len(right)),
+        by_class={name: share(int(hits.sum()), len(hits)) for name, hits in by_class.items()},
+        payload_bytes=float(np.mean(sizes)) if sizes else None,
+        agreement_with_base=_agreement(given, base),
+    )

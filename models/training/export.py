@@ -1,0 +1,99 @@
+"""From a finished run to a model bundle: weights in float16, manifest, evaluation, card."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save_file
+
+from models.autoencoder import LATENT_SHAPE
+from models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER
+from models.training.card import model_card
+from models.training.evaluate import Evaluation, evaluate_bundle
+from models.vgg16 import FEATURE_SHAPE
+from shared.bundle import MANIFEST, Files, Manifest, Quality
+from shared.codecs.int8 import LARGEST
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from models.training.data import Pictures
+    from models.training.run import Run
+
+EVALUATION = "evaluation.json"
+_CONVOLUTIONS_FILE = "device/convolutions.safetensors"
+_ENCODER_FILE = "device/cae.safetensors"
+_CLASSIFIER_FILE = "cloud/classifier.safetensors"
+_DECODER_FILE = "cloud/cae.safetensors"
+_INT8_FILE = "codecs/int8.safetensors"
+
+
+def export_bundle(run: Run, folder: Path, test: Pictures, origin: str) -> Evaluation:
+    """Write a bundle, measure it on test pictures, and write what was measured into it.
+
+    Raises:
+        TrainingError: a stage of the run has not ended yet.
+
+    """
+    trained = run.trained_networks()
+    encoder = trained.autoencoder.encoder
+    files: dict[str, dict[str, Tensor]] = {
+        _CONVOLUTIONS_FILE: _half(CONVOLUTIONS, trained.backbone.convolutions()),
+        _ENCODER_FILE: _half(ENCODER, encoder),
+        _CLASSIFIER_FILE: _half(CLASSIFIER, trained.backbone.classifier),
+        _DECODER_FILE: _half(DECODER, trained.autoencoder.decoder),
+        _INT8_FILE: {"scales": int8_scales(run.training_latents(trained))},
+    }
+    for name, tensors in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / name)
+        (folder / name).chmod(0o644)
+    manifest = Manifest(
+        id=folder.name,
+        classes=trained.classes,
+        preparation=run.settings.preparation,
+        feature_shape=FEATURE_SHAPE,
+        latent_shape=LATENT_SHAPE,
+        hidden=run.settings.preset.backbone.hidden,
+        files=Files(device=(_CONVOLUTIONS_FILE,), cloud=(_CLASSIFIER_FILE,)),
+        qualities={
+            "paper": Quality(
+                id=0, codec="float32", files=Files(device=(_ENCODER_FILE,), cloud=(_DECODER_FILE,))
+            ),
+            "int8": Quality(
+                id=1,
+                codec="int8",
+                files=Files(device=(_ENCODER_FILE, _INT8_FILE), cloud=(_DECODER_FILE, _INT8_FILE)),
+            ),
+        },
+        default_quality="int8",
+        sha256={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
+    )
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+    evaluation = evaluate_bundle(folder, test)
+    (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2) + "\n")
+    sizes = {name: (folder / name).stat().st_size for name in files}
+    (folder / "README.md").write_text(model_card(run, manifest, evaluation, sizes, origin))
+    return evaluation
+
+
+def int8_scales(latents: Tensor) -> Tensor:
+    """One scale a channel: the largest magnitude of training latents becomes the largest symbol.
+
+    Args:
+        latents: [N, channels, rows, columns], float32.
+
+    """
+    largest = latents.abs().amax(dim=(0, 2, 3)).clamp_min(1e-6)
+    return (largest / LARGEST).float()
+
+
+def _half(prefix: str, network: nn.Module) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.{name}": value.detach().cpu().to(torch.float16).contiguous()
+        for name, value in network.state_dict().items()
+    }

@@ -1,0 +1,258 @@
+"""The one training loop: seeded, logged, checkpointed, resumable."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.training.plots import plot_log
+from models.training.progress import stage_progress
+from shared.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from models.training.device import Compute
+    from models.training.settings import Schedule
+    from models.training.sources import Source
+
+CHECKPOINT_SECONDS = 240
+LOG_STEPS = 50
+_WARM_UP = 0.15  # share of the steps in which a one-cycle rate rises
+_LOG_FIELDS = ("step", "epoch", "training_loss", "validation_loss", "validation_accuracy", "seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What a stage measures on held-out pictures; accuracy in 0..1."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """How a stage ended, and the seconds that training it took, interruptions left out."""
+
+    validation: Validation
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """All that one training stage needs."""
+
+    title: str
+    folder: Path
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    source: Source
+    loss: Callable[[nn.Module, Tensor, Tensor], Tensor]
+    """(network, inputs [N, ...], labels [N] int64) -> scalar."""
+    validate: Callable[[nn.Module], Validation]
+    epochs: int
+    batch: int
+    schedule: Schedule
+    seed: int
+    compute: Compute
+
+
+def fit(stage: Stage, *, resume: bool) -> Fitted:
+    """Train; leave ``log.csv``, ``loss.png`` and ``checkpoint.pt`` in the stage's folder.
+
+    With ``resume`` a checkpoint there is continued, and ends as if it had never stopped;
+    a finished one is only validated.
+
+    Raises:
+        TrainingError: the loss is no number, or the checkpoint belongs to other settings.
+
+    """
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    network = stage.network.to(stage.compute.device).to(memory_format=torch.channels_last)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(stage.optimizer, _rate_curve(stage))
+    torch.manual_seed(stage.seed)
+    step = _restore(stage, scheduler) if resume else 0
+    log = _Log(stage.folder / "log.csv", step)
+    steps_an_epoch = _steps_an_epoch(stage)
+    validation: Validation | None = None
+    saved_at = time.monotonic()
+    with stage_progress() as progress:
+        task = progress.add_task(stage.title, total=stage.epochs * steps_an_epoch, completed=step, note="")
+        while step < stage.epochs * steps_an_epoch:
+            epoch, first = divmod(step, steps_an_epoch)
+            network.train()
+            losses: list[float] = []
+            for inputs, labels in _batches(stage, epoch, first):
+                losses.append(_step(stage, network, inputs, labels))
+                scheduler.step()
+                step += 1
+                if step % LOG_STEPS == 0 and step % steps_an_epoch:
+                    log.write(step, epoch + 1, training_loss=_mean(losses))
+                    losses.clear()
+                progress.update(task, completed=step, note=f"loss {losses[-1] if losses else 0:.4g}")
+                if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    _save(stage, scheduler, step)
+                    saved_at = time.monotonic()
+            validation = stage.validate(network.eval())
+            log.write(step, epoch + 1, training_loss=_mean(losses), validation=validation)
+            plot_log(log.path, stage.folder / "loss.png", stage.title)
+            _save(stage, scheduler, step)
+            saved_at = time.monotonic()
+            progress.console.print(
+                f"{stage.title}: epoch {epoch + 1} of {stage.epochs}, held-out pictures: "
+                f"loss {validation.loss:.4g}, accuracy {validation.accuracy:.2%}"
+            )
+    return Fitted(validation=validation or stage.validate(network.eval()), seconds=log.seconds())
+
+
+def _step(stage: Stage, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    with stage.compute.autocast():
+        loss = stage.loss(network, inputs, labels)
+    stage.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    stage.optimizer.step()
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingError(f"{stage.title}: the loss is {value}; lower the rates and start again")
+    return value
+
+
+def _batches(stage: Stage, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch's batches from number ``first`` on, the next one fetched while one is used."""
+    rng = np.random.default_rng((stage.seed, epoch))
+    count = len(stage.source.labels)
+    order = rng.permutation(count)
+    variants = rng.integers(stage.source.variants, size=count)
+    starts = range(first * stage.batch, _steps_an_epoch(stage) * stage.batch, stage.batch)
+
+    def fetch(start: int) -> tuple[Tensor, Tensor]:
+        chosen = order[start : start + stage.batch]
+        inputs = stage.source.batch(chosen, variants[chosen])
+        labels = torch.from_numpy(stage.source.labels[chosen])
+        device = stage.compute.device
+        if inputs.dim() == 4:
+            inputs = inputs.to(memory_format=torch.channels_last)
+        return inputs.to(device, torch.float32), labels.to(device)
+
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = None
+        for start in starts:
+            batch = upcoming.result() if upcoming else fetch(start)
+            if start + stage.batch in starts:
+                upcoming = pool.submit(fetch, start + stage.batch)
+            yield batch
+
+
+def _steps_an_epoch(stage: Stage) -> int:
+    return math.ceil(len(stage.source.labels) / stage.batch)
+
+
+def _rate_curve(stage: Stage) -> Callable[[int], float]:
+    """Factor of the rate at a step: 1, or up a line and down a half cosine."""
+    total = stage.epochs * _steps_an_epoch(stage)
+    rise = max(1, round(_WARM_UP * total))
+
+    def one_cycle(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+
+    return one_cycle if stage.schedule == "one-cycle" else lambda _: 1.0
+
+
+def _identity(stage: Stage) -> dict[str, object]:
+    return {
+        "count": len(stage.source.labels),
+        "epochs": stage.epochs,
+        "batch": stage.batch,
+        "schedule": stage.schedule,
+        "seed": stage.seed,
+    }
+
+
+def _save(stage: Stage, scheduler: torch.optim.lr_scheduler.LRScheduler, step: int) -> None:
+    partial = stage.folder / "checkpoint.partial"
+    torch.save(
+        {
+            "identity": _identity(stage),
+            "step": step,
+            "network": stage.network.state_dict(),
+            "optimizer": stage.optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(),
+            "random": torch.get_rng_state(),
+        },
+        partial,
+    )
+    partial.replace(stage.folder / "checkpoint.pt")
+
+
+def _restore(stage: Stage, scheduler: torch.optim.lr_scheduler.LRScheduler) -> int:
+    file = stage.folder / "checkpoint.pt"
+    if not file.exists():
+        return 0
+    try:
+        state = torch.load(file, map_location=stage.compute.device, weights_only=True)
+        if state["identity"] != _identity(stage):
+            raise TrainingError(
+                f"{file} is of a training with other settings ({state['identity']}); "
+                "repeat those, or leave out --resume"
+            )
+        stage.network.load_state_dict(state["network"])
+        stage.optimizer.load_state_dict(state["optimizer"])
+        scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["random"].cpu())
+    except (RuntimeError, KeyError, ValueError) as exc:
+        raise TrainingError(f"{file} does not fit this training ({exc}); leave out --resume") from exc
+    return int(state["step"])
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+class _Log:
+    """A CSV file; on resumption what was written after the checkpoint is dropped."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        kept: list[dict[str, str]] = []
+        if step and path.exists():
+            with path.open(newline="") as stream:
+                kept = [row for row in csv.DictReader(stream) if int(row["step"]) <= step]
+        self._spent = float(kept[-1]["seconds"]) if kept else 0.0
+        self._started = time.monotonic()
+        with path.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, _LOG_FIELDS)
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def seconds(self) -> float:
+        return self._spent + time.monotonic() - self._started
+
+    def write(
+        self,
+        step: int,
+        epoch: int,
+        *,
+        training_loss: float | None,
+        validation: Validation | None = None,
+    ) -> None:
+        row = {
+            "step": step,
+            "epoch": epoch,
+            "training_loss": training_loss,
+            "validation_loss": validation.loss if validation else None,
+            "validation_accuracy": validation.accuracy if validation else None,
+            "seconds": round(self.seconds(), 1),
+        }
+        with self.path.open("a", newline="") as stream:
+            csv.DictWriter(stream, _LOG_FIELDS).writerow(row)

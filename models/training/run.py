@@ -1,0 +1,264 @@
+"""A training run: its folder, its settings, and its two stages.
+
+runs/<name>/
+    settings.json     what was asked for
+    cache/            outputs of frozen networks (may be deleted; made again when needed)
+    backbone/  cae/  sae/
+        log.csv  loss.png  checkpoint.pt  networks.safetensors  result.json
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from safetensors.torch import load_file, save_file
+
+from models.training.autoencoder import build_autoencoder, train_autoencoder
+from models.training.backbone import Backbone, Inputs, backbone_inputs, build_backbone, train_backbone
+from models.training.data import Pictures, balanced_sample, load_pictures
+from models.training.settings import AutoencoderSettings, Preset
+from models.training.sources import Source, cache_features, outputs
+from models.training.weights import state_digest
+from shared.errors import TrainingError
+from shared.picture import Preparation
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from models.autoencoder import Autoencoder
+    from models.training.device import Compute
+    from models.training.loop import Fitted
+    from models.training.settings import AutoencoderKind
+
+
+class RunSettings(BaseModel):
+    """What a run was asked for; kept in its folder so that later stages repeat it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: Preset
+    preparation: Preparation = Preparation()
+    data: str
+    initial_weights: str
+
+
+class StageResult(BaseModel):
+    """How a stage ended, for model card and report."""
+
+    model_config = ConfigDict(frozen=True)
+
+    classes: tuple[str, ...]
+    training_pictures: int
+    held_out_pictures: int
+    held_out_loss: float
+    held_out_accuracy: float
+    settings: dict[str, JsonValue]
+    hours: float
+    compute: str
+    data_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a run's two stages have made."""
+
+    classes: tuple[str, ...]
+    backbone: Backbone
+    autoencoder: Autoencoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run's folder and settings."""
+
+    folder: Path
+    settings: RunSettings
+    compute: Compute
+
+    @property
+    def seed(self) -> int:
+        """The one seed of all stages."""
+        return self.settings.preset.data.seed
+
+    def backbone(self, *, resume: bool) -> StageResult:
+        """Train convolutions and classifier; write ``backbone/``."""
+        training, held_out = self._pictures()
+        backbone = self._fresh_backbone(len(training.classes))
+        result = train_backbone(
+            backbone,
+            self._backbone_inputs(backbone, training, held_out),
+            self.settings.preset.backbone,
+            folder=self.folder / "backbone",
+            seed=self.seed,
+            compute=self.compute,
+            resume=resume,
+        )
+        networks = {"convolutions": backbone.convolutions(), "classifier": backbone.classifier}
+        return self._finish("backbone", networks, result, self.settings.preset.backbone, training, held_out)
+
+    def autoencoder(self, settings: AutoencoderSettings, *, resume: bool) -> StageResult:
+        """Train the CAE or SAE on the backbone's features; write ``cae/`` or ``sae/``."""
+        training, held_out = self._pictures()
+        backbone = self._fresh_backbone(len(training.classes))
+        self._load("backbone", convolutions=backbone.convolutions(), classifier=backbone.classifier)
+        autoencoder = build_autoencoder(settings.kind, self.seed)
+        result = train_autoencoder(
+            autoencoder,
+            backbone.classifier,
+            self._features(backbone, training, held_out),
+            settings,
+            folder=self.folder / settings.kind,
+            seed=self.seed,
+            compute=self.compute,
+            resume=resume,
+        )
+        networks = {"encoder": autoencoder.encoder, "decoder": autoencoder.decoder}
+        return self._finish(settings.kind, networks, result, settings, training, held_out)
+
+    def trained_networks(self, kind: AutoencoderKind = "cae") -> Trained:
+        """Load the results of both stages.
+
+        Raises:
+            TrainingError: one has not ended yet.
+
+        """
+        classes = self.result("backbone").classes
+        backbone = self._fresh_backbone(len(classes))
+        self._load("backbone", convolutions=backbone.convolutions(), classifier=backbone.classifier)
+        autoencoder = build_autoencoder(kind, self.seed)
+        self._load(kind, encoder=autoencoder.encoder, decoder=autoencoder.decoder)
+        return Trained(classes=classes, backbone=backbone, autoencoder=autoencoder)
+
+    def training_latents(self, trained: Trained) -> Tensor:
+        """Latents of the training pictures: [N, 128, 5, 5], float32."""
+        features = self._features(trained.backbone, *self._pictures()).training
+        return torch.cat(list(outputs(trained.autoencoder.encoder, features, self.compute)))
+
+    def result(self, stage: str) -> StageResult:
+        """Read how a stage ended.
+
+        Raises:
+            TrainingError: it has not ended yet.
+
+        """
+        file = self.folder / stage / "result.json"
+        if not file.exists():
+            raise TrainingError(f"stage {stage} has not ended in {self.folder}; train it first")
+        return StageResult.model_validate_json(file.read_bytes())
+
+    def _pictures(self) -> tuple[Pictures, Pictures]:
+        data = self.settings.preset.data
+        pictures = load_pictures(Path(self.settings.data), "train")
+        held_out = balanced_sample(pictures.labels, data.held_out, data.seed)
+        rest = np.setdiff1d(np.arange(len(pictures)), held_out)
+        if data.pictures:
+            rest = rest[balanced_sample(pictures.labels[rest], data.pictures, data.seed)]
+        training = pictures.subset(rest)
+        training.check_readable()
+        return training, pictures.subset(held_out)
+
+    def _fresh_backbone(self, classes: int) -> Backbone:
+        settings = self.settings
+        return build_backbone(settings.preset.backbone, settings.initial_weights, classes, self.seed)
+
+    def _backbone_inputs(self, backbone: Backbone, training: Pictures, held_out: Pictures) -> Inputs:
+        return backbone_inputs(
+            backbone,
+            training,
+            held_out,
+            mirrored=self.settings.preset.data.mirrored,
+            preparation=self.settings.preparation,
+            folder=self.folder / "cache",
+            compute=self.compute,
+        )
+
+    def _features(self, backbone: Backbone, training: Pictures, held_out: Pictures) -> Inputs:
+        inputs = self._backbone_inputs(backbone, training, held_out)
+        digest = state_digest(backbone.convolutions())
+
+        def features(source: Source, pictures: Pictures, name: str) -> Source:
+            return cache_features(
+                self.folder / "cache" / f"features-{name}",
+                backbone.trained,
+                source,
+                key={
+                    "weights": digest,
+                    "pictures": pictures.digest(),
+                    "preparation": self.settings.preparation.model_dump(mode="json"),
+                    "variants": source.variants,
+                    "compute": str(self.compute),
+                },
+                compute=self.compute,
+                title=f"features, {name} pictures",
+            )
+
+        return Inputs(
+            training=features(inputs.training, training, "training"),
+            held_out=features(inputs.held_out, held_out, "held-out"),
+        )
+
+    def _load(self, stage: str, **networks: nn.Module) -> None:
+        file = self.folder / stage / "networks.safetensors"
+        if not file.exists():
+            raise TrainingError(f"stage {stage} has not ended in {self.folder}; train it first")
+        state = load_file(file)
+        for name, network in networks.items():
+            prefix = f"{name}."
+            network.load_state_dict(
+                {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            )
+
+    def _finish(
+        self,
+        stage: str,
+        networks: dict[str, nn.Module],
+        fitted: Fitted,
+        settings: BaseModel,
+        training: Pictures,
+        held_out: Pictures,
+    ) -> StageResult:
+        state = {
+            f"{name}.{key}": value.detach().cpu().contiguous()
+            for name, network in networks.items()
+            for key, value in network.state_dict().items()
+        }
+        save_file(state, self.folder / stage / "networks.safetensors")
+        result = StageResult(
+            classes=training.classes,
+            training_pictures=len(training),
+            held_out_pictures=len(held_out),
+            held_out_loss=fitted.validation.loss,
+            held_out_accuracy=fitted.validation.accuracy,
+            settings=settings.model_dump(mode="json"),
+            hours=fitted.seconds / 3600,
+            compute=str(self.compute),
+            data_sha256=training.digest(),
+        )
+        (self.folder / stage / "result.json").write_text(result.model_dump_json(indent=2) + "\n")
+        return result
+
+
+def open_run(folder: Path, compute: Compute, settings: RunSettings | None = None) -> Run:
+    """Begin a run with these settings, or go on with the ones it has.
+
+    Raises:
+        TrainingError: the folder has no run, or its settings can't be read.
+
+    """
+    file = folder / "settings.json"
+    if settings is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(settings.model_dump_json(indent=2) + "\n")
+        return Run(folder=folder, settings=settings, compute=compute)
+    try:
+        found = RunSettings.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        raise TrainingError(f"{folder} holds no run; begin one with the stage 'backbone'") from None
+    except ValidationError as exc:
+        raise TrainingError(f"{file} is damaged ({exc.error_count()} errors); begin the run anew") from exc
+    return Run(folder=folder, settings=found, compute=compute)

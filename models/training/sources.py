@@ -1,0 +1,150 @@
+"""Where batches come from: pictures, or cached features of their frozen part."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.training.progress import stage_progress
+from shared.errors import TrainingError
+from shared.picture import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from models.training.data import Pictures
+    from models.training.device import Compute
+    from shared.picture import Preparation
+
+FLOAT16_MAX = 65504.0
+
+
+class Source(Protocol):
+    """Inputs of the trained part, by index; each in one or two variants (as it is, mirrored)."""
+
+    labels: NDArray[np.int64]
+    variants: int
+
+    def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
+        """Fetch the given variant of each index: [N, ...], float32 or float16."""
+        ...
+
+
+class PictureSource:
+    """Prepared pictures: [N, 3, 224, 224], float32."""
+
+    def __init__(self, pictures: Pictures, preparation: Preparation, *, mirrored: bool) -> None:
+        self._pictures = pictures
+        self._preparation = preparation
+        self.labels = pictures.labels
+        self.variants = 2 if mirrored else 1
+
+    def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
+        """Decode and prepare; variant 1 is mirrored."""
+        inputs = []
+        for index, variant in zip(indices, variants, strict=True):
+            picture = prepare(self._pictures.image(int(index)), self._preparation)
+            inputs.append(picture[:, :, ::-1] if variant else picture)
+        return torch.from_numpy(np.stack(inputs))
+
+
+class CachedSource:
+    """Features in a memory-mapped file: [variants, pictures, ...] float16."""
+
+    def __init__(self, features: NDArray[np.float16], labels: NDArray[np.int64]) -> None:
+        self.features = features
+        self.labels = labels
+        self.variants = features.shape[0]
+
+    def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
+        """Read from disk (or from the memory that mirrors it)."""
+        return torch.from_numpy(np.ascontiguousarray(self.features[variants, indices]))
+
+
+@torch.inference_mode()
+def run_batch(network: nn.Module, inputs: Tensor, compute: Compute) -> Tensor:
+    """Run a network on one batch: its output as float32 on the CPU."""
+    inputs = inputs.to(compute.device, torch.float32)
+    if inputs.dim() == 4:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    with compute.autocast():
+        output: Tensor = network(inputs)
+    return output.float().cpu()
+
+
+def outputs(network: nn.Module, source: Source, compute: Compute, batch: int = 64) -> Iterator[Tensor]:
+    """Run a network over a source's pictures as they are, in order: batches of float32 on the CPU."""
+    indices = np.arange(len(source.labels), dtype=np.int64)
+    for first in range(0, len(indices), batch):
+        chosen = indices[first : first + batch]
+        yield run_batch(network, source.batch(chosen, np.zeros_like(chosen)), compute)
+
+
+def cache_features(
+    folder: Path,
+    network: nn.Module,
+    source: Source,
+    *,
+    key: Mapping[str, object],
+    compute: Compute,
+    batch: int = 32,
+    title: str,
+) -> CachedSource:
+    """Run a frozen network once over every picture and variant of a source.
+
+    The output goes to ``folder/features.npy``; ``folder/state.json`` says how far it got and for
+    what (``key``). A cache of the same key is finished or reused, another is written anew.
+
+    Raises:
+        TrainingError: the disk is full.
+
+    """
+    count, variants = len(source.labels), source.variants
+    state_file, features_file = folder / "state.json", folder / "features.npy"
+    folder.mkdir(parents=True, exist_ok=True)
+    done = _progress_of(state_file, key) if features_file.exists() else 0
+    total = count * variants
+    if done == total:
+        return CachedSource(np.load(features_file, mmap_mode="r"), source.labels)
+
+    network = network.to(compute.device).to(memory_format=torch.channels_last).eval()
+    features: np.memmap[tuple[int, ...], np.dtype[np.float16]] | None = (
+        np.load(features_file, mmap_mode="r+") if done else None
+    )
+    with stage_progress() as progress:
+        task = progress.add_task(title, total=total, completed=done, note="")
+        while done < total:
+            variant, first = divmod(done, count)
+            indices = np.arange(first, min(first + batch, count), dtype=np.int64)
+            inputs = source.batch(indices, np.full(len(indices), variant))
+            output = run_batch(network, inputs, compute)
+            block = output.clamp(-FLOAT16_MAX, FLOAT16_MAX).half().contiguous().numpy()
+            try:
+                if features is None:
+                    features = np.lib.format.open_memmap(
+                        features_file, mode="w+", dtype=np.float16, shape=(variants, count, *block.shape[1:])
+                    )
+                features[variant, indices] = block
+            except OSError as exc:
+                raise TrainingError(f"can't write {features_file} ({exc}); free some disk") from exc
+            done += len(indices)
+            progress.update(task, completed=done)
+            if done == total or (done // batch) % 64 == 0:
+                features.flush()
+                state_file.write_text(json.dumps({"key": key, "done": done}))
+    return CachedSource(np.load(features_file, mmap_mode="r"), source.labels)
+
+
+def _progress_of(state_file: Path, key: Mapping[str, object]) -> int:
+    try:
+        state = json.loads(state_file.read_text())
+    except (OSError, ValueError):
+        return 0
+    return int(state["done"]) if state.get("key") == json.loads(json.dumps(key)) else 0

@@ -1,0 +1,217 @@
+"""The model bundle: the unit that is trained, shipped, loaded and named on the wire.
+
+<bundle>/
+    manifest.json               what is in it, with the SHA-256 of every file
+    README.md                   the model card
+    device/*.safetensors        what a device needs: convolutions, and an encoder a quality
+    cloud/*.safetensors         what a cloud needs: classifier, and a decoder a quality
+    codecs/*.safetensors        tables that both need
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from shared.errors import BundleFileMismatch, BundleInvalid, BundleMissing, QualityMissing
+from shared.frame import MAX_QUALITY
+from shared.picture import Preparation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+Role = Literal["device", "cloud"]
+MANIFEST = "manifest.json"
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path.suffix != ".safetensors":
+        raise ValueError("a file of weights is a .safetensors file inside the bundle")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_inside)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Files(_Part):
+    """The files that each side needs."""
+
+    device: tuple[FileName, ...]
+    cloud: tuple[FileName, ...]
+
+    def of(self, role: Role) -> tuple[str, ...]:
+        """List the files that one side needs."""
+        return self.device if role == "device" else self.cloud
+
+
+class Quality(_Part):
+    """One way to send a latent: its number on the wire, its codec and its files."""
+
+    id: int = Field(ge=0, le=MAX_QUALITY)
+    codec: str
+    files: Files
+
+
+class Manifest(_Part):
+    """What a bundle is. Shapes are channels, rows, columns."""
+
+    format: Literal[1] = 1
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")
+    classes: tuple[str, ...] = Field(min_length=2)
+    preparation: Preparation
+    feature_shape: tuple[int, int, int]
+    latent_shape: tuple[int, int, int]
+    hidden: tuple[int, ...]
+    files: Files
+    qualities: dict[str, Quality] = Field(min_length=1)
+    default_quality: str
+    sha256: dict[FileName, str]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        ids = [quality.id for quality in self.qualities.values()]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two qualities have the same id")
+        if self.default_quality not in self.qualities:
+            raise ValueError("default_quality is not one of the qualities")
+        missing = {*self.needed("device"), *self.needed("cloud")} - self.sha256.keys()
+        if missing:
+            raise ValueError(f"no sha256 of {', '.join(sorted(missing))}")
+        return self
+
+    def needed(self, role: Role) -> tuple[str, ...]:
+        """Every file that one side needs, each once."""
+        parts = (self.files, *(quality.files for quality in self.qualities.values()))
+        return tuple(dict.fromkeys(name for part in parts for name in part.of(role)))
+
+    def fingerprint(self, quality: str) -> int:
+        """32 bits that name the decoding contract of a quality.
+
+        It covers what turns a payload into an answer: codec, shapes, classes, and the cloud's
+        files. Encoders, other qualities and the card may change without changing it.
+        """
+        entry = self.qualities[quality]
+        contract = {
+            "classes": self.classes,
+            "codec": entry.codec,
+            "feature_shape": self.feature_shape,
+            "hidden": self.hidden,
+            "id": entry.id,
+            "latent_shape": self.latent_shape,
+            "sha256": [self.sha256[name] for name in (*self.files.cloud, *entry.files.cloud)],
+        }
+        canonical = json.dumps(contract, sort_keys=True, separators=(",", ":")).encode()
+        return int.from_bytes(hashlib.sha256(canonical).digest()[:4], "little")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A loaded bundle: its manifest, and the tensors of the files that one side needs."""
+
+    path: Path
+    manifest: Manifest
+    tensors: Mapping[str, Mapping[str, NDArray[np.generic]]]
+    """File name -> tensor name -> array."""
+
+    def quality(self, name: str) -> Quality:
+        """Look a quality up.
+
+        Raises:
+            QualityMissing: the bundle has none of that name.
+
+        """
+        try:
+            return self.manifest.qualities[name]
+        except KeyError:
+            raise QualityMissing(self.path, name, tuple(self.manifest.qualities)) from None
+
+    def table(
+        self, quality: str, name: str, shape: tuple[int, ...], *, positive: bool = False
+    ) -> NDArray[np.float32]:
+        """Find a codec's table, float32, in any of the quality's files that were loaded.
+
+        Raises:
+            BundleInvalid: it is absent, of another shape, or has values that can't be used.
+
+        """
+        files = self.quality(quality).files
+        for file in (*files.device, *files.cloud):
+            values = self.tensors.get(file, {}).get(name)
+            if values is None:
+                continue
+            if values.shape != shape or not np.isfinite(values).all() or (positive and values.min() <= 0):
+                raise BundleInvalid(self.path, f"table {name!r} of {file} is unusable")
+            return values.astype(np.float32)
+        raise BundleInvalid(self.path, f"quality {quality!r} has no table {name!r}")
+
+
+def default_bundle_path() -> Path:
+    """Find the bundle that is shipped."""
+    return Path(__file__).resolve().parent.parent / "models" / "weights" / "vgg16-cifar10"
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read and check ``manifest.json``.
+
+    Raises:
+        BundleMissing: there is none.
+        BundleInvalid: it is not a manifest of this format.
+
+    """
+    try:
+        text = (path / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        raise BundleMissing(path, f"no {MANIFEST} there; give the path of a bundle's folder") from None
+    except OSError as exc:
+        raise BundleMissing(path, f"{MANIFEST} can't be read ({exc.strerror})") from exc
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or MANIFEST
+        raise BundleInvalid(path, f"{MANIFEST}: {where}: {first['msg'].lower()}") from exc
+
+
+def load_bundle(path: Path, role: Role) -> Bundle:
+    """Load what one side needs; what is read is what was hashed.
+
+    Raises:
+        BundleMissing: the manifest or a file is absent.
+        BundleInvalid: the manifest or a file is malformed.
+        BundleFileMismatch: a file is not the one the manifest names.
+
+    """
+    manifest = load_manifest(path)
+    tensors = {name: _read(path, name, manifest.sha256[name]) for name in manifest.needed(role)}
+    return Bundle(path=path, manifest=manifest, tensors=tensors)
+
+
+def _read(path: Path, name: str, expected: str) -> Mapping[str, NDArray[np.generic]]:
+    try:
+        data = (path / name).read_bytes()
+    except FileNotFoundError:
+        raise BundleMissing(path, f"{name} is absent; copy the bundle again") from None
+    except OSError as exc:
+        raise BundleMissing(path, f"{name} can't be read ({exc.strerror})") from exc
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != expected:
+        raise BundleFileMismatch(path, name, expected, actual)
+    try:
+        return load(data)
+    except (SafetensorError, KeyError) as exc:
+        raise BundleInvalid(path, f"{name} is not a usable safetensors file ({exc})") from exc

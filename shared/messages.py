@@ -1,0 +1,59 @@
+"""What the cloud answers: the JSON bodies of ``POST /infer``."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Guess(_Message):
+    """One class and its probability, 0 to 1."""
+
+    label: str
+    class_id: int
+    probability: float
+
+
+class Prediction(_Message):
+    """The answer for one picture: its likeliest class, and the k likeliest in order."""
+
+    label: str
+    class_id: int
+    probability: float
+    top: tuple[Guess, ...]
+
+
+class Timings(_Message):
+    """What a request spent where, in milliseconds."""
+
+    decode: float = Field(description="frame to latents")
+    queue: float = Field(description="waiting for the model")
+    tail: float = Field(description="the forward pass of the batch that it was in")
+
+
+class Answer(_Message):
+    """The answer for a frame: a prediction for every picture, in the frame's order."""
+
+    predictions: tuple[Prediction, ...]
+    bundle: str
+    quality: str
+    device: str
+    timings_ms: Timings
+
+
+class ErrorAnswer(_Message):
+    """Every answer other than 200: the name of the error, and what to do about it."""
+
+    error: str
+    message: str
+    fingerprint: str | None = Field(default=None, description="the frame's, where no bundle has it")
+    loaded: dict[str, str] | None = Field(default=None, description="fingerprint to bundle and quality")
+
+
+class Health(_Message):
+    """Whether the process lives, and whether it can answer."""
+
+    status: str
