@@ -7,17 +7,18 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from cloud.engine import Latents
 from shared.errors import DeadlinePassed, NotReady, QueueFull
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from numpy.typing import NDArray
 
-    from cloud.engine import Engine
+    from cloud.engine import Latents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +42,22 @@ class _Item:
         return len(self.latents.values)
 
 
+class Tails(Protocol):
+    """What runs a batch: see ``cloud.engine.Engine``."""
+
+    def group(self, quality: str) -> Hashable:
+        """Name the group of qualities that can share a forward pass."""
+        ...
+
+    def tail(self, quality: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Latents [pictures, 128, 5, 5] to probabilities [pictures, classes]."""
+        ...
+
+
 class Batcher:
     """Collects requests for one engine; everything but the forward pass runs on the event loop."""
 
-    def __init__(self, engine: Engine, *, queue_pictures: int, batch_pictures: int) -> None:
+    def __init__(self, engine: Tails, *, queue_pictures: int, batch_pictures: int) -> None:
         self._engine = engine
         self._queue_pictures = queue_pictures
         self._batch_pictures = batch_pictures
@@ -129,9 +142,9 @@ class Batcher:
             return
         started = time.monotonic()
         values = np.concatenate([item.latents.values for item in batch])
-        latents = Latents(quality=batch[0].latents.quality, values=values)
+        quality = batch[0].latents.quality
         try:
-            probabilities = await asyncio.to_thread(self._engine.probabilities, latents)
+            probabilities = await asyncio.to_thread(self._engine.tail, quality, values)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
             for item in batch:
                 with suppress(asyncio.InvalidStateError):

@@ -13,6 +13,8 @@ from shared.codecs import codec_of
 from shared.errors import FingerprintUnknown, FrameQualityInvalid, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from numpy.typing import NDArray
 
     from shared.bundle import Bundle
@@ -64,23 +66,30 @@ class Engine:
         codec = self._codecs[quality]
         return Latents(quality=quality, values=np.stack([codec.decode(p) for p in frame.payloads]))
 
-    def group(self, quality: str) -> int:
-        """Latents whose qualities are in the same group can share a forward pass."""
+    def group(self, quality: str) -> Hashable:
+        """Name the group of a quality. Latents whose qualities are in the same group can share a forward pass."""
         return id(self._tails[quality])
 
     @torch.inference_mode()
-    def probabilities(self, latents: Latents) -> NDArray[np.float32]:
-        """Run the tail: [pictures, classes], float32, rows that add up to 1."""
-        inputs = torch.from_numpy(latents.values).to(self.device)
-        logits = self._tails[latents.quality](inputs)
+    def tail(self, quality: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Latents to probabilities.
+
+        Args:
+            quality: whose tail to run.
+            values: [pictures, 128, 5, 5], float32.
+
+        Returns:
+            [pictures, classes], float32, rows that add up to 1.
+
+        """
+        logits = self._tails[quality](torch.from_numpy(values).to(self.device))
         probabilities: NDArray[np.float32] = torch.softmax(logits.float(), dim=1).cpu().numpy()
         return probabilities
 
     def warm_up(self) -> None:
         """Run every tail once, so that the first request finds it ready."""
         for quality in self._tails:
-            values = np.zeros((1, *self.manifest.latent_shape), dtype=np.float32)
-            self.probabilities(Latents(quality=quality, values=values))
+            self.tail(quality, np.zeros((1, *self.manifest.latent_shape), dtype=np.float32))
 
 
 def _device(name: str) -> torch.device:

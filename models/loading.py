@@ -22,19 +22,26 @@ CONVOLUTIONS, CLASSIFIER, ENCODER, DECODER = "convolutions", "classifier", "enco
 
 
 def load_head(bundle: Bundle, quality: str) -> Head:
-    """Build the head of a quality, float32, ready to run.
+    """Build the head of a quality, float32, channels last, ready to run.
 
     Raises:
         QualityMissing: the bundle has no such quality.
         BundleInvalid: the weights are not those of the networks.
 
     """
-    files = (*bundle.manifest.files.device, *bundle.quality(quality).files.device)
-    head = Head(
-        _filled(convolutions(), CONVOLUTIONS, bundle, files),
-        _filled(ConvolutionalEncoder(), ENCODER, bundle, files),
-    )
-    return head.eval().to(memory_format=torch.channels_last)
+    return Head(load_convolutions(bundle), load_encoder(bundle, quality))
+
+
+def load_convolutions(bundle: Bundle) -> nn.Module:
+    """Build the convolutions that all qualities share."""
+    network = _filled(convolutions(), CONVOLUTIONS, bundle, bundle.manifest.files.device)
+    return network.eval().to(memory_format=torch.channels_last)
+
+
+def load_encoder(bundle: Bundle, quality: str) -> nn.Module:
+    """Build the encoder of a quality."""
+    network = _filled(ConvolutionalEncoder(), ENCODER, bundle, bundle.quality(quality).files.device)
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 def load_tails(bundle: Bundle) -> dict[str, Tail]:

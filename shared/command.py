@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -28,6 +29,11 @@ def run(app: typer.Typer) -> None:
     except SplitwireError as exc:
         print_line(f"error: {exc}")
         sys.exit(codes_of(exc).exit)
+    except Exception as exc:
+        if os.environ.get("SPLITWIRE_DEBUG"):
+            raise
+        print_line(f"failure: {type(exc).__name__}: {exc} (SPLITWIRE_DEBUG=1 shows where; please report it)")
+        sys.exit(codes_of(SplitwireError()).exit)
 
 
 def print_line(text: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from models.loading import load_head, load_tails
+from models.loading import load_convolutions, load_encoder, load_tails
 from models.training.progress import stage_progress
 from models.training.sources import PictureSource
 from shared.bundle import load_bundle
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.split import Head, Tail
+    from models.split import Tail
     from models.training.data import Pictures
     from shared.codecs.abc import Codec
 
@@ -82,10 +82,10 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
     """
     device_side, cloud_side = load_bundle(path, "device"), load_bundle(path, "cloud")
     manifest = device_side.manifest
-    heads = {name: load_head(device_side, name) for name in manifest.qualities}
+    convolutions = load_convolutions(device_side)
+    encoders = {name: load_encoder(device_side, name) for name in manifest.qualities}
     tails = load_tails(cloud_side)
     codecs = {name: codec_of(device_side, name) for name in manifest.qualities}
-    convolutions = heads[manifest.default_quality].convolutions
     classifier = tails[manifest.default_quality].classifier
     source = PictureSource(pictures, manifest.preparation, mirrored=False)
     answers: dict[str, list[NDArray[np.int64]]] = {name: [] for name in (BASE, *manifest.qualities)}
@@ -99,7 +99,7 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
             feature = convolutions(inputs)
             answers[BASE].append(_classes(classifier, feature))
             for name in manifest.qualities:
-                payloads = _encode(heads[name], codecs[name], feature)
+                payloads = _encode(encoders[name], codecs[name], feature)
                 sizes[name] += [len(payload) for payload in payloads]
                 answers[name].append(_decode(tails[name], codecs[name], payloads))
             progress.update(task, advance=len(chosen))
@@ -120,8 +120,8 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
     )
 
 
-def _encode(head: Head, codec: Codec, feature: torch.Tensor) -> list[bytes]:
-    latents = head.encoder(feature).contiguous().numpy()
+def _encode(encoder: nn.Module, codec: Codec, feature: torch.Tensor) -> list[bytes]:
+    latents = encoder(feature).contiguous().numpy()
     return [codec.encode(latent) for latent in latents]
 
 

@@ -1,0 +1,53 @@
+"""Whatever the bytes: a frame, or one of the named errors."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import FrameError
+from shared.frame import HEADER_BYTES, Frame, pack, unpack
+
+frames = st.builds(
+    Frame,
+    fingerprint=st.integers(0, 2**32 - 1),
+    quality=st.integers(0, 127),
+    payloads=st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=64).map(tuple),
+)
+
+
+@given(frames)
+def test_every_frame_survives_the_round_trip(frame: Frame) -> None:
+    assert unpack(pack(frame)) == frame
+
+
+@given(frames)
+def test_overhead_is_six_bytes_for_one_and_at_most_two_more_a_picture(frame: Frame) -> None:
+    overhead = len(pack(frame)) - sum(map(len, frame.payloads))
+    count = len(frame.payloads)
+    assert overhead == HEADER_BYTES if count == 1 else overhead <= HEADER_BYTES + 1 + 2 * (count - 1)
+
+
+@given(st.binary(max_size=400) | st.binary(max_size=400).map(lambda tail: b"\x51" + tail))
+def test_random_bytes_are_a_frame_that_packs_to_the_same_bytes_or_a_named_error(data: bytes) -> None:
+    with suppress(FrameError):
+        assert pack(unpack(data)) == data
+
+
+@given(frames, st.data())
+def test_a_frame_cut_short_never_reads_as_the_same_frame(frame: Frame, data: st.DataObject) -> None:
+    packed = pack(frame)
+    cut = packed[: data.draw(st.integers(0, len(packed) - 1))]
+    with suppress(FrameError):
+        assert unpack(cut) != frame
+
+
+@given(frames, st.data())
+def test_a_mutated_frame_reads_as_another_frame_or_a_named_error(frame: Frame, data: st.DataObject) -> None:
+    packed = bytearray(pack(frame))
+    position = data.draw(st.integers(0, len(packed) - 1))
+    packed[position] ^= data.draw(st.integers(1, 255))
+    with suppress(FrameError):
+        assert unpack(bytes(packed)) != frame

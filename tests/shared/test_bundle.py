@@ -1,0 +1,115 @@
+"""The bundle: what is loaded is what the manifest names, or there is a clear refusal."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.bundle import MANIFEST, Bundle, Manifest, Role, load_bundle, load_manifest
+from shared.codecs import codec_of
+from shared.errors import BundleFileMismatch, BundleInvalid, BundleMissing, QualityMissing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROLES: tuple[Role, ...] = ("device", "cloud")
+
+
+def edit(bundle: Path, **changes: Any) -> None:  # noqa: ANN401 - JSON values
+    file = bundle / MANIFEST
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_shipped_bundle_has_the_files_its_manifest_names(bundle_path: Path, role: Role) -> None:
+    bundle = load_bundle(bundle_path, role)
+    assert set(bundle.tensors) == set(bundle.manifest.needed(role))
+
+
+def test_the_shipped_weights_keep_their_size_limits(bundle_path: Path) -> None:
+    sizes = [file.stat().st_size for file in bundle_path.rglob("*.safetensors")]
+    assert sum(sizes) < 80e6
+    assert max(sizes) < 60e6
+
+
+def test_a_device_needs_no_classifier_and_a_cloud_no_convolutions(bundle_path: Path) -> None:
+    manifest = load_manifest(bundle_path)
+    assert not any("cloud/" in name for name in manifest.needed("device"))
+    assert not any("device/" in name for name in manifest.needed("cloud"))
+
+
+def test_a_device_loads_without_the_clouds_files(bundle_copy: Path) -> None:
+    for file in (bundle_copy / "cloud").iterdir():
+        file.unlink()
+    load_bundle(bundle_copy, "device")
+    with pytest.raises(BundleMissing, match="absent"):
+        load_bundle(bundle_copy, "cloud")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_one_changed_bit_is_refused(bundle_copy: Path, role: Role) -> None:
+    file = bundle_copy / load_manifest(bundle_copy).needed(role)[0]
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(BundleFileMismatch, match="copy the bundle again"):
+        load_bundle(bundle_copy, role)
+
+
+def test_a_file_cut_short_is_refused(bundle_copy: Path) -> None:
+    file = bundle_copy / load_manifest(bundle_copy).needed("device")[0]
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(BundleFileMismatch):
+        load_bundle(bundle_copy, "device")
+
+
+def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleMissing, match="no manifest"):
+        load_bundle(tmp_path, "device")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2}', "\x00"])
+def test_a_manifest_of_another_format_is_refused(bundle_copy: Path, text: str) -> None:
+    (bundle_copy / MANIFEST).write_text(text)
+    with pytest.raises(BundleInvalid):
+        load_manifest(bundle_copy)
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/x.safetensors", "../x.safetensors", "a/../../x.safetensors", "x.pickle"]
+)
+def test_files_outside_the_bundle_or_of_another_kind_are_refused(bundle_copy: Path, name: str) -> None:
+    edit(bundle_copy, files={"device": [name], "cloud": []})
+    with pytest.raises(BundleInvalid):
+        load_manifest(bundle_copy)
+
+
+def test_a_quality_that_is_not_there_is_named_with_those_that_are(device_bundle: Bundle) -> None:
+    with pytest.raises(QualityMissing, match="paper, int8"):
+        codec_of(device_bundle, "q9")
+
+
+def test_fingerprints_change_with_the_decoding_contract_and_with_nothing_else(device_bundle: Bundle) -> None:
+    manifest = device_bundle.manifest
+    before = manifest.fingerprint("paper")
+
+    def changed(**changes: Any) -> Manifest:  # noqa: ANN401 - JSON values
+        return Manifest.model_validate({**manifest.model_dump(), **changes})
+
+    qualities = manifest.model_dump()["qualities"]
+    more = {**qualities, "another": {**qualities["paper"], "id": 9}}
+    assert changed(id="renamed").fingerprint("paper") == before
+    assert changed(qualities=more).fingerprint("paper") == before
+    assert changed(classes=manifest.classes[::-1]).fingerprint("paper") != before
+    classifier = {**manifest.sha256, manifest.files.cloud[0]: "0" * 64}
+    assert changed(sha256=classifier).fingerprint("paper") != before
+    encoder = {**manifest.sha256, "device/cae.safetensors": "0" * 64}
+    assert changed(sha256=encoder).fingerprint("paper") == before
+
+
+def test_every_quality_has_a_fingerprint_of_its_own(device_bundle: Bundle) -> None:
+    manifest = device_bundle.manifest
+    fingerprints = [manifest.fingerprint(name) for name in manifest.qualities]
+    assert len(set(fingerprints)) == len(fingerprints)

@@ -1,0 +1,129 @@
+"""Any common picture becomes the same kind of input; anything else one clear error."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.errors import PictureBroken, PictureMissing
+from shared.picture import Preparation, load_picture, prepare, resize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RED = (255, 0, 0)
+PREPARATION = Preparation()
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_the_input_is_3x224x224_float32_normalised_as_the_manifest_says() -> None:
+    inputs = prepare(Image.new("RGB", (50, 40), (10, 20, 30)), PREPARATION)
+    assert inputs.shape == (3, 224, 224)
+    assert inputs.dtype == np.float32
+    expected = (np.array([10, 20, 30]) / 255 - PREPARATION.mean) / PREPARATION.std
+    assert np.allclose(inputs, expected[:, None, None], atol=1e-3)
+
+
+def test_the_centre_square_is_kept() -> None:
+    image = Image.new("RGB", (300, 100), "black")
+    image.paste(RED, (100, 0, 200, 100))
+    assert np.asarray(resize(image, PREPARATION)).min(axis=(0, 1)).tolist() == [255, 0, 0]
+
+
+def test_a_picture_of_the_training_size_is_enlarged_as_in_training() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+    expected = image.resize((224, 224), Image.Resampling.BILINEAR)
+    assert np.array_equal(np.asarray(resize(image, PREPARATION)), np.asarray(expected))
+
+
+def test_a_larger_picture_goes_through_the_training_size_first() -> None:
+    image = Image.effect_noise((512, 512), 100).convert("RGB")
+    small = Preparation(through=32)
+    direct = Preparation(through=None)
+    assert np.asarray(resize(image, small)).std() < np.asarray(resize(image, direct)).std()
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.new("L", (8, 8), 100), (100, 100, 100)),
+        (Image.new("1", (8, 8), 1), (255, 255, 255)),
+        (Image.new("LA", (8, 8), (100, 255)), (100, 100, 100)),
+        (Image.new("RGBA", (8, 8), (0, 0, 0, 0)), (255, 255, 255)),
+        (Image.new("RGBA", (8, 8), (255, 0, 0, 255)), RED),
+        (Image.new("RGB", (8, 8), RED).quantize(4), RED),
+        (Image.new("I;16", (8, 8), 100 * 256), (100, 100, 100)),
+    ],
+    ids=lambda value: value.mode if isinstance(value, Image.Image) else "",
+)
+def test_every_mode_becomes_rgb(image: Image.Image, expected: tuple[int, int, int]) -> None:
+    assert load_picture(encoded(image)).getpixel((4, 4)) == expected
+
+
+def test_cmyk_becomes_rgb() -> None:
+    picture = load_picture(encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG"))
+    assert picture.mode == "RGB"
+    assert picture.getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_exif_orientation_is_applied() -> None:
+    image = Image.new("RGB", (20, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    assert load_picture(encoded(image, "JPEG", exif=exif)).size == (10, 20)
+
+
+def test_a_palette_with_transparency_is_laid_over_white() -> None:
+    image = Image.new("P", (8, 8), 0)
+    image.putpalette([0, 0, 0] * 256)
+    assert load_picture(encoded(image, transparency=0)).getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_a_missing_file_a_directory_and_a_text_are_told_apart(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no picture")
+    with pytest.raises(PictureMissing, match="no such file"):
+        load_picture(tmp_path / "absent.png")
+    with pytest.raises(PictureMissing, match="a directory"):
+        load_picture(tmp_path)
+    with pytest.raises(PictureBroken, match="not a picture"):
+        load_picture(text)
+    with pytest.raises(PictureBroken, match="not a picture"):
+        load_picture(b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_picture_cut_off_anywhere_is_broken(kind: str, share: float) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    data = encoded(noise, kind)
+    with pytest.raises(PictureBroken):
+        load_picture(data[: int(share * len(data))])
+
+
+def test_an_animation_is_refused() -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    with pytest.raises(PictureBroken, match="several frames"):
+        load_picture(data)
+
+
+def test_a_decompression_bomb_is_refused_unread() -> None:
+    data = bytearray(encoded(Image.new("1", (8, 8))))
+    data[16:24] = (100_000).to_bytes(4, "big") * 2  # width and height of the header
+    with pytest.raises(PictureBroken):
+        load_picture(bytes(data))
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    with pytest.raises(PictureBroken, match="floating-point"):
+        load_picture(encoded(Image.new("F", (8, 8)), "TIFF"))
