@@ -1,0 +1,112 @@
+"""A real server process, the real command, real pictures, real sockets."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from conftest import running_cloud
+
+EXPECTED = Path(__file__).parent.parent / "golden" / "predictions.json"
+
+
+def edge_client(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge.cli", "classify", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def records(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_photograph_of_a_cat_is_a_cat(cloud_url: str, cat: Path) -> None:
+    done = edge_client(cat, "--cloud", cloud_url, "--json")
+    (record,) = records(done)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert record["label"] == "cat"
+    assert record["source"] == "cloud"
+
+
+@pytest.mark.parametrize("quality", ["paper", "int8"])
+def test_200_test_pictures_get_the_committed_answers(
+    cloud_url: str, sample: dict[str, Path], quality: str
+) -> None:
+    expected = json.loads(EXPECTED.read_text())[quality]
+    assert sample.keys() == expected.keys()
+    done = edge_client(*sample.values(), "--cloud", cloud_url, "--json", "--quality", quality)
+    assert done.returncode == 0, done.stderr
+    given = {Path(record["path"]).name: record["class_id"] for record in records(done)}
+    agreement = np.mean([given[name] == expected[name] for name in expected])
+    assert agreement >= 0.99
+
+
+def test_the_embedded_cloud_gives_the_same_answer_as_a_process(cloud_url: str, cat: Path) -> None:
+    over_socket, embedded = (
+        records(edge_client(cat, "--json", *more))[0] for more in (["--cloud", cloud_url], [])
+    )
+    assert embedded["label"] == over_socket["label"]
+    assert embedded["probability"] == pytest.approx(over_socket["probability"], abs=1e-4)
+    assert embedded["body_bytes"] == over_socket["body_bytes"]
+
+
+def test_a_device_with_another_bundle_is_told_both_fingerprints(
+    cloud_url: str, cat: Path, bundle_copy: Path
+) -> None:
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    manifest["classes"].reverse()
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    done = edge_client(cat, "--cloud", cloud_url, "--bundle", bundle_copy)
+    assert done.returncode == 6
+    assert "no loaded bundle has fingerprint" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_cloud_with_a_key_serves_only_who_has_it(cat: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("secret\n")
+    with running_cloud("--key-file", str(keys)) as url:
+        assert edge_client(cat, "--cloud", url, "--key", "secret").returncode == 0
+        for key, message in (([], "401"), (["--key", "wrong"], "403")):
+            done = edge_client(cat, "--cloud", url, *key)
+            assert done.returncode == 6
+            assert message in done.stderr
+
+
+def test_a_cloud_that_is_ready_says_so(cloud_url: str) -> None:
+    assert httpx.get(f"{cloud_url}/readyz").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--bundle", "/nowhere"], 4, "no manifest.json there"),
+        (["--port", "1", "--host", "192.0.2.1"], 2, "can't listen on 192.0.2.1 port 1"),
+        (["--key-file", "/nowhere"], 2, "key file /nowhere can't be read"),
+        (["--device", "cuda:99"], 2, "can't be used here"),
+        (["--log-level", "loud"], 2, "choose one of"),
+    ],
+)
+def test_a_server_that_can_not_start_says_why_in_one_line(
+    options: list[str], code: int, message: str
+) -> None:
+    command = [sys.executable, "-m", "cloud.server", "--port", "0", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_bundle_is_refused_at_start(bundle_copy: Path) -> None:
+    shutil.copy(bundle_copy / "cloud" / "cae.safetensors", bundle_copy / "cloud" / "classifier.safetensors")
+    command = [sys.executable, "-m", "cloud.server", "--port", "0", "--bundle", str(bundle_copy)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 4
+    assert "classifier.safetensors has SHA-256" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,221 @@
+"""The device, with the cloud inside its process and with clouds that misbehave."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from edge import cli
+from shared.command import run
+from shared.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FIELDS = [
+    "path", "label", "class_id", "probability", "top", "quality", "payload_bytes", "body_bytes",
+    "source", "timings_ms", "bundle", "error",
+]  # fmt: skip
+
+
+def classify(*arguments: object) -> tuple[int, str, str]:
+    """Run ``edge-client classify``: exit code, standard output, standard error."""
+    result = CliRunner().invoke(cli.app, ["classify", *map(str, arguments)], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def records(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+@pytest.fixture
+def misbehaving(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server that gives one fixed answer: (status, body)."""
+    status, body = request.param
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_without_a_cloud_the_embedded_one_answers(cat: Path) -> None:
+    code, output, errors = classify(cat, "--json", "--top", 3)
+    (record,) = records(output)
+    assert (code, errors) == (0, "")
+    assert list(record) == FIELDS
+    assert record["source"] == "embedded"
+    assert record["error"] is None
+    assert record["path"] == str(cat)
+    assert (record["quality"], record["payload_bytes"], record["body_bytes"]) == ("int8", 3200, 3206)
+    assert len(record["top"]) == 3
+    assert record["top"][0] == {key: record[key] for key in ("label", "class_id", "probability")}
+    assert {"load", "head", "encode", "network", "total", "decode", "queue", "tail"} == set(
+        record["timings_ms"]
+    )
+
+
+def test_the_paper_quality_sends_the_latent_as_float32(cat: Path) -> None:
+    code, output, _ = classify(cat, "--json", "--quality", "paper")
+    (record,) = records(output)
+    assert (code, record["quality"], record["payload_bytes"], record["body_bytes"]) == (
+        0,
+        "paper",
+        12_800,
+        12_806,
+    )
+
+
+def test_a_line_for_people_has_label_probability_bytes_time_and_source(cat: Path) -> None:
+    code, output, _ = classify(cat)
+    assert code == 0
+    assert output.startswith(f"{cat}: ")
+    for part in ("%", "3,206 bytes", " ms", "embedded"):
+        assert part in output
+
+
+def test_bad_pictures_get_a_line_each_and_the_others_go_on(cat: Path, tmp_path: Path) -> None:
+    text, cut = tmp_path / "notes.txt", tmp_path / "cut.png"
+    text.write_text("no picture")
+    cut.write_bytes(cat.read_bytes()[:5000])
+    code, output, errors = classify(tmp_path / "absent.png", cat, text, cut, cat, tmp_path, "--json")
+    given = records(output)
+    assert code == 3
+    kinds = [record["error"] and record["error"]["error"] for record in given]
+    assert kinds == ["PictureMissing", None, "PictureBroken", "PictureBroken", None, "PictureMissing"]
+    lines = errors.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("error: ") for line in lines)
+
+
+def test_an_unreachable_cloud_is_one_line_and_exit_code_5(cat: Path) -> None:
+    code, output, errors = classify(cat, "--cloud", "http://127.0.0.1:9", "--json")
+    (record,) = records(output)
+    assert code == 5
+    assert record["error"]["error"] == "CloudUnreachable"
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("misbehaving", "message"),
+    [
+        ((404, b"<html>Not Found</html>"), "is the URL a cloud's?"),
+        ((200, b"<html>Hello</html>"), "is the URL a cloud's?"),
+        ((200, b'{"predictions": []}'), "is the URL a cloud's?"),
+        ((302, b""), "is the URL a cloud's?"),
+        ((429, b'{"error": "QueueFull", "message": "the queue is full"}'), "the queue is full (HTTP 429)"),
+        (
+            (
+                200,
+                b'{"predictions": [], "bundle": "b", "quality": "q", "device": "cpu",'
+                b' "timings_ms": {"decode": 1, "queue": 1, "tail": 1}}',
+            ),
+            "0 answers for 1 pictures",
+        ),
+    ],
+    indirect=["misbehaving"],
+)
+def test_what_is_no_answer_is_one_line_and_exit_code_6(cat: Path, misbehaving: str, message: str) -> None:
+    code, output, errors = classify(cat, "--cloud", misbehaving)
+    assert (code, output) == (6, "")
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["cloud", "ftp://cloud", "http://", "127.0.0.1:8000"])
+def test_a_wrong_url_is_refused_before_any_work(cat: Path, url: str) -> None:
+    with pytest.raises(SettingsError, match="write http://host:port"):
+        classify(cat, "--cloud", url)
+
+
+def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
+    monkeypatch.setattr(sys, "argv", ["edge-client", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exited:
+        run(cli.app)
+    return exited.value.code
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--quality", "q9"], 4, "choose one of paper, int8"),
+        (["--bundle", "/nowhere"], 4, "no manifest.json there"),
+        (["--cloud", "cloud"], 2, "write http://host:port"),
+        (["--top", "0"], 2, "--top"),
+    ],
+)
+def test_what_can_not_start_is_one_line_and_its_exit_code(
+    cat: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    code: int,
+    message: str,
+) -> None:
+    assert exit_of(monkeypatch, "classify", cat, *options) == code
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
+
+
+def test_an_unforeseen_failure_is_one_line_without_a_traceback(
+    cat: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setattr(cli, "open_classifier", fail)
+    assert exit_of(monkeypatch, "classify", cat) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("failure: ZeroDivisionError: unforeseen")
+    assert "Traceback" not in errors
+
+
+def without(*packages: str) -> str:
+    """Python code that runs the command where packages are not installed."""
+    blocked = f"sys.modules.update(dict.fromkeys({packages!r}))"
+    return f"import sys; {blocked}; sys.argv[0] = 'edge-client'; from edge.cli import main; main()"
+
+
+@pytest.mark.parametrize(
+    ("packages", "remedies"),
+    [
+        (("fastapi",), ["--cloud URL", "pip install 'splitwire[cloud]'"]),
+        (("torch",), ["pip install 'splitwire[cloud]'"]),
+    ],
+)
+def test_missing_packages_are_one_line_with_the_remedies(
+    cat: Path, packages: tuple[str, ...], remedies: list[str]
+) -> None:
+    command = [sys.executable, "-c", without(*packages), "classify", str(cat)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert done.stderr.count("\n") == 1
+    assert all(remedy in done.stderr for remedy in remedies)
+
+
+@pytest.mark.parametrize("module", ["edge.cli", "edge.classify", "shared.bundle", "shared.codecs"])
+def test_the_device_imports_no_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,298 @@
+"""Training on a tiny set: it learns, repeats, survives being stopped, and ends in a bundle."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from models.training import loop
+from models.training.data import load_pictures
+from models.training.device import choose_compute
+from models.training.evaluate import share
+from models.training.export import export_bundle, int8_scales
+from models.training.run import Run, RunSettings, open_run
+from models.training.settings import PRESETS, AutoencoderSettings, BackboneSettings, DataSettings, Preset
+from models.training.sources import PictureSource, cache_features
+from models.training.weights import initial_convolutions
+from models.vgg16 import convolutions
+from shared.bundle import load_bundle
+from shared.errors import SettingsError, TrainingError
+from shared.picture import Preparation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from models.training.run import StageResult
+
+COMPUTE = choose_compute("cpu", "float32")
+COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 60), "red": (210, 50, 40)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noisy patches of three colours: 16 a class to train on, 4 to test."""
+    root = tmp_path_factory.mktemp("colours")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 4)):
+        for name, colour in COLOURS.items():
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                noisy = rng.normal(colour, 40, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(noisy).save(folder / f"{number:02}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def initial_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """VGG16's convolutions with He's initialisation, under torchvision's names."""
+    torch.manual_seed(0)
+    network = convolutions()
+    for layer in network:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    network[0].weight.data /= 60  # inputs are about 60 in size
+    file = tmp_path_factory.mktemp("weights") / "initial.safetensors"
+    save_file({f"features.{name}": value.half() for name, value in network.state_dict().items()}, file)
+    return file
+
+
+@pytest.fixture
+def settings(data: Path, initial_weights: Path) -> RunSettings:
+    preset = Preset(
+        data=DataSettings(held_out=12),
+        backbone=BackboneSettings(frozen_blocks=5, hidden=(16, 16), dropout=0.1, epochs=4, batch=4),
+        autoencoder=AutoencoderSettings(epochs=3, batch=8),
+    )
+    return RunSettings(preset=preset, data=str(data), initial_weights=str(initial_weights))
+
+
+@pytest.fixture
+def run(settings: RunSettings, tmp_path: Path, shared_cache: Path) -> Run:
+    run = open_run(tmp_path / "run", COMPUTE, settings)
+    (run.folder / "cache").symlink_to(shared_cache)
+    return run
+
+
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all runs here, since their frozen blocks are the same."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Training is stopped in its sixth step; a checkpoint was written in every one before."""
+    step, taken = loop._step, iter(range(100))  # noqa: SLF001
+
+    def stopping(*args: object) -> float:
+        if next(taken) == 5:
+            raise KeyboardInterrupt
+        return step(*args)
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(loop, "_step", stopping)
+    yield
+    monkeypatch.undo()
+
+
+def log_of(run: Run, stage: str) -> list[dict[str, str]]:
+    with (run.folder / stage / "log.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def weights_of(run: Run, stage: str) -> dict[str, torch.Tensor]:
+    return load_file(run.folder / stage / "networks.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def both_stages(run: Run) -> tuple[StageResult, StageResult]:
+    return run.backbone(resume=False), run.autoencoder(run.settings.preset.autoencoder, resume=False)
+
+
+def test_both_stages_learn_and_leave_log_curves_and_result(run: Run) -> None:
+    backbone, _ = both_stages(run)
+    assert backbone.held_out_accuracy > 0.6, "three colours are easily told apart"
+    assert backbone.classes == ("blue", "green", "red")
+    assert (backbone.training_pictures, backbone.held_out_pictures) == (36, 12)
+    for stage in ("backbone", "cae"):
+        losses = [float(row["validation_loss"]) for row in log_of(run, stage)]
+        assert losses[-1] < losses[0]
+        with Image.open(run.folder / stage / "loss.png") as curves:
+            assert curves.width > 500
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run: Run, tmp_path: Path) -> None:
+    run.backbone(resume=False)
+    first = weights_of(run, "backbone")
+    run.backbone(resume=False)
+    assert same(first, weights_of(run, "backbone"))
+    preset = run.settings.preset.changed(data={"seed": 1})
+    other = open_run(tmp_path / "other", COMPUTE, run.settings.model_copy(update={"preset": preset}))
+    other.backbone(resume=False)
+    assert not same(first, weights_of(other, "backbone"))
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_a_stopped_training_ends_as_if_it_had_never_stopped(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run.backbone(resume=False)
+    assert not (run.folder / "backbone" / "networks.safetensors").exists()
+    monkeypatch.undo()
+    run.backbone(resume=True)
+    resumed, log = weights_of(run, "backbone"), log_of(run, "backbone")
+    run.backbone(resume=False)
+    assert same(resumed, weights_of(run, "backbone"))
+    assert [row["step"] for row in log] == [row["step"] for row in log_of(run, "backbone")]
+
+
+def test_resuming_a_finished_stage_changes_nothing(run: Run) -> None:
+    result = run.backbone(resume=False)
+    weights, log = weights_of(run, "backbone"), log_of(run, "backbone")
+    again = run.backbone(resume=True)
+    assert same(weights, weights_of(run, "backbone"))
+    assert log == log_of(run, "backbone")
+    assert again.held_out_accuracy == result.held_out_accuracy
+
+
+def test_a_checkpoint_of_other_settings_is_refused(run: Run) -> None:
+    run.backbone(resume=False)
+    changed = run.settings.preset.changed(backbone={"batch": 8})
+    other = open_run(run.folder, COMPUTE, run.settings.model_copy(update={"preset": changed}))
+    with pytest.raises(TrainingError, match="other settings"):
+        other.backbone(resume=True)
+
+
+def test_stages_in_the_wrong_order_are_refused(run: Run, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="stage backbone has not ended"):
+        run.autoencoder(run.settings.preset.autoencoder, resume=False)
+    with pytest.raises(TrainingError, match="has not ended"):
+        export_bundle(run, tmp_path / "bundle", load_pictures(data, "test"), origin="made for a test")
+    with pytest.raises(TrainingError, match="holds no run"):
+        open_run(tmp_path / "nowhere", COMPUTE)
+
+
+def test_a_run_ends_in_a_bundle_that_both_sides_load(run: Run, data: Path, tmp_path: Path) -> None:
+    both_stages(run)
+    folder = tmp_path / "colours-1"
+    evaluation = export_bundle(run, folder, load_pictures(data, "test"), origin="Made for a test.")
+    for role in ("device", "cloud"):
+        bundle = load_bundle(folder, role)
+        assert bundle.manifest.id == "colours-1"
+        assert bundle.manifest.classes == ("blue", "green", "red")
+    assert evaluation.pictures == 12
+    assert evaluation.scores["base"].accuracy.value > 0.6
+    assert evaluation.scores["paper"].payload_bytes == 12_800
+    assert evaluation.scores["int8"].payload_bytes == 3_200
+    assert json.loads((folder / "evaluation.json").read_text()) == evaluation.model_dump(mode="json")
+    card = (folder / "README.md").read_text()
+    assert "Made for a test." in card
+    assert str(tmp_path) not in card
+    assert str(data) not in card
+
+
+def test_weights_are_exported_in_float16_and_tables_in_float32(run: Run, data: Path, tmp_path: Path) -> None:
+    both_stages(run)
+    export_bundle(run, tmp_path / "bundle", load_pictures(data, "test"), origin="Made for a test.")
+    kinds = {
+        file.name: {str(tensor.dtype) for tensor in load_file(file).values()}
+        for file in (tmp_path / "bundle").rglob("*.safetensors")
+    }
+    assert kinds["int8.safetensors"] == {"torch.float32"}
+    assert kinds["convolutions.safetensors"] == {"torch.float16"}
+
+
+def test_the_paper_preset_trains_every_layer_on_pictures_without_a_cache(
+    settings: RunSettings, tmp_path: Path
+) -> None:
+    preset = PRESETS["paper"].changed(
+        data={"pictures": 6, "held_out": 3},
+        backbone={"epochs": 1, "hidden": (8, 8)},
+        autoencoder={"epochs": 1},
+    )
+    run = open_run(tmp_path / "run", COMPUTE, settings.model_copy(update={"preset": preset}))
+    before = initial_convolutions(settings.initial_weights).state_dict()
+    run.backbone(resume=False)
+    assert not (run.folder / "cache").exists()
+    after = weights_of(run, "backbone")
+    assert all(not torch.equal(before[name], after[f"convolutions.{name}"]) for name in before)
+
+
+def test_the_paper_preset_has_the_papers_figures() -> None:
+    paper = PRESETS["paper"]
+    assert paper.data.pictures == 12_500
+    assert (paper.backbone.epochs, paper.backbone.batch, paper.backbone.convolution_rate) == (100, 4, 1e-5)
+    assert (paper.autoencoder.epochs, paper.autoencoder.batch, paper.autoencoder.rate) == (10, 4, 1e-4)
+    assert paper.backbone.hidden == (4096, 4096)
+
+
+def test_a_cache_goes_on_where_it_was_stopped_and_is_made_anew_for_another_key(
+    data: Path, tmp_path: Path
+) -> None:
+    source = PictureSource(load_pictures(data, "test"), Preparation(), mirrored=True)
+    network = nn.AvgPool2d(32)
+    whole = cache_features(tmp_path / "a", network, source, key={"k": 1}, compute=COMPUTE, batch=5, title="")
+    state = tmp_path / "a" / "state.json"
+    state.write_text(json.dumps({"key": {"k": 1}, "done": 15}))
+    expected = np.array(whole.features)
+    spoilt = np.load(tmp_path / "a" / "features.npy", mmap_mode="r+")
+    spoilt[:] = 0
+    spoilt[0] = expected[0]
+    spoilt[1, :3] = 7  # taken as done
+    spoilt.flush()
+    resumed = cache_features(
+        tmp_path / "a", network, source, key={"k": 1}, compute=COMPUTE, batch=5, title=""
+    )
+    assert (resumed.features[1, :3] == 7).all()
+    assert np.array_equal(resumed.features[1, 3:], expected[1, 3:])
+    anew = cache_features(tmp_path / "a", network, source, key={"k": 2}, compute=COMPUTE, batch=5, title="")
+    assert np.array_equal(anew.features, expected)
+    assert np.allclose(expected[1], expected[0][..., ::-1], atol=0.1), "variant 1 is mirrored"
+
+
+def test_settings_that_are_not_allowed_are_named() -> None:
+    with pytest.raises(SettingsError, match=r"backbone\.dropout"):
+        PRESETS["cached"].changed(backbone={"dropout": 2})
+
+
+def test_initial_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.safetensors"
+    save_file({"features.0.weight": torch.zeros(3)}, file)
+    with pytest.raises(TrainingError, match="are not those of VGG16"):
+        initial_convolutions(file)
+    file.write_bytes(b"no weights")
+    with pytest.raises(TrainingError, match="can't be read"):
+        initial_convolutions(file)
+    with pytest.raises(TrainingError, match="no initial weights"):
+        initial_convolutions(tmp_path / "absent.safetensors")
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(TrainingError, match="can't be used here"):
+        choose_compute("cuda:99")
+
+
+def test_scales_map_each_channels_largest_latent_to_the_largest_symbol() -> None:
+    latents = torch.tensor([[[[1.0]], [[-254.0]]], [[[-0.5]], [[127.0]]]])
+    assert torch.allclose(int8_scales(latents), torch.tensor([1 / 127, 2.0]))
+
+
+def test_shares_have_wilsons_interval() -> None:
+    measured = share(80, 100)
+    assert (measured.value, round(measured.low, 4), round(measured.high, 4)) == (0.8, 0.7112, 0.8666)
+    assert share(0, 10).low == 0
+    assert share(10, 10).high == pytest.approx(1)
