@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from shared.codecs.abc import Codec
 
 MAX_IN_FLIGHT = 8
+STAGES = ("load", "head", "encode", "network")
+"""What a picture passes through, in order; their times add up to its total."""
 
 
 @asynccontextmanager
@@ -116,7 +118,7 @@ class Classifier:
         )
         body = pack(frame)
         moments.append(time.perf_counter())
-        spans = zip(("load", "head", "encode"), moments, moments[1:], strict=False)
+        spans = zip(STAGES, moments, moments[1:], strict=False)
         return _Encoded(
             path=path,
             body=body,

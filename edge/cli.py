@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.classify import open_classifier
+from edge.classify import STAGES, open_classifier
 from edge.settings import DeviceSettings
 from shared.bundle import default_bundle_path
 from shared.command import command_group, print_line, run
@@ -87,9 +87,10 @@ def _print(record: Record, *, as_json: bool) -> None:
         print_line(f"error: {record.error.message}")
     elif not as_json:
         guesses = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in record.top)
+        stages = ", ".join(f"{stage} {record.timings_ms[stage]:.0f}" for stage in STAGES)
         typer.echo(
-            f"{record.path}: {guesses} "
-            f"({record.body_bytes:,.0f} bytes, {record.timings_ms['total']:.0f} ms, {record.source})"
+            f"{record.path}: {guesses} ({record.body_bytes:,.0f} bytes, "
+            f"{record.timings_ms['total']:.0f} ms: {stages}; {record.source})"
         )
 
 

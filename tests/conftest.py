@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from models.training.data import Pictures, balanced_sample, load_pictures
+from models.training.data import Pictures, load_pictures
 from shared.bundle import Bundle, default_bundle_path, load_bundle
+from tests.e2e.accuracy import sample_files
+from tests.golden import PICTURES
+from tests.processes import running_cloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,30 +75,8 @@ def test_pictures(data_path: Path) -> Pictures:
 
 @pytest.fixture(scope="session")
 def sample(test_pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """200 fixed test pictures as files: name in the data set -> path."""
-    chosen = test_pictures.subset(balanced_sample(test_pictures.labels, 200, seed=0))
-    folder = tmp_path_factory.mktemp("sample")
-    files: dict[str, Path] = {}
-    for name, label, data in zip(chosen.names, chosen.labels, chosen.files, strict=True):
-        short = f"{chosen.classes[label]}-{Path(name).name}"
-        files[short] = folder / short
-        files[short].write_bytes(data)
-    return files
-
-
-@contextmanager
-def running_cloud(*options: str) -> Iterator[str]:
-    """A real ``cloud-server`` process on a free port of loopback; gives its URL."""
-    command = [sys.executable, "-m", "cloud.server", "--port", "0", "--log-level", "warning", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            line = process.stderr.readline()
-            assert "http://" in line, f"cloud-server did not start: {line}{process.stderr.read()}"
-            yield line.split()[-1]
-        finally:
-            process.terminate()
-            assert process.wait(timeout=30) == 0
+    """Fixed test pictures as files: name in the data set -> path."""
+    return sample_files(test_pictures, PICTURES, tmp_path_factory.mktemp("sample"))
 
 
 @pytest.fixture(scope="session")

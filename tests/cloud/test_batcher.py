@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from cloud.batcher import Batcher
+from cloud.batcher import Batcher, Result
 from cloud.engine import Latents
 from shared.errors import DeadlinePassed, NotReady, QueueFull
 
@@ -56,8 +56,8 @@ async def batcher(engine: GatedEngine) -> Batcher:
     return batcher
 
 
-async def submitted(batcher: Batcher, *requests: Latents) -> list[asyncio.Task[object]]:
-    tasks: list[asyncio.Task[object]] = []
+async def submitted(batcher: Batcher, *requests: Latents) -> list[asyncio.Task[Result]]:
+    tasks: list[asyncio.Task[Result]] = []
     for request in requests:
         tasks.append(asyncio.create_task(batcher.submit(request)))
         await asyncio.sleep(0.01)
@@ -97,9 +97,10 @@ async def test_a_full_queue_refuses_with_a_time_to_retry(batcher: Batcher, engin
 async def test_a_failing_batch_fails_its_own_requests_only(batcher: Batcher, engine: GatedEngine) -> None:
     tasks = await submitted(batcher, latents(0), latents(1, quality="broken"), latents(2))
     engine.gate.set()
-    first, second, third = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(second, RuntimeError)
-    assert [first.probabilities.item(), third.probabilities.item()] == [0, 2]
+    await asyncio.wait(tasks)
+    with pytest.raises(RuntimeError, match="the model failed"):
+        tasks[1].result()
+    assert [task.result().probabilities.item() for task in (tasks[0], tasks[2])] == [0, 2]
 
 
 async def test_expired_work_is_dropped_before_the_model(batcher: Batcher, engine: GatedEngine) -> None:

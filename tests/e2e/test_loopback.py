@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from conftest import running_cloud
 
-EXPECTED = Path(__file__).parent.parent / "golden" / "predictions.json"
+from tests.golden import FOLDER
+from tests.processes import running_cloud
 
 
 def edge_client(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -38,7 +38,7 @@ def test_a_photograph_of_a_cat_is_a_cat(cloud_url: str, cat: Path) -> None:
 def test_200_test_pictures_get_the_committed_answers(
     cloud_url: str, sample: dict[str, Path], quality: str
 ) -> None:
-    expected = json.loads(EXPECTED.read_text())[quality]
+    expected = json.loads((FOLDER / "predictions.json").read_text())[quality]
     assert sample.keys() == expected.keys()
     done = edge_client(*sample.values(), "--cloud", cloud_url, "--json", "--quality", quality)
     assert done.returncode == 0, done.stderr

@@ -128,8 +128,10 @@ def test_an_unreachable_cloud_is_one_line_and_exit_code_5(cat: Path) -> None:
         (
             (
                 200,
-                b'{"predictions": [], "bundle": "b", "quality": "q", "device": "cpu",'
-                b' "timings_ms": {"decode": 1, "queue": 1, "tail": 1}}',
+                (
+                    b'{"predictions": [], "bundle": "b", "quality": "q", "device": "cpu",'
+                    b' "timings_ms": {"decode": 1, "queue": 1, "tail": 1}}'
+                ),
             ),
             "0 answers for 1 pictures",
         ),

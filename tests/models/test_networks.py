@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 import torchvision
 from torch import nn
 
-from models.autoencoder import ConvolutionalDecoder, ConvolutionalEncoder, cae, sae
+from models.autoencoder import Autoencoder, ConvolutionalDecoder, ConvolutionalEncoder, cae, sae
 from models.split import Head, Tail
 from models.vgg16 import BLOCK_SHAPES, Classifier, convolutions, split_blocks
 from shared.errors import ShapeInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def parameters(network: nn.Module) -> int:
@@ -24,7 +29,7 @@ def vgg16() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("network", [cae, sae])
-def test_autoencoders_keep_the_shapes_of_feature_and_latent(network: type[nn.Module]) -> None:
+def test_autoencoders_keep_the_shapes_of_feature_and_latent(network: Callable[[], Autoencoder]) -> None:
     with torch.device("meta"):
         autoencoder = network()
         feature = torch.zeros(2, 512, 7, 7)

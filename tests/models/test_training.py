@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -34,22 +34,6 @@ if TYPE_CHECKING:
     from models.training.run import StageResult
 
 COMPUTE = choose_compute("cpu", "float32")
-COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 60), "red": (210, 50, 40)}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noisy patches of three colours: 16 a class to train on, 4 to test."""
-    root = tmp_path_factory.mktemp("colours")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 16), ("test", 4)):
-        for name, colour in COLOURS.items():
-            folder = root / split / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                noisy = rng.normal(colour, 40, (32, 32, 3)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(noisy).save(folder / f"{number:02}.png")
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +44,22 @@ def initial_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for layer in network:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    network[0].weight.data /= 60  # inputs are about 60 in size
+    inputs = network[0]
+    assert isinstance(inputs, nn.Conv2d)
+    inputs.weight.data /= 60  # pictures have values of about 60
     file = tmp_path_factory.mktemp("weights") / "initial.safetensors"
     save_file({f"features.{name}": value.half() for name, value in network.state_dict().items()}, file)
     return file
 
 
 @pytest.fixture
-def settings(data: Path, initial_weights: Path) -> RunSettings:
+def settings(colours: Path, initial_weights: Path) -> RunSettings:
     preset = Preset(
         data=DataSettings(held_out=12),
         backbone=BackboneSettings(frozen_blocks=5, hidden=(16, 16), dropout=0.1, epochs=4, batch=4),
         autoencoder=AutoencoderSettings(epochs=3, batch=8),
     )
-    return RunSettings(preset=preset, data=str(data), initial_weights=str(initial_weights))
+    return RunSettings(preset=preset, data=str(colours), initial_weights=str(initial_weights))
 
 
 @pytest.fixture
@@ -94,7 +80,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Training is stopped in its sixth step; a checkpoint was written in every one before."""
     step, taken = loop._step, iter(range(100))  # noqa: SLF001
 
-    def stopping(*args: object) -> float:
+    def stopping(*args: Any) -> float:  # noqa: ANN401 - passed on as they are
         if next(taken) == 5:
             raise KeyboardInterrupt
         return step(*args)
@@ -177,19 +163,19 @@ def test_a_checkpoint_of_other_settings_is_refused(run: Run) -> None:
         other.backbone(resume=True)
 
 
-def test_stages_in_the_wrong_order_are_refused(run: Run, data: Path, tmp_path: Path) -> None:
+def test_stages_in_the_wrong_order_are_refused(run: Run, colours: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="stage backbone has not ended"):
         run.autoencoder(run.settings.preset.autoencoder, resume=False)
     with pytest.raises(TrainingError, match="has not ended"):
-        export_bundle(run, tmp_path / "bundle", load_pictures(data, "test"), origin="made for a test")
+        export_bundle(run, tmp_path / "bundle", load_pictures(colours, "test"), origin="made for a test")
     with pytest.raises(TrainingError, match="holds no run"):
         open_run(tmp_path / "nowhere", COMPUTE)
 
 
-def test_a_run_ends_in_a_bundle_that_both_sides_load(run: Run, data: Path, tmp_path: Path) -> None:
+def test_a_run_ends_in_a_bundle_that_both_sides_load(run: Run, colours: Path, tmp_path: Path) -> None:
     both_stages(run)
     folder = tmp_path / "colours-1"
-    evaluation = export_bundle(run, folder, load_pictures(data, "test"), origin="Made for a test.")
+    evaluation = export_bundle(run, folder, load_pictures(colours, "test"), origin="Made for a test.")
     for role in ("device", "cloud"):
         bundle = load_bundle(folder, role)
         assert bundle.manifest.id == "colours-1"
@@ -202,12 +188,14 @@ def test_a_run_ends_in_a_bundle_that_both_sides_load(run: Run, data: Path, tmp_p
     card = (folder / "README.md").read_text()
     assert "Made for a test." in card
     assert str(tmp_path) not in card
-    assert str(data) not in card
+    assert str(colours) not in card
 
 
-def test_weights_are_exported_in_float16_and_tables_in_float32(run: Run, data: Path, tmp_path: Path) -> None:
+def test_weights_are_exported_in_float16_and_tables_in_float32(
+    run: Run, colours: Path, tmp_path: Path
+) -> None:
     both_stages(run)
-    export_bundle(run, tmp_path / "bundle", load_pictures(data, "test"), origin="Made for a test.")
+    export_bundle(run, tmp_path / "bundle", load_pictures(colours, "test"), origin="Made for a test.")
     kinds = {
         file.name: {str(tensor.dtype) for tensor in load_file(file).values()}
         for file in (tmp_path / "bundle").rglob("*.safetensors")
@@ -241,9 +229,9 @@ def test_the_paper_preset_has_the_papers_figures() -> None:
 
 
 def test_a_cache_goes_on_where_it_was_stopped_and_is_made_anew_for_another_key(
-    data: Path, tmp_path: Path
+    colours: Path, tmp_path: Path
 ) -> None:
-    source = PictureSource(load_pictures(data, "test"), Preparation(), mirrored=True)
+    source = PictureSource(load_pictures(colours, "test"), Preparation(), mirrored=True)
     network = nn.AvgPool2d(32)
     whole = cache_features(tmp_path / "a", network, source, key={"k": 1}, compute=COMPUTE, batch=5, title="")
     state = tmp_path / "a" / "state.json"

@@ -1,0 +1,43 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test check format accuracy golden clean
+
+help:  ## show what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+
+demo: .venv/demo.installed  ## start a cloud on loopback, classify a photograph, stop
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
+
+test: .venv/dev.installed  ## run all tests (SPLITWIRE_DATA names the data set that some need)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: .venv/dev.installed  ## lint, formatting, types, direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev.installed  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+accuracy: .venv/dev.installed  ## classify 1,000 test pictures with edge-client and a cloud on loopback
+	$(BIN)/python -m tests.e2e.accuracy
+
+golden: .venv/dev.installed  ## write tests/golden anew: only for a new wire format or new weights
+	$(BIN)/python -m tests.golden
+
+clean:  ## remove the virtual environment and what tools left
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv/%.installed: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --disable-pip-version-check -e '.[$*]'
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	  { echo "Python's venv is missing: on Debian, apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,73 @@
+"""Accuracy of ``edge-client classify`` over loopback: ``python -m tests.e2e.accuracy``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from models.training.data import Pictures, balanced_sample, load_pictures
+from models.training.evaluate import share
+from models.training.progress import stage_progress
+from tests.processes import running_cloud
+
+
+def sample_files(pictures: Pictures, count: int, folder: Path) -> dict[str, Path]:
+    """Write a balanced sample (seed 0) as files: ``class-name`` -> path."""
+    chosen = pictures.subset(balanced_sample(pictures.labels, count, seed=0))
+    files: dict[str, Path] = {}
+    for name, label, data in zip(chosen.names, chosen.labels, chosen.files, strict=True):
+        short = f"{chosen.classes[label]}-{Path(name).name}"
+        files[short] = folder / short
+        files[short].write_bytes(data)
+    return files
+
+
+def classify(files: dict[str, Path], cloud: str, quality: str) -> list[dict[str, Any]]:
+    """Run the real command over files: its records, in order."""
+    command = [sys.executable, "-m", "edge.cli", "classify", "--cloud", cloud, "--json", "--quality", quality]
+    records: list[dict[str, Any]] = []
+    with (
+        stage_progress() as progress,
+        subprocess.Popen([*command, *map(str, files.values())], stdout=subprocess.PIPE, text=True) as process,
+    ):
+        task = progress.add_task(f"edge-client classify --quality {quality}", total=len(files), note="")
+        for line in process.stdout or ():
+            records.append(json.loads(line))
+            progress.update(task, advance=1)
+    if process.returncode:
+        sys.exit(process.returncode)
+    return records
+
+
+def main() -> None:
+    """Print accuracy and bytes a picture as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=os.environ.get("SPLITWIRE_DATA"))
+    parser.add_argument("--limit", type=int, default=1000)
+    parser.add_argument("--quality", default="int8")
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("name the data set with --data or SPLITWIRE_DATA")
+    pictures = load_pictures(Path(options.data), "test")
+    with tempfile.TemporaryDirectory() as folder, running_cloud() as cloud:
+        files = sample_files(pictures, options.limit, Path(folder))
+        records = classify(files, cloud, options.quality)
+    right = sum(record["label"] == Path(record["path"]).name.split("-")[0] for record in records)
+    bodies = sum(record["body_bytes"] for record in records)
+    summary = {
+        "quality": options.quality,
+        "accuracy": share(right, len(records)).model_dump(),
+        "body_bytes": bodies / len(records),
+        "sources": sorted({record["source"] for record in records}),
+    }
+    print(json.dumps(summary, indent=2))  # noqa: T201 - a command's output
+
+
+if __name__ == "__main__":
+    main()

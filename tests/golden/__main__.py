@@ -1,0 +1,48 @@
+"""Write the golden files anew: ``python -m tests.golden`` (a new wire format, or new weights)."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from models.training.data import load_pictures
+from shared.codecs.float32 import Float32
+from shared.codecs.int8 import Int8
+from shared.frame import Frame, pack
+from tests.e2e.accuracy import classify, sample_files
+from tests.golden import FINGERPRINT, FOLDER, PICTURES, SHAPE
+from tests.processes import running_cloud
+
+
+def write_frames() -> None:
+    """One frame a codec, with two pictures, beside its tables and the latents it decodes to."""
+    rng = np.random.default_rng(0)
+    latents = rng.normal(scale=8, size=(2, *SHAPE)).astype(np.float32)
+    scales = rng.uniform(0.05, 0.3, SHAPE[0]).astype(np.float32)
+    np.save(FOLDER / "int8.scales.npy", scales)
+    for number, codec in enumerate((Float32(SHAPE), Int8(SHAPE, scales))):
+        payloads = tuple(codec.encode(latent) for latent in latents)
+        frame = Frame(fingerprint=FINGERPRINT, quality=number, payloads=payloads)
+        (FOLDER / f"{codec.name}.frame").write_bytes(pack(frame))
+        np.save(FOLDER / f"{codec.name}.latents.npy", np.stack([codec.decode(data) for data in payloads]))
+
+
+def write_predictions(data: Path) -> None:
+    """The shipped bundle's answers for fixed test pictures, by the real command."""
+    pictures = load_pictures(data, "test")
+    answers: dict[str, dict[str, int]] = {}
+    with tempfile.TemporaryDirectory() as folder, running_cloud() as cloud:
+        files = sample_files(pictures, PICTURES, Path(folder))
+        for quality in ("paper", "int8"):
+            records = classify(files, cloud, quality)
+            answers[quality] = {Path(record["path"]).name: record["class_id"] for record in records}
+    (FOLDER / "predictions.json").write_text(json.dumps(answers, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    write_frames()
+    write_predictions(Path(os.environ["SPLITWIRE_DATA"]))
