@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     [
         (["backbone", "--data", "/nowhere"], 8, "no data at /nowhere"),
         (
-            ["backbone", "--data", "DATA", "--initial-weights", "/nowhere"],
+            ["backbone", "--data", "DATA", "--pictures", "0", "--initial-weights", "/nowhere"],
             8,
             "no initial weights at /nowhere",
         ),
