@@ -15,10 +15,9 @@ from models.training.sources import outputs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.training.backbone import Inputs
     from models.training.device import Compute
     from models.training.settings import AutoencoderKind, AutoencoderSettings
-    from models.training.sources import Source
+    from models.training.sources import Inputs, Source
 
 
 def build_autoencoder(kind: AutoencoderKind, seed: int) -> Autoencoder:

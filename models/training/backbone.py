@@ -10,17 +10,16 @@ from torch import nn
 from torch.nn import functional
 
 from models.training.loop import Fitted, Stage, Validation, fit
-from models.training.sources import PictureSource, Source, cache_features, outputs
-from models.training.weights import initial_convolutions, state_digest
+from models.training.sources import outputs
+from models.training.weights import initial_convolutions
 from models.vgg16 import Classifier, split_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.training.data import Pictures
     from models.training.device import Compute
     from models.training.settings import BackboneSettings
-    from shared.picture import Preparation
+    from models.training.sources import Inputs, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +35,6 @@ class Backbone:
         return nn.Sequential(*self.frozen, *self.trained)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """What the trained part sees, for training and for the held-out pictures."""
-
-    training: Source
-    held_out: Source
-
-
 def build_backbone(
     settings: BackboneSettings, initial_weights: str | Path, classes: int, seed: int
 ) -> Backbone:
@@ -55,43 +46,6 @@ def build_backbone(
         frozen=frozen,
         trained=trained,
         classifier=Classifier(classes, settings.hidden, settings.dropout),
-    )
-
-
-def backbone_inputs(
-    backbone: Backbone,
-    training: Pictures,
-    held_out: Pictures,
-    *,
-    mirrored: bool,
-    preparation: Preparation,
-    folder: Path,
-    compute: Compute,
-) -> Inputs:
-    """Pictures, or where blocks are frozen, their cached output."""
-
-    def source(pictures: Pictures, name: str, *, with_mirrored: bool) -> Source:
-        plain = PictureSource(pictures, preparation, mirrored=with_mirrored)
-        if not len(backbone.frozen):
-            return plain
-        return cache_features(
-            folder / name,
-            backbone.frozen,
-            plain,
-            key={
-                "weights": state_digest(backbone.frozen),
-                "pictures": pictures.digest(),
-                "preparation": preparation.model_dump(mode="json"),
-                "variants": plain.variants,
-                "compute": str(compute),
-            },
-            compute=compute,
-            title=f"frozen blocks, {name} pictures",
-        )
-
-    return Inputs(
-        training=source(training, "training", with_mirrored=mirrored),
-        held_out=source(held_out, "held-out", with_mirrored=False),
     )
 
 

@@ -19,11 +19,10 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from safetensors.torch import load_file, save_file
 
 from models.training.autoencoder import build_autoencoder, train_autoencoder
-from models.training.backbone import Backbone, Inputs, backbone_inputs, build_backbone, train_backbone
+from models.training.backbone import Backbone, build_backbone, train_backbone
 from models.training.data import Pictures, balanced_sample, load_pictures
 from models.training.settings import AutoencoderSettings, Preset
-from models.training.sources import Source, cache_features, outputs
-from models.training.weights import state_digest
+from models.training.sources import Inputs, PictureSource, Source, cache_features, outputs
 from shared.errors import TrainingError
 from shared.picture import Preparation
 
@@ -91,7 +90,7 @@ class Run:
         backbone = self._fresh_backbone(len(training.classes))
         result = train_backbone(
             backbone,
-            self._backbone_inputs(backbone, training, held_out),
+            self._inputs(backbone, training, held_out),
             self.settings.preset.backbone,
             folder=self.folder / "backbone",
             seed=self.seed,
@@ -166,40 +165,27 @@ class Run:
         settings = self.settings
         return build_backbone(settings.preset.backbone, settings.initial_weights, classes, self.seed)
 
-    def _backbone_inputs(self, backbone: Backbone, training: Pictures, held_out: Pictures) -> Inputs:
-        return backbone_inputs(
-            backbone,
-            training,
-            held_out,
-            mirrored=self.settings.preset.data.mirrored,
-            preparation=self.settings.preparation,
-            folder=self.folder / "cache",
-            compute=self.compute,
+    def _inputs(self, backbone: Backbone, training: Pictures, held_out: Pictures) -> Inputs:
+        """Build what the trained convolutions see: pictures, or where blocks are frozen, their output."""
+        preparation, mirrored = self.settings.preparation, self.settings.preset.data.mirrored
+        pictures = Inputs(
+            training=PictureSource(training, preparation, mirrored=mirrored),
+            held_out=PictureSource(held_out, preparation, mirrored=False),
         )
+        return self._cached("frozen-blocks", backbone.frozen, pictures) if len(backbone.frozen) else pictures
 
     def _features(self, backbone: Backbone, training: Pictures, held_out: Pictures) -> Inputs:
-        inputs = self._backbone_inputs(backbone, training, held_out)
-        digest = state_digest(backbone.convolutions())
+        """Build what the autoencoder sees: the output of all convolutions."""
+        return self._cached("features", backbone.trained, self._inputs(backbone, training, held_out))
 
-        def features(source: Source, pictures: Pictures, name: str) -> Source:
-            return cache_features(
-                self.folder / "cache" / f"features-{name}",
-                backbone.trained,
-                source,
-                key={
-                    "weights": digest,
-                    "pictures": pictures.digest(),
-                    "preparation": self.settings.preparation.model_dump(mode="json"),
-                    "variants": source.variants,
-                    "compute": str(self.compute),
-                },
-                compute=self.compute,
-                title=f"features, {name} pictures",
-            )
+    def _cached(self, name: str, network: nn.Module, inputs: Inputs) -> Inputs:
+        def cached(source: Source, part: str) -> Source:
+            folder = self.folder / "cache" / f"{name}-{part}"
+            title = f"{name}, {part} pictures"
+            return cache_features(folder, network, source, compute=self.compute, title=title)
 
         return Inputs(
-            training=features(inputs.training, training, "training"),
-            held_out=features(inputs.held_out, held_out, "held-out"),
+            training=cached(inputs.training, "training"), held_out=cached(inputs.held_out, "held-out")
         )
 
     def _load(self, stage: str, **networks: nn.Module) -> None:

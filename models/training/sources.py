@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.training.progress import stage_progress
+from models.training.weights import state_digest
 from shared.errors import TrainingError
 from shared.picture import prepare
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from pydantic import JsonValue
 
     from models.training.data import Pictures
     from models.training.device import Compute
@@ -27,14 +30,24 @@ FLOAT16_MAX = 65504.0
 
 
 class Source(Protocol):
-    """Inputs of the trained part, by index; each in one or two variants (as it is, mirrored)."""
+    """Inputs of a network, by index; each in one or two variants (as it is, mirrored)."""
 
     labels: NDArray[np.int64]
     variants: int
+    identity: Mapping[str, JsonValue]
+    """What the inputs depend on: two sources with the same identity give the same."""
 
     def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
         """Fetch the given variant of each index: [N, ...], float32 or float16."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a stage trains on, and the held-out pictures that it measures on."""
+
+    training: Source
+    held_out: Source
 
 
 class PictureSource:
@@ -45,6 +58,11 @@ class PictureSource:
         self._preparation = preparation
         self.labels = pictures.labels
         self.variants = 2 if mirrored else 1
+        self.identity: Mapping[str, JsonValue] = {
+            "pictures": pictures.digest(),
+            "preparation": preparation.model_dump(mode="json"),
+            "variants": self.variants,
+        }
 
     def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
         """Decode and prepare; variant 1 is mirrored."""
@@ -58,10 +76,13 @@ class PictureSource:
 class CachedSource:
     """Features in a memory-mapped file: [variants, pictures, ...] float16."""
 
-    def __init__(self, features: NDArray[np.float16], labels: NDArray[np.int64]) -> None:
+    def __init__(
+        self, features: NDArray[np.float16], labels: NDArray[np.int64], identity: Mapping[str, JsonValue]
+    ) -> None:
         self.features = features
         self.labels = labels
         self.variants = features.shape[0]
+        self.identity = identity
 
     def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
         """Read from disk (or from the memory that mirrors it)."""
@@ -92,27 +113,27 @@ def cache_features(
     network: nn.Module,
     source: Source,
     *,
-    key: Mapping[str, object],
     compute: Compute,
-    batch: int = 32,
     title: str,
+    batch: int = 32,
 ) -> CachedSource:
     """Run a frozen network once over every picture and variant of a source.
 
-    The output goes to ``folder/features.npy``; ``folder/state.json`` says how far it got and for
-    what (``key``). A cache of the same key is finished or reused, another is written anew.
+    The output goes to ``folder/features.npy``; ``folder/state.json`` says how far it got, and of
+    what. A cache of the same network and source is finished or reused, another is written anew.
 
     Raises:
         TrainingError: the disk is full.
 
     """
     count, variants = len(source.labels), source.variants
+    key = {"weights": state_digest(network), "compute": str(compute), **source.identity}
     state_file, features_file = folder / "state.json", folder / "features.npy"
     folder.mkdir(parents=True, exist_ok=True)
     done = _progress_of(state_file, key) if features_file.exists() else 0
     total = count * variants
     if done == total:
-        return CachedSource(np.load(features_file, mmap_mode="r"), source.labels)
+        return CachedSource(np.load(features_file, mmap_mode="r"), source.labels, key)
 
     network = network.to(compute.device).to(memory_format=torch.channels_last).eval()
     features: np.memmap[tuple[int, ...], np.dtype[np.float16]] | None = (
@@ -139,12 +160,12 @@ def cache_features(
             if done == total or (done // batch) % 64 == 0:
                 features.flush()
                 state_file.write_text(json.dumps({"key": key, "done": done}))
-    return CachedSource(np.load(features_file, mmap_mode="r"), source.labels)
+    return CachedSource(np.load(features_file, mmap_mode="r"), source.labels, key)
 
 
-def _progress_of(state_file: Path, key: Mapping[str, object]) -> int:
+def _progress_of(state_file: Path, key: Mapping[str, JsonValue]) -> int:
     try:
         state = json.loads(state_file.read_text())
     except (OSError, ValueError):
         return 0
-    return int(state["done"]) if state.get("key") == json.loads(json.dumps(key)) else 0
+    return int(state["done"]) if state.get("key") == key else 0

@@ -31,6 +31,8 @@ from shared.picture import Preparation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from models.training.run import StageResult
 
 COMPUTE = choose_compute("cpu", "float32")
@@ -228,28 +230,28 @@ def test_the_paper_preset_has_the_papers_figures() -> None:
     assert paper.backbone.hidden == (4096, 4096)
 
 
-def test_a_cache_goes_on_where_it_was_stopped_and_is_made_anew_for_another_key(
+def test_a_cache_goes_on_where_it_was_stopped_and_is_made_anew_for_other_inputs(
     colours: Path, tmp_path: Path
 ) -> None:
-    source = PictureSource(load_pictures(colours, "test"), Preparation(), mirrored=True)
-    network = nn.AvgPool2d(32)
-    whole = cache_features(tmp_path / "a", network, source, key={"k": 1}, compute=COMPUTE, batch=5, title="")
-    state = tmp_path / "a" / "state.json"
-    state.write_text(json.dumps({"key": {"k": 1}, "done": 15}))
-    expected = np.array(whole.features)
-    spoilt = np.load(tmp_path / "a" / "features.npy", mmap_mode="r+")
-    spoilt[:] = 0
-    spoilt[0] = expected[0]
-    spoilt[1, :3] = 7  # taken as done
-    spoilt.flush()
-    resumed = cache_features(
-        tmp_path / "a", network, source, key={"k": 1}, compute=COMPUTE, batch=5, title=""
-    )
-    assert (resumed.features[1, :3] == 7).all()
-    assert np.array_equal(resumed.features[1, 3:], expected[1, 3:])
-    anew = cache_features(tmp_path / "a", network, source, key={"k": 2}, compute=COMPUTE, batch=5, title="")
-    assert np.array_equal(anew.features, expected)
-    assert np.allclose(expected[1], expected[0][..., ::-1], atol=0.1), "variant 1 is mirrored"
+    def cached(size: int) -> NDArray[np.float16]:
+        preparation = Preparation(size=size)
+        source = PictureSource(load_pictures(colours, "test"), preparation, mirrored=True)
+        folder = tmp_path / "cache"
+        made = cache_features(folder, nn.AvgPool2d(32), source, compute=COMPUTE, title="", batch=5)
+        return np.array(made.features)
+
+    whole = cached(224)
+    assert np.allclose(whole[1], whole[0][..., ::-1], atol=0.1), "variant 1 is mirrored"
+    state = tmp_path / "cache" / "state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "done": 15}))
+    marked = np.load(tmp_path / "cache" / "features.npy", mmap_mode="r+")
+    marked[:] = 7
+    marked.flush()
+    resumed = cached(224).reshape(24, -1)
+    assert (resumed[:15] == 7).all(), "taken as done"
+    assert np.array_equal(resumed[15:], whole.reshape(24, -1)[15:])
+    assert cached(256).shape[-1] == 8
+    assert np.array_equal(cached(224), whole)
 
 
 def test_settings_that_are_not_allowed_are_named() -> None:
