@@ -7,6 +7,8 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.training.plots import plot_log
-from models.training.progress import stage_progress
+from models.training.progress import CONSOLE, stage_progress
 from shared.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def fit(stage: Stage, *, resume: bool) -> Fitted:
     log = _Log(stage.folder / "log.csv", step)
     steps_an_epoch = _steps_an_epoch(stage)
     validation: Validation | None = None
+    if step < stage.epochs * steps_an_epoch:
+        CONSOLE.print(_expectation(stage, network, stage.epochs * steps_an_epoch - step))
     saved_at = time.monotonic()
     with stage_progress() as progress:
         task = progress.add_task(stage.title, total=stage.epochs * steps_an_epoch, completed=step, note="")
@@ -114,16 +118,37 @@ def fit(stage: Stage, *, resume: bool) -> Fitted:
     return Fitted(validation=validation or stage.validate(network.eval()), seconds=log.seconds())
 
 
+def _expectation(stage: Stage, network: nn.Module, steps: int) -> str:
+    """Time forward and backward on two batches, without learning from them."""
+    random = torch.get_rng_state()
+    for inputs, labels in islice(_batches(stage, 0, 0), 2):
+        started = time.monotonic()
+        _backward(stage, network.train(), inputs, labels)
+    seconds = time.monotonic() - started
+    stage.optimizer.zero_grad(set_to_none=True)
+    torch.set_rng_state(random)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return (
+        f"{stage.title}: {steps:,} steps of {stage.batch} pictures on {stage.compute}, about "
+        f"{timedelta(seconds=round(steps * seconds))}; {parameters:,} parameters, "
+        f"{16 * parameters / 1e9:.1f} GB with gradients and Adam's moments"
+    )
+
+
 def _step(stage: Stage, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    stage.optimizer.zero_grad(set_to_none=True)
+    loss = _backward(stage, network, inputs, labels)
+    stage.optimizer.step()
+    if not math.isfinite(loss):
+        raise TrainingError(f"{stage.title}: the loss is {loss}; lower the rates and start again")
+    return loss
+
+
+def _backward(stage: Stage, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
     with stage.compute.autocast():
         loss = stage.loss(network, inputs, labels)
-    stage.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    stage.optimizer.step()
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingError(f"{stage.title}: the loss is {value}; lower the rates and start again")
-    return value
+    return float(loss.detach())
 
 
 def _batches(stage: Stage, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -189,6 +214,7 @@ def _save(stage: Stage, scheduler: torch.optim.lr_scheduler.LRScheduler, step: i
             "optimizer": stage.optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
             "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all(),
         },
         partial,
     )
@@ -210,6 +236,7 @@ def _restore(stage: Stage, scheduler: torch.optim.lr_scheduler.LRScheduler) -> i
         stage.optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["random"].cpu())
+        torch.cuda.set_rng_state_all([random.cpu() for random in state["random_cuda"]])
     except (RuntimeError, KeyError, ValueError) as exc:
         raise TrainingError(f"{file} does not fit this training ({exc}); leave out --resume") from exc
     return int(state["step"])

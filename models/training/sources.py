@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -123,7 +125,7 @@ def cache_features(
     what. A cache of the same network and source is finished or reused, another is written anew.
 
     Raises:
-        TrainingError: the disk is full.
+        TrainingError: the disk has no room for it.
 
     """
     count, variants = len(source.labels), source.variants
@@ -147,20 +149,28 @@ def cache_features(
             inputs = source.batch(indices, np.full(len(indices), variant))
             output = run_batch(network, inputs, compute)
             block = output.clamp(-FLOAT16_MAX, FLOAT16_MAX).half().contiguous().numpy()
-            try:
-                if features is None:
-                    features = np.lib.format.open_memmap(
-                        features_file, mode="w+", dtype=np.float16, shape=(variants, count, *block.shape[1:])
-                    )
-                features[variant, indices] = block
-            except OSError as exc:
-                raise TrainingError(f"can't write {features_file} ({exc}); free some disk") from exc
+            if features is None:
+                shape = (variants, count, *block.shape[1:])
+                progress.console.print(_space_needed(title, folder, shape))
+                features = np.lib.format.open_memmap(features_file, mode="w+", dtype=np.float16, shape=shape)
+            features[variant, indices] = block
             done += len(indices)
             progress.update(task, completed=done)
             if done == total or (done // batch) % 64 == 0:
                 features.flush()
                 state_file.write_text(json.dumps({"key": key, "done": done}))
     return CachedSource(np.load(features_file, mmap_mode="r"), source.labels, key)
+
+
+def _space_needed(title: str, folder: Path, shape: tuple[int, ...]) -> str:
+    """Check before it is too late: a full disk under a memory-mapped file ends the process."""
+    needed, free = 2 * math.prod(shape) / 1e9, shutil.disk_usage(folder).free / 1e9
+    if needed > free:
+        raise TrainingError(
+            f"{title}: the cache needs {needed:.1f} GB, {folder} has {free:.1f} GB free; "
+            "choose another --run, fewer --pictures or more --frozen-blocks"
+        )
+    return f"{title}: {needed:.1f} GB of {free:.1f} GB free in {folder}"
 
 
 def _progress_of(state_file: Path, key: Mapping[str, JsonValue]) -> int:
