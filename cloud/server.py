@@ -1,4 +1,4 @@
-"""``cloud-server``: the cloud as a process."""
+"""The cloud as a process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import uvicorn
 from cloud.app import create_app
 from cloud.settings import CloudSettings
 from shared.bundle import default_bundle_path
-from shared.command import command_group, run
+from shared.command import command_group
 from shared.errors import SettingsError
 
 app = command_group("Serve the second half of a split network over HTTP.")
@@ -70,12 +70,3 @@ def _listen(host: str, port: int) -> socket.socket:
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
-
-
-def main() -> None:
-    """Run the command."""
-    run(app)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
-from shared.errors import SplitwireError, codes_of
+from shared.errors import PackagesMissing, SplitwireError, codes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def command_group(help_text: str) -> typer.Typer:
@@ -22,7 +27,7 @@ def command_group(help_text: str) -> typer.Typer:
     )
 
 
-def run(app: typer.Typer) -> None:
+def run(app: Callable[[], object]) -> None:
     """Run a command line; an error becomes one line and its exit code."""
     try:
         app()
@@ -34,6 +39,20 @@ def run(app: typer.Typer) -> None:
             raise
         print_line(f"failure: {type(exc).__name__}: {exc} (SPLITWIRE_DEBUG=1 shows where; please report it)")
         sys.exit(codes_of(SplitwireError()).exit)
+
+
+def run_module(module: str, *, extra: str) -> None:
+    """Import and run the ``app`` of a module that needs the packages of an extra."""
+
+    def imported() -> None:
+        try:
+            app = import_module(module).app
+        except ImportError as exc:
+            remedy = f"install it with: pip install 'splitwire[{extra}]'"
+            raise PackagesMissing(exc.name or module, f"this command", remedy) from exc
+        app()
+
+    run(imported)
 
 
 def print_line(text: str) -> None:

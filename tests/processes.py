@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @contextmanager
 def running_cloud(*options: str) -> Iterator[str]:
     """A real ``cloud-server`` process on a free port of loopback; gives its URL."""
-    command = [sys.executable, "-m", "cloud.server", "--port", "0", "--log-level", "warning", *options]
+    command = [sys.executable, "-m", "cloud.command", "--port", "0", "--log-level", "warning", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None

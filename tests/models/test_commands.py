@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from models.training.__main__ import app
+from models.training.commands import app
 from models.training.settings import PRESETS
 from shared.command import run
 
