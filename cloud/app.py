@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -20,7 +19,14 @@ from cloud.engine import Engine
 from cloud.keys import check_key, read_keys
 from cloud.settings import CloudSettings
 from shared.bundle import Manifest, load_bundle
-from shared.errors import FingerprintUnknown, NotReady, ParameterInvalid, SplitwireError, codes_of
+from shared.errors import (
+    FingerprintUnknown,
+    NotReady,
+    ParameterInvalid,
+    PayloadInvalid,
+    SplitwireError,
+    codes_of,
+)
 from shared.frame import unpack
 from shared.messages import Answer, ErrorAnswer, Guess, Health, Prediction, Timings
 
@@ -30,7 +36,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEADLINE_HEADER = "Deadline-Ms"
-_LOG = logging.getLogger("splitwire.cloud")
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": description}
     for status, description in {
@@ -102,7 +107,6 @@ def create_app(settings: CloudSettings | None = None) -> FastAPI:
         )
         batcher.start()
         state.running = engine, batcher
-        _LOG.info("serving bundle %s on %s", engine.manifest.id, engine.device)
         try:
             yield
         finally:
@@ -139,6 +143,8 @@ def _add_routes(app: FastAPI, state: _State) -> None:
         latents = engine.decode(unpack(body))
         decoded = time.monotonic() - started
         result = await batcher.submit(latents, deadline)
+        if not np.isfinite(result.probabilities).all():
+            raise PayloadInvalid(latents.quality, "values too large for the network")
         return Answer(
             predictions=tuple(_prediction(row, engine.manifest, top) for row in result.probabilities),
             bundle=engine.manifest.id,
@@ -162,11 +168,11 @@ def _add_routes(app: FastAPI, state: _State) -> None:
         """Tell that the process lives."""
         return Health(status="alive")
 
-    @app.get("/readyz", responses={503: _ERRORS[503]})
+    @app.get("/readyz", responses={status: _ERRORS[status] for status in (429, 503)})
     async def readyz() -> Health:
-        """Tell whether a forward pass works: it makes one."""
-        engine, _ = state.ready()
-        await asyncio.to_thread(engine.warm_up)
+        """Tell whether a forward pass works: it makes one, on the way that requests go."""
+        engine, batcher = state.ready()
+        await batcher.submit(engine.blank())
         return Health(status="ready")
 
 
@@ -221,5 +227,7 @@ async def _answer_http_error(_: Request, error: HTTPException) -> JSONResponse:
 
 async def _answer_failure(_: Request, __: Exception) -> JSONResponse:
     """Answer what nobody foresaw; the server logs it."""
-    answer = ErrorAnswer(error="Failure", message="the cloud failed on this request; its log says why")
+    answer = ErrorAnswer(
+        error="Failure", message="the cloud failed on this request; the server's log says why"
+    )
     return JSONResponse(answer.model_dump(exclude_none=True), 500)

@@ -141,9 +141,9 @@ class Batcher:
         if not batch:
             return
         started = time.monotonic()
-        values = np.concatenate([item.latents.values for item in batch])
         quality = batch[0].latents.quality
         try:
+            values = np.concatenate([item.latents.values for item in batch])
             probabilities = await asyncio.to_thread(self._engine.tail, quality, values)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
             for item in batch:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
+
 from shared.errors import BodyLate, BodyTooLarge, BodyTypeUnsupported
 from shared.frame import MAX_FRAME_BYTES
 
@@ -20,7 +22,7 @@ async def read_body(request: Request, seconds: float) -> bytes:
     Raises:
         BodyTypeUnsupported: another Content-Type, or any Content-Encoding.
         BodyTooLarge: announced or arrived, more than the largest frame.
-        BodyLate: not there in time.
+        BodyLate: not there in time, or the caller hung up.
 
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -39,6 +41,6 @@ async def read_body(request: Request, seconds: float) -> bytes:
                 body += chunk
                 if len(body) > MAX_FRAME_BYTES:
                     raise BodyTooLarge(MAX_FRAME_BYTES)
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):
         raise BodyLate(seconds) from None
     return bytes(body)

@@ -86,10 +86,15 @@ class Engine:
         probabilities: NDArray[np.float32] = torch.softmax(logits.float(), dim=1).cpu().numpy()
         return probabilities
 
+    def blank(self) -> Latents:
+        """Make a latent of zeros, of the default quality: a request that needs no picture."""
+        values = np.zeros((1, *self.manifest.latent_shape), dtype=np.float32)
+        return Latents(quality=self.manifest.default_quality, values=values)
+
     def warm_up(self) -> None:
         """Run every tail once, so that the first request finds it ready."""
         for quality in self._tails:
-            self.tail(quality, np.zeros((1, *self.manifest.latent_shape), dtype=np.float32))
+            self.tail(quality, self.blank().values)
 
 
 def _device(name: str) -> torch.device:

@@ -24,10 +24,10 @@ def read_keys(file: Path | None) -> tuple[bytes, ...]:
     if file is None:
         return ()
     try:
-        lines = file.read_text().splitlines()
+        lines = [line.strip() for line in file.read_text("ascii").splitlines()]
     except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"key file {file} can't be read ({exc})") from exc
-    keys = tuple(line.strip().encode() for line in lines if line.strip() and not line.startswith("#"))
+        raise SettingsError(f"key file {file} can't be read ({exc}); keys are ASCII, one a line") from exc
+    keys = tuple(line.encode() for line in lines if line and not line.startswith("#"))
     if not keys:
         raise SettingsError(f"key file {file} has no key; write one a line")
     return keys
@@ -46,6 +46,6 @@ def check_key(request: Request, keys: Sequence[bytes]) -> None:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise KeyMissing
-    given = key.strip().encode()
+    given = key.strip().encode("latin-1")
     if not any([hmac.compare_digest(given, accepted) for accepted in keys]):  # noqa: C419 - all are compared
         raise KeyWrong

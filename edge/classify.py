@@ -19,7 +19,7 @@ from edge.records import Record, failed
 from edge.torch_head import TorchHead
 from shared.bundle import load_bundle
 from shared.codecs import codec_of
-from shared.errors import SplitwireError
+from shared.errors import SplitwireError, shown
 from shared.frame import Frame, pack
 from shared.picture import load_picture, prepare
 
@@ -139,7 +139,7 @@ class Classifier:
         timings["total"] = round(sum(timings.values()), 3)
         (prediction,) = answer.predictions
         return Record(
-            path=str(path),
+            path=shown(path),
             **prediction.model_dump(),
             quality=self.quality,
             payload_bytes=encoded.payload_bytes,

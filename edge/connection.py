@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from edge.settings import DeviceSettings
 
+_NEVER_BY_PROXY = ("embedded", "localhost", "127.0.0.1", "::1")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
@@ -28,6 +31,8 @@ class Connection:
     url: str
     source: str
     """``cloud`` or ``embedded``, as records say it."""
+    timeout: float
+    """Seconds for a whole request."""
 
     async def infer(self, body: bytes, pictures: int, top: int) -> Answer:
         """Send a frame, wait for the answer.
@@ -39,12 +44,13 @@ class Connection:
 
         """
         try:
-            response = await self.client.post("/infer", params={"top": top}, content=body)
-        except httpx.TimeoutException as exc:
+            async with asyncio.timeout(self.timeout):
+                response = await self.client.post("/infer", params={"top": top}, content=body)
+        except (TimeoutError, httpx.TimeoutException) as exc:
             raise CloudUnreachable(
                 self.url, "no answer in time; try again, or allow more with --timeout"
             ) from exc
-        except httpx.TransportError as exc:
+        except httpx.RequestError as exc:
             reason = str(exc) or type(exc).__name__
             raise CloudUnreachable(self.url, f"{reason}; is cloud-server running there?") from exc
         return self._answer(response, pictures)
@@ -71,7 +77,7 @@ async def connect(settings: DeviceSettings) -> AsyncIterator[Connection]:
     """Open the way to a cloud; without a URL, to one inside this process.
 
     Raises:
-        SettingsError: not a URL.
+        SettingsError: not a URL, a key or proxy that can't be used.
         PackagesMissing: no URL, and the cloud's packages are not installed.
 
     """
@@ -80,24 +86,36 @@ async def connect(settings: DeviceSettings) -> AsyncIterator[Connection]:
         "Deadline-Ms": str(round(settings.timeout * 1e3)),
     }
     if settings.key:
+        if not settings.key.isascii():
+            raise SettingsError("the API key has characters that are not ASCII; copy it again")
         headers["Authorization"] = f"Bearer {settings.key}"
     async with AsyncExitStack() as stack:
+        transport: httpx.AsyncBaseTransport | None = None
+        url, source = EMBEDDED_URL, "embedded"
         if settings.cloud is None:
             transport = await stack.enter_async_context(embedded_cloud(settings.bundle))
-            url, source = EMBEDDED_URL, "embedded"
         else:
-            transport, url, source = None, _checked(settings.cloud), "cloud"
-        client = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=url, headers=headers, timeout=settings.timeout, transport=transport)
-        )
-        yield Connection(client=client, url=url, source=source)
+            url, source = _checked(settings.cloud), "cloud"
+        try:
+            client = httpx.AsyncClient(
+                base_url=url,
+                headers=headers,
+                timeout=settings.timeout,
+                transport=transport,
+                trust_env=httpx.URL(url).host not in _NEVER_BY_PROXY,
+            )
+        except (ImportError, ValueError) as exc:  # a proxy from the environment
+            raise SettingsError(f"the way to {url} can't be used ({exc}); check the proxy variables") from exc
+        await stack.enter_async_context(client)
+        yield Connection(client=client, url=url, source=source, timeout=settings.timeout)
 
 
 def _checked(url: str) -> str:
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as exc:
-        raise SettingsError(f"--cloud {url!r} is not a URL ({exc}); write http://host:port") from exc
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        usable = parsed.scheme in {"http", "https"} and parsed.host and (parsed.port or 1) < 1 << 16
+    except (httpx.InvalidURL, UnicodeError):
+        usable = False
+    if not usable:
         raise SettingsError(f"--cloud {url!r} is not a URL; write http://host:port")
     return url

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.errors import SplitwireError, codes_of
+from shared.errors import SplitwireError, codes_of, shown
 from shared.messages import Guess
 
 if TYPE_CHECKING:
@@ -50,4 +50,4 @@ class Record(BaseModel):
 def failed(path: Path, error: SplitwireError) -> Record:
     """Build the record of a picture that has no answer."""
     problem = Problem(error=type(error).__name__, message=str(error), exit_code=codes_of(error).exit)
-    return Record(path=str(path), error=problem)
+    return Record(path=shown(path), error=problem)

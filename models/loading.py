@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import ConvolutionalDecoder, ConvolutionalEncoder
-from models.split import Head, Tail
-from models.vgg16 import Classifier, convolutions
+from models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder, ConvolutionalEncoder
+from models.split import PICTURE_SHAPE, Head, Tail
+from models.vgg16 import FEATURE_SHAPE, Classifier, convolutions
 from shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def load_head(bundle: Bundle, quality: str) -> Head:
 
 def load_convolutions(bundle: Bundle) -> nn.Module:
     """Build the convolutions that all qualities share."""
+    _check_shapes(bundle)
     network = _filled(convolutions(), CONVOLUTIONS, bundle, bundle.manifest.files.device)
     return network.eval().to(memory_format=torch.channels_last)
 
@@ -52,6 +53,7 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
 
     """
     manifest = bundle.manifest
+    _check_shapes(bundle)
     classifier = _filled(
         Classifier(len(manifest.classes), manifest.hidden), CLASSIFIER, bundle, manifest.files.cloud
     )
@@ -61,6 +63,15 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
         if files not in by_files:
             by_files[files] = Tail(_filled(ConvolutionalDecoder(), DECODER, bundle, files), classifier).eval()
     return {name: by_files[quality.files.cloud] for name, quality in manifest.qualities.items()}
+
+
+def _check_shapes(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    size = manifest.preparation.size
+    given = ((3, size, size), manifest.feature_shape, manifest.latent_shape)
+    expected = (PICTURE_SHAPE, FEATURE_SHAPE, LATENT_SHAPE)
+    if given != expected:
+        raise BundleInvalid(bundle.path, f"shapes {given}, but the networks have {expected}")
 
 
 def _filled(network: nn.Module, name: str, bundle: Bundle, files: Sequence[str]) -> nn.Module:

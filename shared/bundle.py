@@ -12,12 +12,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 
 Role = Literal["device", "cloud"]
 MANIFEST = "manifest.json"
+ID = re.compile(r"^[a-z0-9][a-z0-9.-]{0,63}$")
 
 
 def _inside(name: str) -> str:
@@ -70,13 +80,13 @@ class Quality(_Part):
 class Manifest(_Part):
     """What a bundle is. Shapes are channels, rows, columns."""
 
-    format: Literal[1] = 1
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")
+    format: Literal[1]
+    id: Annotated[str, Field(pattern=ID.pattern)]
     classes: tuple[str, ...] = Field(min_length=2)
     preparation: Preparation
-    feature_shape: tuple[int, int, int]
-    latent_shape: tuple[int, int, int]
-    hidden: tuple[int, ...]
+    feature_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    latent_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    hidden: tuple[PositiveInt, ...]
     files: Files
     qualities: dict[str, Quality] = Field(min_length=1)
     default_quality: str

@@ -49,7 +49,7 @@ def run_module(module: str, *, extra: str) -> None:
             app = import_module(module).app
         except ImportError as exc:
             remedy = f"install it with: pip install 'splitwire[{extra}]'"
-            raise PackagesMissing(exc.name or module, f"this command", remedy) from exc
+            raise PackagesMissing(exc.name or module, "this command", remedy) from exc
         app()
 
     run(imported)

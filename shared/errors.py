@@ -43,12 +43,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+
+def shown(path: Path | str) -> str:
+    """Write a path so that it can be printed, whatever bytes it has: one line of UTF-8."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text.encode("unicode_escape").decode() if not text.isprintable() else text
 
 
 class SplitwireError(Exception):
@@ -65,7 +72,7 @@ class PictureError(SplitwireError):
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"{shown(path)}: {reason}")
 
 
 class PictureMissing(PictureError):

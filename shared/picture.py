@@ -6,14 +6,13 @@ file ──load_picture──> RGB, upright ──square──> centre square �
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from shared.errors import PictureBroken, PictureMissing
 
@@ -36,7 +35,7 @@ class Preparation(BaseModel):
     size: int = Field(default=224, ge=32, le=1024)
     through: int | None = Field(default=32, ge=8, le=1024)
     mean: tuple[float, float, float] = (0.48235, 0.45882, 0.40784)
-    std: tuple[float, float, float] = (1 / 255, 1 / 255, 1 / 255)
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1 / 255, 1 / 255, 1 / 255)
 
 
 def load_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
@@ -62,9 +61,7 @@ def load_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)  # damaged EXIF: the pixels are what counts
             with Image.open(io.BytesIO(data)) as image:
-                # A phone's MPO is one photograph with extras, not an animation.
-                if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                    raise PictureBroken(label, "it has several frames; export the one to classify")
+                _check_still(image, label)
                 image.load()
                 return _to_rgb(ImageOps.exif_transpose(image), label)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -73,7 +70,9 @@ def load_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
         ) from None
     except UnidentifiedImageError:
         raise PictureBroken(label, "not a picture in a known format") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError, struct.error) as exc:
+    except PictureBroken:
+        raise
+    except Exception as exc:  # Pillow's readers raise anything on damaged files
         raise PictureBroken(label, f"damaged or cut off ({_one_line(exc)})") from exc
 
 
@@ -109,6 +108,12 @@ def _read(path: Path, label: str) -> bytes:
         raise PictureMissing(label, "no permission to read it") from None
     except OSError as exc:
         raise PictureMissing(label, f"can't be read ({_one_line(exc)})") from exc
+
+
+def _check_still(image: Image.Image, label: str) -> None:
+    # A phone's MPO is one photograph with extras, not an animation.
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        raise PictureBroken(label, "it has several frames; export the one to classify")
 
 
 def _to_rgb(image: Image.Image, label: str) -> Image.Image:

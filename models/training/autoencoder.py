@@ -46,9 +46,7 @@ def train_autoencoder(
         source=features.training,
         loss=lambda network, batch, _: functional.mse_loss(network(batch).float(), batch),
         validate=lambda network: _validate(network, classifier, features.held_out, compute),
-        epochs=settings.epochs,
-        batch=settings.batch,
-        schedule=settings.schedule,
+        settings=settings,
         seed=seed,
         compute=compute,
     )

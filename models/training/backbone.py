@@ -77,9 +77,7 @@ def train_backbone(
             network(batch).float(), labels, label_smoothing=settings.label_smoothing
         ),
         validate=lambda network: validate_classification(network, inputs.held_out, compute),
-        epochs=settings.epochs,
-        batch=settings.batch,
-        schedule=settings.schedule,
+        settings=settings,
         seed=seed,
         compute=compute,
     )

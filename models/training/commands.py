@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from models.training.card import TORCHVISION_ORIGIN
+from models.training.card import CIFAR10_ORIGIN, TORCHVISION_ORIGIN, Origins
 from models.training.data import balanced_sample, load_pictures
 from models.training.device import Precision, choose_compute
 from models.training.evaluate import Evaluation, evaluate_bundle
 from models.training.export import export_bundle
 from models.training.progress import CONSOLE
-from models.training.run import RunSettings, StageResult, open_run
+from models.training.run import RunSettings, StageResult, begin_run, open_run
 from models.training.settings import PRESETS, AutoencoderKind, PresetName
 from models.training.weights import TORCHVISION_WEIGHTS
 from shared.bundle import default_bundle_path
@@ -82,8 +82,11 @@ def backbone(
         "classifier_rate": classifier_rate,
     }
     chosen = PRESETS[preset].changed(data=changed_data, backbone=changed_backbone)
-    settings = RunSettings(preset=chosen, data=str(data), initial_weights=initial_weights)
-    _report(open_run(run, choose_compute(device, precision), settings).backbone(resume=resume))
+    if initial_weights != TORCHVISION_WEIGHTS:
+        initial_weights = str(Path(initial_weights).resolve())
+    settings = RunSettings(preset=chosen, data=str(data.resolve()), initial_weights=initial_weights)
+    opened = begin_run(run, choose_compute(device, precision), settings, resume=resume)
+    _report(opened.backbone(resume=resume))
 
 
 @app.command()
@@ -109,19 +112,22 @@ def export(
     data: DataPath,
     bundle: Annotated[Path, typer.Option(help="Folder to write; its name becomes the bundle's id.")],
     run: RunFolder = _DEFAULT_RUN,
-    origin: Annotated[
+    weights_origin: Annotated[
         str | None,
-        typer.Option(help="Origin and licence of initial weights from a file, a sentence for the card."),
+        typer.Option(help="Origin and licence of initial weights from a file: a sentence for the card."),
     ] = None,
+    data_origin: Annotated[
+        str, typer.Option(help="Origin and licence of the pictures: a sentence for the card.")
+    ] = CIFAR10_ORIGIN,
     device: Device = "auto",
     precision: PrecisionName = "auto",
 ) -> None:
     """Write the run's networks as a model bundle, measured on the test pictures."""
     opened = open_run(run, choose_compute(device, precision))
-    if origin is None and opened.settings.initial_weights != TORCHVISION_WEIGHTS:
-        raise SettingsError("the initial weights came from a file; state their origin with --origin")
-    test = load_pictures(data, "test")
-    _print_scores(export_bundle(opened, bundle, test, origin or TORCHVISION_ORIGIN))
+    if weights_origin is None and opened.settings.initial_weights != TORCHVISION_WEIGHTS:
+        raise SettingsError("the initial weights came from a file; state their origin with --weights-origin")
+    origins = Origins(weights=weights_origin or TORCHVISION_ORIGIN, data=data_origin)
+    _print_scores(export_bundle(opened, bundle, load_pictures(data, "test"), origins))
 
 
 @app.command()
@@ -136,6 +142,7 @@ def evaluate(
     test = load_pictures(data, "test")
     if limit:
         test = test.subset(balanced_sample(test.labels, limit, seed))
+    test.check_readable()
     evaluation = evaluate_bundle(bundle, test)
     if as_json:
         typer.echo(evaluation.model_dump_json(indent=2))

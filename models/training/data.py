@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections import defaultdict
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +22,7 @@ from shared.errors import PictureError, TrainingError
 from shared.picture import load_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -88,22 +88,29 @@ def load_pictures(path: Path, split: Split) -> Pictures:
     """Read one split of a data set.
 
     Raises:
-        TrainingError: the path or the split is absent, or a class is empty.
+        TrainingError: the path or the split is absent or damaged, or a class is empty.
 
     """
+    try:
+        return _load(path, split)
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as exc:
+        raise TrainingError(f"{path} can't be read ({exc}); fetch it again") from exc
+
+
+def _load(path: Path, split: Split) -> Pictures:
     if not path.exists():
         raise TrainingError(f"no data at {path}; give --data or SPLITWIRE_DATA the data set's place")
     if path.is_file():
         if not path.name.endswith(_TAR_SUFFIXES):
             raise TrainingError(f"{path} is neither a folder nor a {', '.join(_TAR_SUFFIXES)} file")
-        return _collect(path, split, _tar_members(path, split))
+        return _collect(path, split, _in_tar(path, split))
     if (path / _ORIGINAL_FOLDER).is_dir():
         return _original_release(path, split)
     if (path / split).is_dir():
-        return _collect(path, split, _folder_files(path / split))
+        return _collect(path, split, _in_folder(path / split))
     nested = [*path.glob(f"*/{split}"), *(p for s in _TAR_SUFFIXES for p in path.glob(f"*{s}"))]
     if len(nested) == 1:
-        return load_pictures(nested[0] if nested[0].is_file() else nested[0].parent, split)
+        return _load(nested[0] if nested[0].is_file() else nested[0].parent, split)
     raise TrainingError(
         f"{path} holds no data set: expected {_ORIGINAL_FOLDER}/, {split}/<class>/ or one tar file of that"
     )
@@ -129,31 +136,51 @@ def balanced_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-def _folder_files(folder: Path) -> Iterator[tuple[str, str, bytes]]:
-    for file in sorted(folder.glob("*/*")):
-        if file.is_file() and not file.name.startswith("."):
-            yield file.parent.name, str(file), file.read_bytes()
-    for empty in sorted(p for p in folder.iterdir() if p.is_dir() and not any(p.iterdir())):
-        raise TrainingError(f"class folder {empty} is empty; put pictures in it or remove it")
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What a folder or tar file has for a split: its class folders, and the files in them."""
+
+    classes: set[str]
+    files: list[tuple[str, str, bytes]]
+    """Class, name, bytes."""
 
 
-def _tar_members(path: Path, split: Split) -> Iterator[tuple[str, str, bytes]]:
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                parts = PurePosixPath(member.name).parts
-                if member.isfile() and len(parts) >= 3 and parts[-3] == split:
-                    stream = archive.extractfile(member)
-                    if stream is not None:
-                        yield parts[-2], f"{path}:{member.name}", stream.read()
-    except (tarfile.TarError, OSError, EOFError) as exc:
-        raise TrainingError(f"{path} can't be read as a tar file ({exc}); fetch it again") from exc
+def _in_folder(folder: Path) -> _Found:
+    files = [
+        (file.parent.name, str(file), file.read_bytes())
+        for file in sorted(folder.glob("*/*"))
+        if file.is_file() and not file.name.startswith(".")
+    ]
+    return _Found(classes={place.name for place in folder.iterdir() if place.is_dir()}, files=files)
 
 
-def _collect(path: Path, split: Split, files: Iterator[tuple[str, str, bytes]]) -> Pictures:
-    by_class: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
-    for class_name, name, data in files:
+def _in_tar(path: Path, split: Split) -> _Found:
+    found = _Found(classes=set(), files=[])
+    with tarfile.open(path) as archive:
+        for member in archive:
+            parts = PurePosixPath(member.name).parts
+            if member.isdir() and parts[-2:-1] == (split,):
+                found.classes.add(parts[-1])
+            elif member.isfile() and parts[-3:-2] == (split,) and not parts[-1].startswith("."):
+                stream = archive.extractfile(member)
+                found.classes.add(parts[-2])
+                found.files.append((parts[-2], f"{path}:{member.name}", stream.read() if stream else b""))
+        # A damaged header ends the iteration without an error; a good end is zeros and nothing else.
+        if archive.fileobj is not None:
+            archive.fileobj.seek(archive.offset)
+            rest = archive.fileobj.read(-1)
+            if not rest or rest.strip(b"\0"):
+                raise tarfile.ReadError("it is cut short or has a damaged header")
+    return found
+
+
+def _collect(path: Path, split: Split, found: _Found) -> Pictures:
+    by_class: dict[str, list[tuple[str, bytes]]] = {name: [] for name in found.classes}
+    for class_name, name, data in found.files:
         by_class[class_name].append((name, data))
+    empty = sorted(name for name, entries in by_class.items() if not entries)
+    if empty:
+        raise TrainingError(f"{path}: {split} class {empty[0]} is empty; put pictures in it or remove it")
     if len(by_class) < 2:
         raise TrainingError(f"{path} has {len(by_class)} classes under {split}/; at least 2 are needed")
     classes = _ordered(by_class)

@@ -43,5 +43,6 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     except (RuntimeError, AssertionError) as exc:
         raise TrainingError(f"device {device!r} can't be used here; choose cpu, or auto") from exc
     chosen = torch.device(device)
+    torch.backends.cudnn.deterministic = True  # the same seed gives the same weights
     fast = chosen.type == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
     return Compute(device=chosen, mixed=fast if precision == "auto" else precision == "bfloat16")

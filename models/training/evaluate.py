@@ -15,6 +15,7 @@ from models.training.progress import stage_progress
 from models.training.sources import PictureSource
 from shared.bundle import load_bundle
 from shared.codecs import codec_of
+from shared.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,10 +79,13 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
 
     Raises:
         BundleError: the bundle can't be used.
+        TrainingError: the pictures are of other classes.
 
     """
     device_side, cloud_side = load_bundle(path, "device"), load_bundle(path, "cloud")
     manifest = device_side.manifest
+    if pictures.classes != manifest.classes:
+        raise TrainingError(f"the pictures' classes are not those of {path}; measure it on its own data set")
     convolutions = load_convolutions(device_side)
     encoders = {name: load_encoder(device_side, name) for name in manifest.qualities}
     tails = load_tails(cloud_side)

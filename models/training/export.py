@@ -10,11 +10,12 @@ from safetensors.torch import save_file
 
 from models.autoencoder import LATENT_SHAPE
 from models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER
-from models.training.card import model_card
+from models.training.card import Origins, model_card
 from models.training.evaluate import Evaluation, evaluate_bundle
 from models.vgg16 import FEATURE_SHAPE
-from shared.bundle import MANIFEST, Files, Manifest, Quality
+from shared.bundle import ID, MANIFEST, Files, Manifest, Quality
 from shared.codecs.int8 import LARGEST
+from shared.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,13 +33,17 @@ _DECODER_FILE = "cloud/cae.safetensors"
 _INT8_FILE = "codecs/int8.safetensors"
 
 
-def export_bundle(run: Run, folder: Path, test: Pictures, origin: str) -> Evaluation:
+def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> Evaluation:
     """Write a bundle, measure it on test pictures, and write what was measured into it.
 
     Raises:
-        TrainingError: a stage of the run has not ended yet.
+        TrainingError: a stage of the run has not ended yet, or the pictures can't be used.
+        SettingsError: the folder's name can't be a bundle's id.
 
     """
+    if not ID.fullmatch(folder.name):
+        raise SettingsError(f"a bundle's name is lower-case letters, digits, . and -, not {folder.name!r}")
+    test.check_readable()
     trained = run.trained_networks()
     encoder = trained.autoencoder.encoder
     files: dict[str, dict[str, Tensor]] = {
@@ -53,6 +58,7 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origin: str) -> Evalua
         save_file(tensors, folder / name)
         (folder / name).chmod(0o644)
     manifest = Manifest(
+        format=1,
         id=folder.name,
         classes=trained.classes,
         preparation=run.settings.preparation,
@@ -77,7 +83,7 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origin: str) -> Evalua
     evaluation = evaluate_bundle(folder, test)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2) + "\n")
     sizes = {name: (folder / name).stat().st_size for name in files}
-    (folder / "README.md").write_text(model_card(run, manifest, evaluation, sizes, origin))
+    (folder / "README.md").write_text(model_card(run, manifest, evaluation, sizes, origins))
     return evaluation
 
 

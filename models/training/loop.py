@@ -9,22 +9,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from models.training.plots import plot_log
 from models.training.progress import CONSOLE, stage_progress
+from models.training.weights import state_digest
 from shared.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from pydantic import JsonValue
+
     from models.training.device import Compute
-    from models.training.settings import Schedule
+    from models.training.settings import StageSettings
     from models.training.sources import Source
 
 CHECKPOINT_SECONDS = 240
@@ -61,9 +66,7 @@ class Stage:
     loss: Callable[[nn.Module, Tensor, Tensor], Tensor]
     """(network, inputs [N, ...], labels [N] int64) -> scalar."""
     validate: Callable[[nn.Module], Validation]
-    epochs: int
-    batch: int
-    schedule: Schedule
+    settings: StageSettings
     seed: int
     compute: Compute
 
@@ -80,18 +83,21 @@ def fit(stage: Stage, *, resume: bool) -> Fitted:
     """
     stage.folder.mkdir(parents=True, exist_ok=True)
     network = stage.network.to(stage.compute.device).to(memory_format=torch.channels_last)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(stage.optimizer, _rate_curve(stage))
+    scheduler = LambdaLR(stage.optimizer, _rate_curve(stage))
     torch.manual_seed(stage.seed)
-    step = _restore(stage, scheduler) if resume else 0
+    identity = _identity(stage)
+    step = _restore(stage, scheduler, identity) if resume else 0
     log = _Log(stage.folder / "log.csv", step)
     steps_an_epoch = _steps_an_epoch(stage)
     validation: Validation | None = None
-    if step < stage.epochs * steps_an_epoch:
-        CONSOLE.print(_expectation(stage, network, stage.epochs * steps_an_epoch - step))
+    if step < stage.settings.epochs * steps_an_epoch:
+        CONSOLE.print(_expectation(stage, network, stage.settings.epochs * steps_an_epoch - step))
     saved_at = time.monotonic()
     with stage_progress() as progress:
-        task = progress.add_task(stage.title, total=stage.epochs * steps_an_epoch, completed=step, note="")
-        while step < stage.epochs * steps_an_epoch:
+        task = progress.add_task(
+            stage.title, total=stage.settings.epochs * steps_an_epoch, completed=step, note=""
+        )
+        while step < stage.settings.epochs * steps_an_epoch:
             epoch, first = divmod(step, steps_an_epoch)
             network.train()
             losses: list[float] = []
@@ -103,16 +109,16 @@ def fit(stage: Stage, *, resume: bool) -> Fitted:
                     log.write(step, epoch + 1, training_loss=_mean(losses))
                     losses.clear()
                 progress.update(task, completed=step, note=f"loss {losses[-1] if losses else 0:.4g}")
-                if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                    _save(stage, scheduler, step)
+                if step % steps_an_epoch and time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    _save(stage, scheduler, identity, step)
                     saved_at = time.monotonic()
             validation = stage.validate(network.eval())
             log.write(step, epoch + 1, training_loss=_mean(losses), validation=validation)
             plot_log(log.path, stage.folder / "loss.png", stage.title)
-            _save(stage, scheduler, step)
+            _save(stage, scheduler, identity, step)
             saved_at = time.monotonic()
             progress.console.print(
-                f"{stage.title}: epoch {epoch + 1} of {stage.epochs}, held-out pictures: "
+                f"{stage.title}: epoch {epoch + 1} of {stage.settings.epochs}, held-out pictures: "
                 f"loss {validation.loss:.4g}, accuracy {validation.accuracy:.2%}"
             )
     return Fitted(validation=validation or stage.validate(network.eval()), seconds=log.seconds())
@@ -120,16 +126,16 @@ def fit(stage: Stage, *, resume: bool) -> Fitted:
 
 def _expectation(stage: Stage, network: nn.Module, steps: int) -> str:
     """Time forward and backward on two batches, without learning from them."""
-    random = torch.get_rng_state()
+    random = _random_state()
     for inputs, labels in islice(_batches(stage, 0, 0), 2):
         started = time.monotonic()
         _backward(stage, network.train(), inputs, labels)
     seconds = time.monotonic() - started
     stage.optimizer.zero_grad(set_to_none=True)
-    torch.set_rng_state(random)
+    _set_random_state(random)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return (
-        f"{stage.title}: {steps:,} steps of {stage.batch} pictures on {stage.compute}, about "
+        f"{stage.title}: {steps:,} steps of {stage.settings.batch} pictures on {stage.compute}, about "
         f"{timedelta(seconds=round(steps * seconds))}; {parameters:,} parameters, "
         f"{16 * parameters / 1e9:.1f} GB with gradients and Adam's moments"
     )
@@ -157,10 +163,12 @@ def _batches(stage: Stage, epoch: int, first: int) -> Iterator[tuple[Tensor, Ten
     count = len(stage.source.labels)
     order = rng.permutation(count)
     variants = rng.integers(stage.source.variants, size=count)
-    starts = range(first * stage.batch, _steps_an_epoch(stage) * stage.batch, stage.batch)
+    starts = range(
+        first * stage.settings.batch, _steps_an_epoch(stage) * stage.settings.batch, stage.settings.batch
+    )
 
     def fetch(start: int) -> tuple[Tensor, Tensor]:
-        chosen = order[start : start + stage.batch]
+        chosen = order[start : start + stage.settings.batch]
         inputs = stage.source.batch(chosen, variants[chosen])
         labels = torch.from_numpy(stage.source.labels[chosen])
         device = stage.compute.device
@@ -172,18 +180,18 @@ def _batches(stage: Stage, epoch: int, first: int) -> Iterator[tuple[Tensor, Ten
         upcoming = None
         for start in starts:
             batch = upcoming.result() if upcoming else fetch(start)
-            if start + stage.batch in starts:
-                upcoming = pool.submit(fetch, start + stage.batch)
+            if start + stage.settings.batch in starts:
+                upcoming = pool.submit(fetch, start + stage.settings.batch)
             yield batch
 
 
 def _steps_an_epoch(stage: Stage) -> int:
-    return math.ceil(len(stage.source.labels) / stage.batch)
+    return math.ceil(len(stage.source.labels) / stage.settings.batch)
 
 
 def _rate_curve(stage: Stage) -> Callable[[int], float]:
     """Factor of the rate at a step: 1, or up a line and down a half cosine."""
-    total = stage.epochs * _steps_an_epoch(stage)
+    total = stage.settings.epochs * _steps_an_epoch(stage)
     rise = max(1, round(_WARM_UP * total))
 
     def one_cycle(step: int) -> float:
@@ -191,55 +199,63 @@ def _rate_curve(stage: Stage) -> Callable[[int], float]:
             return (step + 1) / rise
         return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
 
-    return one_cycle if stage.schedule == "one-cycle" else lambda _: 1.0
+    return one_cycle if stage.settings.schedule == "one-cycle" else lambda _: 1.0
 
 
-def _identity(stage: Stage) -> dict[str, object]:
+def _identity(stage: Stage) -> dict[str, JsonValue]:
+    """Everything that decides how the training goes."""
     return {
-        "count": len(stage.source.labels),
-        "epochs": stage.epochs,
-        "batch": stage.batch,
-        "schedule": stage.schedule,
+        "settings": stage.settings.model_dump(mode="json"),
+        "source": dict(stage.source.identity),
+        "start": state_digest(stage.network),
         "seed": stage.seed,
     }
 
 
-def _save(stage: Stage, scheduler: torch.optim.lr_scheduler.LRScheduler, step: int) -> None:
+def _save(stage: Stage, scheduler: LRScheduler, identity: dict[str, JsonValue], step: int) -> None:
     partial = stage.folder / "checkpoint.partial"
     torch.save(
         {
-            "identity": _identity(stage),
+            "identity": identity,
             "step": step,
             "network": stage.network.state_dict(),
             "optimizer": stage.optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all(),
+            "random": _random_state(),
         },
         partial,
     )
     partial.replace(stage.folder / "checkpoint.pt")
 
 
-def _restore(stage: Stage, scheduler: torch.optim.lr_scheduler.LRScheduler) -> int:
+def _restore(stage: Stage, scheduler: LRScheduler, identity: dict[str, JsonValue]) -> int:
     file = stage.folder / "checkpoint.pt"
     if not file.exists():
         return 0
     try:
-        state = torch.load(file, map_location=stage.compute.device, weights_only=True)
-        if state["identity"] != _identity(stage):
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        found = state["identity"]
+        different = ", ".join(name for name in identity if found.get(name) != identity[name])
+        if different:
             raise TrainingError(
-                f"{file} is of a training with other settings ({state['identity']}); "
-                "repeat those, or leave out --resume"
+                f"{file} is of a training with another {different}; repeat that, or leave out --resume"
             )
         stage.network.load_state_dict(state["network"])
         stage.optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
-        torch.set_rng_state(state["random"].cpu())
-        torch.cuda.set_rng_state_all([random.cpu() for random in state["random_cuda"]])
-    except (RuntimeError, KeyError, ValueError) as exc:
+        _set_random_state(state["random"])
+    except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as exc:
         raise TrainingError(f"{file} does not fit this training ({exc}); leave out --resume") from exc
     return int(state["step"])
+
+
+def _random_state() -> list[Tensor]:
+    return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+
+
+def _set_random_state(states: list[Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    torch.cuda.set_rng_state_all(states[1:])
 
 
 def _mean(values: list[float]) -> float | None:

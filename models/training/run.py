@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     from models.autoencoder import Autoencoder
     from models.training.device import Compute
     from models.training.loop import Fitted
-    from models.training.settings import AutoencoderKind
+
+
+_SETTINGS = "settings.json"
+_NETWORKS = "networks.safetensors"
+_RESULT = "result.json"
+_RESULTS = (_NETWORKS, _RESULT)
 
 
 class RunSettings(BaseModel):
@@ -85,7 +90,11 @@ class Run:
         return self.settings.preset.data.seed
 
     def backbone(self, *, resume: bool) -> StageResult:
-        """Train convolutions and classifier; write ``backbone/``."""
+        """Train convolutions and classifier; write ``backbone/``, and end what stood on an earlier one."""
+        if not resume:
+            for stage in ("backbone", "cae", "sae"):
+                for name in _RESULTS:
+                    (self.folder / stage / name).unlink(missing_ok=True)
         training, held_out = self._pictures()
         backbone = self._fresh_backbone(len(training.classes))
         result = train_backbone(
@@ -119,8 +128,8 @@ class Run:
         networks = {"encoder": autoencoder.encoder, "decoder": autoencoder.decoder}
         return self._finish(settings.kind, networks, result, settings, training, held_out)
 
-    def trained_networks(self, kind: AutoencoderKind = "cae") -> Trained:
-        """Load the results of both stages.
+    def trained_networks(self) -> Trained:
+        """Load the results of both stages, with the CAE.
 
         Raises:
             TrainingError: one has not ended yet.
@@ -129,8 +138,8 @@ class Run:
         classes = self.result("backbone").classes
         backbone = self._fresh_backbone(len(classes))
         self._load("backbone", convolutions=backbone.convolutions(), classifier=backbone.classifier)
-        autoencoder = build_autoencoder(kind, self.seed)
-        self._load(kind, encoder=autoencoder.encoder, decoder=autoencoder.decoder)
+        autoencoder = build_autoencoder("cae", self.seed)
+        self._load("cae", encoder=autoencoder.encoder, decoder=autoencoder.decoder)
         return Trained(classes=classes, backbone=backbone, autoencoder=autoencoder)
 
     def training_latents(self, trained: Trained) -> Tensor:
@@ -145,7 +154,7 @@ class Run:
             TrainingError: it has not ended yet.
 
         """
-        file = self.folder / stage / "result.json"
+        file = self.folder / stage / _RESULT
         if not file.exists():
             raise TrainingError(f"stage {stage} has not ended in {self.folder}; train it first")
         return StageResult.model_validate_json(file.read_bytes())
@@ -153,13 +162,12 @@ class Run:
     def _pictures(self) -> tuple[Pictures, Pictures]:
         data = self.settings.preset.data
         pictures = load_pictures(Path(self.settings.data), "train")
+        pictures.check_readable()
         held_out = balanced_sample(pictures.labels, data.held_out, data.seed)
         rest = np.setdiff1d(np.arange(len(pictures)), held_out)
         if data.pictures:
             rest = rest[balanced_sample(pictures.labels[rest], data.pictures, data.seed)]
-        training = pictures.subset(rest)
-        training.check_readable()
-        return training, pictures.subset(held_out)
+        return pictures.subset(rest), pictures.subset(held_out)
 
     def _fresh_backbone(self, classes: int) -> Backbone:
         settings = self.settings
@@ -189,7 +197,7 @@ class Run:
         )
 
     def _load(self, stage: str, **networks: nn.Module) -> None:
-        file = self.folder / stage / "networks.safetensors"
+        file = self.folder / stage / _NETWORKS
         if not file.exists():
             raise TrainingError(f"stage {stage} has not ended in {self.folder}; train it first")
         state = load_file(file)
@@ -213,7 +221,7 @@ class Run:
             for name, network in networks.items()
             for key, value in network.state_dict().items()
         }
-        save_file(state, self.folder / stage / "networks.safetensors")
+        save_file(state, self.folder / stage / _NETWORKS)
         result = StageResult(
             classes=training.classes,
             training_pictures=len(training),
@@ -225,22 +233,35 @@ class Run:
             compute=str(self.compute),
             data_sha256=training.digest(),
         )
-        (self.folder / stage / "result.json").write_text(result.model_dump_json(indent=2) + "\n")
+        (self.folder / stage / _RESULT).write_text(result.model_dump_json(indent=2) + "\n")
         return result
 
 
-def open_run(folder: Path, compute: Compute, settings: RunSettings | None = None) -> Run:
-    """Begin a run with these settings, or go on with the ones it has.
+def begin_run(folder: Path, compute: Compute, settings: RunSettings, *, resume: bool) -> Run:
+    """Begin a run; with ``resume``, go on with it where the folder has one.
+
+    Raises:
+        TrainingError: the run that is there has other settings.
+
+    """
+    if resume and (folder / _SETTINGS).exists():
+        run = open_run(folder, compute)
+        if run.settings != settings:
+            raise TrainingError(f"the run in {folder} has other settings; repeat them, or leave out --resume")
+        return run
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n")
+    return Run(folder=folder, settings=settings, compute=compute)
+
+
+def open_run(folder: Path, compute: Compute) -> Run:
+    """Go on with a run.
 
     Raises:
         TrainingError: the folder has no run, or its settings can't be read.
 
     """
-    file = folder / "settings.json"
-    if settings is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(settings.model_dump_json(indent=2) + "\n")
-        return Run(folder=folder, settings=settings, compute=compute)
+    file = folder / _SETTINGS
     try:
         found = RunSettings.model_validate_json(file.read_bytes())
     except FileNotFoundError:

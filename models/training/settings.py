@@ -34,7 +34,15 @@ class DataSettings(_Settings):
     seed: int = Field(default=0, ge=0)
 
 
-class BackboneSettings(_Settings):
+class StageSettings(_Settings):
+    """What every stage has: passes over the pictures, pictures a step, course of the rate."""
+
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    schedule: Schedule = "one-cycle"
+
+
+class BackboneSettings(StageSettings):
     """The first stage: convolutions and classifier, cross-entropy.
 
     ``frozen_blocks``: of VGG16's five, how many keep their initial weights; their output is
@@ -50,17 +58,15 @@ class BackboneSettings(_Settings):
     classifier_rate: float = Field(default=2e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    schedule: Schedule = "one-cycle"
 
 
-class AutoencoderSettings(_Settings):
+class AutoencoderSettings(StageSettings):
     """The second stage: only the autoencoder, mean squared error, Adam."""
 
     kind: AutoencoderKind = "cae"
     epochs: int = Field(default=20, gt=0)
     batch: int = Field(default=64, gt=0)
     rate: float = Field(default=1e-3, gt=0)
-    schedule: Schedule = "one-cycle"
 
 
 class Preset(_Settings):

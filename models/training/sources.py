@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.training.progress import stage_progress
+from models.training.progress import CONSOLE, stage_progress
 from models.training.weights import state_digest
 from shared.errors import TrainingError
 from shared.picture import prepare
@@ -79,12 +80,12 @@ class CachedSource:
     """Features in a memory-mapped file: [variants, pictures, ...] float16."""
 
     def __init__(
-        self, features: NDArray[np.float16], labels: NDArray[np.int64], identity: Mapping[str, JsonValue]
+        self, features: NDArray[np.float16], labels: NDArray[np.int64], key: Mapping[str, JsonValue]
     ) -> None:
         self.features = features
         self.labels = labels
         self.variants = features.shape[0]
-        self.identity = identity
+        self.identity: Mapping[str, JsonValue] = {"features": dict(key)}
 
     def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
         """Read from disk (or from the memory that mirrors it)."""
@@ -150,9 +151,7 @@ def cache_features(
             output = run_batch(network, inputs, compute)
             block = output.clamp(-FLOAT16_MAX, FLOAT16_MAX).half().contiguous().numpy()
             if features is None:
-                shape = (variants, count, *block.shape[1:])
-                progress.console.print(_space_needed(title, folder, shape))
-                features = np.lib.format.open_memmap(features_file, mode="w+", dtype=np.float16, shape=shape)
+                features = _new_file(features_file, (variants, count, *block.shape[1:]), title)
             features[variant, indices] = block
             done += len(indices)
             progress.update(task, completed=done)
@@ -162,15 +161,23 @@ def cache_features(
     return CachedSource(np.load(features_file, mmap_mode="r"), source.labels, key)
 
 
-def _space_needed(title: str, folder: Path, shape: tuple[int, ...]) -> str:
-    """Check before it is too late: a full disk under a memory-mapped file ends the process."""
-    needed, free = 2 * math.prod(shape) / 1e9, shutil.disk_usage(folder).free / 1e9
+def _new_file(
+    file: Path, shape: tuple[int, ...], title: str
+) -> np.memmap[tuple[int, ...], np.dtype[np.float16]]:
+    """Take the disk at once: running out of it under a memory-mapped file would end the process."""
+    file.unlink(missing_ok=True)
+    needed, free = 2 * math.prod(shape), shutil.disk_usage(file.parent).free
+    CONSOLE.print(f"{title}: {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free in {file.parent}")
     if needed > free:
         raise TrainingError(
-            f"{title}: the cache needs {needed:.1f} GB, {folder} has {free:.1f} GB free; "
+            f"the cache in {file.parent} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
             "choose another --run, fewer --pictures or more --frozen-blocks"
         )
-    return f"{title}: {needed:.1f} GB of {free:.1f} GB free in {folder}"
+    features = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    return features
 
 
 def _progress_of(state_file: Path, key: Mapping[str, JsonValue]) -> int:

@@ -122,6 +122,14 @@ async def test_400_bytes_that_are_no_frame(client: httpx.AsyncClient, frame: byt
         assert error_of(response).startswith(("Frame", "Payload"))
 
 
+async def test_400_values_that_overflow_in_the_network(
+    client: httpx.AsyncClient, device_bundle: Bundle
+) -> None:
+    huge = np.full((128, 5, 5), 3e38, dtype=np.float32)
+    response = await client.post("/infer", content=frame_of(device_bundle, [huge], "paper"))
+    assert (response.status_code, error_of(response)) == (400, "PayloadInvalid")
+
+
 async def test_400_a_quality_that_is_not_the_fingerprints(client: httpx.AsyncClient, frame: bytes) -> None:
     response = await client.post("/infer", content=frame[:5] + b"\x63" + frame[6:])
     assert (response.status_code, error_of(response)) == (400, "FrameQualityInvalid")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import socket
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -145,10 +148,36 @@ def test_what_is_no_answer_is_one_line_and_exit_code_6(cat: Path, misbehaving: s
     assert errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("url", ["cloud", "ftp://cloud", "http://", "127.0.0.1:8000"])
+@pytest.mark.parametrize(
+    "url", ["cloud", "ftp://cloud", "http://", "http://xn--/", "127.0.0.1:8000", "http://127.0.0.1:99999"]
+)
 def test_a_wrong_url_is_refused_before_any_work(cat: Path, url: str) -> None:
     with pytest.raises(SettingsError, match="write http://host:port"):
         classify(cat, "--cloud", url)
+
+
+def test_a_server_that_never_answers_is_given_up_in_time(cat: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        code, _, errors = classify(cat, "--cloud", f"http://127.0.0.1:{port}", "--timeout", 0.2)
+    assert code == 5
+    assert "no answer in time" in errors
+
+
+def test_any_file_name_is_printed_on_one_line(cat: Path, tmp_path: Path) -> None:
+    strange = tmp_path / os.fsdecode(b"b\xff\n.png")
+    shutil.copy(cat, strange)
+    code, output, _ = classify(strange, "--json")
+    assert code == 0
+    assert records(output)[0]["label"]
+    code, output, errors = classify(tmp_path / os.fsdecode(b"absent\xff\n.png"))
+    assert (code, output) == (3, "")
+    assert errors.count("\n") == 1
+
+
+def test_a_key_that_is_no_key_is_refused(cat: Path) -> None:
+    with pytest.raises(SettingsError, match="not ASCII"):
+        classify(cat, "--key", "schlüssel")
 
 
 def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
@@ -221,3 +250,12 @@ def test_missing_packages_are_one_line_with_the_remedies(
 def test_the_device_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("module", "package"), [("cloud.command", "uvicorn"), ("models.training", "torch")])
+def test_commands_without_their_packages_say_so(module: str, package: str) -> None:
+    code = f"import runpy, sys; sys.modules[{package!r}] = None; runpy.run_module({module!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert f"needs the package {package}" in done.stderr
+    assert done.stderr.count("\n") == 1

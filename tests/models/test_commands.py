@@ -73,4 +73,4 @@ def test_weights_from_a_file_need_their_origin_for_the_card(
     with pytest.raises(SystemExit) as exited:
         run(app)
     assert exited.value.code == 2
-    assert "--origin" in capsys.readouterr().err
+    assert "--weights-origin" in capsys.readouterr().err

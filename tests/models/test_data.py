@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 def tar_of(folder: Path, name: str) -> Path:
     archive = folder.parent / name
-    with tarfile.open(archive, "w:gz") as tar:
+    with tarfile.open(archive, "w:gz" if name.endswith("gz") else "w") as tar:
         tar.add(folder, arcname="set")
     return archive
 
@@ -105,17 +105,33 @@ def test_wrong_paths_are_named(tmp_path: Path) -> None:
         load_pictures(tmp_path, "train")
 
 
-def test_a_damaged_tar_file_is_named(folder: Path) -> None:
-    archive = tar_of(folder, "set.tar.gz")
-    archive.write_bytes(archive.read_bytes()[:500])
-    with pytest.raises(TrainingError, match="can't be read as a tar file"):
+@pytest.mark.parametrize("name", ["set.tar", "set.tar.gz"])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_a_tar_file_cut_short_is_named(folder: Path, name: str, share: float) -> None:
+    archive = tar_of(folder, name)
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: int(share * len(whole)) // 512 * 512])
+    with pytest.raises(TrainingError, match="can't be read"):
+        load_pictures(archive, "train")
+
+
+def test_a_tar_file_with_a_damaged_header_is_named(folder: Path) -> None:
+    archive = tar_of(folder, "set.tar")
+    with tarfile.open(archive) as tar:
+        member = tar.getmember("set/train/bee/2.png")
+    data = bytearray(archive.read_bytes())
+    data[member.offset : member.offset + 512] = b"x" * 512
+    archive.write_bytes(data)
+    with pytest.raises(TrainingError, match="damaged header"):
         load_pictures(archive, "train")
 
 
 def test_an_empty_class_is_named(folder: Path) -> None:
     (folder / "train" / "dog").mkdir()
-    with pytest.raises(TrainingError, match="dog is empty"):
-        load_pictures(folder, "train")
+    (folder / "train" / "dog" / ".hidden").write_text("no picture")
+    for place in (folder, tar_of(folder, "set.tar")):
+        with pytest.raises(TrainingError, match="class dog is empty"):
+            load_pictures(place, "train")
 
 
 def test_an_unreadable_picture_is_named_before_the_training(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from models.training import loop
+from models.training.card import Origins
 from models.training.data import load_pictures
 from models.training.device import choose_compute
-from models.training.evaluate import share
+from models.training.evaluate import evaluate_bundle, share
 from models.training.export import export_bundle, int8_scales
-from models.training.run import Run, RunSettings, open_run
+from models.training.run import Run, RunSettings, begin_run, open_run
 from models.training.settings import PRESETS, AutoencoderSettings, BackboneSettings, DataSettings, Preset
 from models.training.sources import PictureSource, cache_features
 from models.training.weights import initial_convolutions
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from models.training.run import StageResult
 
 COMPUTE = choose_compute("cpu", "float32")
+ORIGINS = Origins(weights="Made for a test.", data="Noise of three colours.")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def settings(colours: Path, initial_weights: Path) -> RunSettings:
 
 @pytest.fixture
 def run(settings: RunSettings, tmp_path: Path, shared_cache: Path) -> Run:
-    run = open_run(tmp_path / "run", COMPUTE, settings)
+    run = begin_run(tmp_path / "run", COMPUTE, settings, resume=False)
     (run.folder / "cache").symlink_to(shared_cache)
     return run
 
@@ -128,7 +131,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run: Run, 
     run.backbone(resume=False)
     assert same(first, weights_of(run, "backbone"))
     preset = run.settings.preset.changed(data={"seed": 1})
-    other = open_run(tmp_path / "other", COMPUTE, run.settings.model_copy(update={"preset": preset}))
+    other = begin_run(
+        tmp_path / "other", COMPUTE, run.settings.model_copy(update={"preset": preset}), resume=False
+    )
     other.backbone(resume=False)
     assert not same(first, weights_of(other, "backbone"))
 
@@ -157,19 +162,43 @@ def test_resuming_a_finished_stage_changes_nothing(run: Run) -> None:
     assert again.held_out_accuracy == result.held_out_accuracy
 
 
-def test_a_checkpoint_of_other_settings_is_refused(run: Run) -> None:
-    run.backbone(resume=False)
-    changed = run.settings.preset.changed(backbone={"batch": 8})
-    other = open_run(run.folder, COMPUTE, run.settings.model_copy(update={"preset": changed}))
+@pytest.mark.parametrize(
+    "changes", [{"backbone": {"classifier_rate": 1.0}}, {"backbone": {"batch": 8}}, {"data": {"seed": 1}}]
+)
+def test_a_run_is_not_resumed_with_other_settings(run: Run, changes: dict[str, dict[str, object]]) -> None:
+    other = run.settings.model_copy(update={"preset": run.settings.preset.changed(**changes)})
     with pytest.raises(TrainingError, match="other settings"):
-        other.backbone(resume=True)
+        begin_run(run.folder, COMPUTE, other, resume=True)
+    assert open_run(run.folder, COMPUTE).settings == run.settings
+
+
+def test_an_autoencoder_is_not_resumed_on_another_backbone_or_with_other_settings(run: Run) -> None:
+    both_stages(run)
+    settings = run.settings.preset.autoencoder
+    with pytest.raises(TrainingError, match="another settings"):
+        run.autoencoder(settings.model_copy(update={"rate": 1.0}), resume=True)
+    preset = run.settings.preset.changed(backbone={"frozen_blocks": 4, "epochs": 1})
+    again = begin_run(run.folder, COMPUTE, run.settings.model_copy(update={"preset": preset}), resume=False)
+    again.backbone(resume=False)
+    with pytest.raises(TrainingError, match="stage cae has not ended"):
+        again.result("cae")
+    with pytest.raises(TrainingError, match="another source"):
+        again.autoencoder(settings, resume=True)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no checkpoint"])
+def test_a_damaged_checkpoint_is_refused(run: Run, damage: bytes) -> None:
+    run.backbone(resume=False)
+    (run.folder / "backbone" / "checkpoint.pt").write_bytes(damage)
+    with pytest.raises(TrainingError, match="does not fit"):
+        run.backbone(resume=True)
 
 
 def test_stages_in_the_wrong_order_are_refused(run: Run, colours: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="stage backbone has not ended"):
         run.autoencoder(run.settings.preset.autoencoder, resume=False)
     with pytest.raises(TrainingError, match="has not ended"):
-        export_bundle(run, tmp_path / "bundle", load_pictures(colours, "test"), origin="made for a test")
+        export_bundle(run, tmp_path / "bundle", load_pictures(colours, "test"), ORIGINS)
     with pytest.raises(TrainingError, match="holds no run"):
         open_run(tmp_path / "nowhere", COMPUTE)
 
@@ -177,7 +206,7 @@ def test_stages_in_the_wrong_order_are_refused(run: Run, colours: Path, tmp_path
 def test_a_run_ends_in_a_bundle_that_both_sides_load(run: Run, colours: Path, tmp_path: Path) -> None:
     both_stages(run)
     folder = tmp_path / "colours-1"
-    evaluation = export_bundle(run, folder, load_pictures(colours, "test"), origin="Made for a test.")
+    evaluation = export_bundle(run, folder, load_pictures(colours, "test"), ORIGINS)
     for role in ("device", "cloud"):
         bundle = load_bundle(folder, role)
         assert bundle.manifest.id == "colours-1"
@@ -189,6 +218,7 @@ def test_a_run_ends_in_a_bundle_that_both_sides_load(run: Run, colours: Path, tm
     assert json.loads((folder / "evaluation.json").read_text()) == evaluation.model_dump(mode="json")
     card = (folder / "README.md").read_text()
     assert "Made for a test." in card
+    assert "Noise of three colours." in card
     assert str(tmp_path) not in card
     assert str(colours) not in card
 
@@ -197,7 +227,7 @@ def test_weights_are_exported_in_float16_and_tables_in_float32(
     run: Run, colours: Path, tmp_path: Path
 ) -> None:
     both_stages(run)
-    export_bundle(run, tmp_path / "bundle", load_pictures(colours, "test"), origin="Made for a test.")
+    export_bundle(run, tmp_path / "bundle", load_pictures(colours, "test"), ORIGINS)
     kinds = {
         file.name: {str(tensor.dtype) for tensor in load_file(file).values()}
         for file in (tmp_path / "bundle").rglob("*.safetensors")
@@ -214,7 +244,8 @@ def test_the_paper_preset_trains_every_layer_on_pictures_without_a_cache(
         backbone={"epochs": 1, "hidden": (8, 8)},
         autoencoder={"epochs": 1},
     )
-    run = open_run(tmp_path / "run", COMPUTE, settings.model_copy(update={"preset": preset}))
+    changed = settings.model_copy(update={"preset": preset})
+    run = begin_run(tmp_path / "run", COMPUTE, changed, resume=False)
     before = initial_convolutions(settings.initial_weights).state_dict()
     run.backbone(resume=False)
     assert not (run.folder / "cache").exists()
@@ -252,6 +283,38 @@ def test_a_cache_goes_on_where_it_was_stopped_and_is_made_anew_for_other_inputs(
     assert np.array_equal(resumed[15:], whole.reshape(24, -1)[15:])
     assert cached(256).shape[-1] == 8
     assert np.array_equal(cached(224), whole)
+
+
+def test_a_cache_of_a_cache_depends_on_both_networks(colours: Path, tmp_path: Path) -> None:
+    pictures = PictureSource(load_pictures(colours, "test"), Preparation(), mirrored=False)
+    first = cache_features(tmp_path / "1", nn.AvgPool2d(56), pictures, compute=COMPUTE, title="")
+    made = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        network = nn.Conv2d(3, 2, 1)
+        made.append(
+            np.array(cache_features(tmp_path / "2", network, first, compute=COMPUTE, title="").features)
+        )
+    assert not np.allclose(made[0], made[1])
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    pictures = PictureSource(load_pictures(colours, "test"), Preparation(), mirrored=False)
+    with pytest.raises(TrainingError, match="are free"):
+        cache_features(tmp_path, nn.AvgPool2d(32), pictures, compute=COMPUTE, title="")
+
+
+def test_a_bundles_name_is_checked_first(run: Run, colours: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="lower-case"):
+        export_bundle(run, tmp_path / "My bundle", load_pictures(colours, "test"), ORIGINS)
+
+
+def test_pictures_of_other_classes_measure_nothing(bundle_path: Path, colours: Path) -> None:
+    with pytest.raises(TrainingError, match="classes are not those"):
+        evaluate_bundle(bundle_path, load_pictures(colours, "test"))
 
 
 def test_settings_that_are_not_allowed_are_named() -> None:

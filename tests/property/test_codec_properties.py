@@ -42,7 +42,7 @@ def test_decoding_gives_a_latent_that_encodes_to_the_same_payload(
 
 
 @every_codec
-@given(payload=st.binary(max_size=500))
+@given(payload=st.binary(min_size=100, max_size=100) | st.binary(min_size=400, max_size=400) | st.binary())
 def test_random_bytes_give_a_finite_latent_or_the_named_error(codec: Codec, payload: bytes) -> None:
     with suppress(PayloadInvalid):
         assert np.isfinite(codec.decode(payload)).all()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from models.loading import load_tails
 from shared.bundle import MANIFEST, Bundle, Manifest, Role, load_bundle, load_manifest
 from shared.codecs import codec_of
 from shared.errors import BundleFileMismatch, BundleInvalid, BundleMissing, QualityMissing
@@ -68,6 +69,24 @@ def test_a_file_cut_short_is_refused(bundle_copy: Path) -> None:
 def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleMissing, match="no manifest"):
         load_bundle(tmp_path, "device")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("hidden", [-5]),
+        ("latent_shape", [0, 5, 5]),
+        ("latent_shape", [128, 6, 6]),
+        ("hidden", [256, 256]),
+        ("classes", ["cat", "dog"]),
+    ],
+)
+def test_a_manifest_that_does_not_fit_the_networks_is_refused(
+    bundle_copy: Path, field: str, value: list[Any]
+) -> None:
+    edit(bundle_copy, **{field: value})
+    with pytest.raises(BundleInvalid):
+        load_tails(load_bundle(bundle_copy, "cloud"))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2}', "\x00"])

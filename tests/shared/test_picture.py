@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from shared.errors import PictureBroken, PictureMissing
@@ -119,9 +123,20 @@ def test_an_animation_is_refused() -> None:
 
 def test_a_decompression_bomb_is_refused_unread() -> None:
     data = bytearray(encoded(Image.new("1", (8, 8))))
-    data[16:24] = (100_000).to_bytes(4, "big") * 2  # width and height of the header
-    with pytest.raises(PictureBroken):
+    data[16:24] = (100_000).to_bytes(4, "big") * 2  # width and height
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    with pytest.raises(PictureBroken, match="pixels; make it smaller"):
         load_picture(bytes(data))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM", "ICO", "TGA"])
+@given(position=st.integers(0, 2000), change=st.integers(1, 255))
+def test_a_damaged_picture_is_a_picture_or_broken(kind: str, position: int, change: int) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+    data = bytearray(encoded(noise, kind))
+    data[position % len(data)] ^= change
+    with suppress(PictureBroken):
+        assert load_picture(bytes(data)).mode == "RGB"
 
 
 def test_floating_point_pixels_are_refused() -> None:
