@@ -47,7 +47,11 @@ _DEFAULT_RUN = Path("runs/default")
 def backbone(
     data: DataPath,
     initial_weights: Annotated[
-        str, typer.Option(help=f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names.")
+        str,
+        typer.Option(
+            envvar="SPLITWIRE_INITIAL_WEIGHTS",
+            help=f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names.",
+        ),
     ] = TORCHVISION_WEIGHTS,
     run: RunFolder = _DEFAULT_RUN,
     preset: Annotated[
