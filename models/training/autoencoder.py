@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.autoencoder import Autoencoder, cae, sae
-from models.training.loop import Fitted, Stage, Validation, fit
+from models.training.log import Validation
+from models.training.loop import Fitted, Stage, fit
 from models.training.sources import outputs
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.training.loop import Fitted, Stage, Validation, fit
+from models.training.log import Validation
+from models.training.loop import Fitted, Stage, fit
 from models.training.sources import outputs
 from models.training.weights import initial_convolutions
 from models.vgg16 import Classifier, split_blocks

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
-from models.training.plots import plot_log
+from models.training.checkpoint import Checkpoint, random_state, set_random_state
+from models.training.log import TrainingLog, Validation
 from models.training.progress import CONSOLE, stage_progress
 from models.training.weights import state_digest
 from shared.errors import TrainingError
@@ -32,18 +31,8 @@ if TYPE_CHECKING:
     from models.training.settings import StageSettings
     from models.training.sources import Source
 
-CHECKPOINT_SECONDS = 240
 LOG_STEPS = 50
 _WARM_UP = 0.15  # share of the steps in which a one-cycle rate rises
-_LOG_FIELDS = ("step", "epoch", "training_loss", "validation_loss", "validation_accuracy", "seconds")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Validation:
-    """What a stage measures on held-out pictures; accuracy in 0..1."""
-
-    loss: float
-    accuracy: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +59,25 @@ class Stage:
     seed: int
     compute: Compute
 
+    @property
+    def steps_an_epoch(self) -> int:
+        """Batches that hold every picture once."""
+        return math.ceil(len(self.source.labels) / self.settings.batch)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.settings.epochs * self.steps_an_epoch
+
+    def identity(self) -> dict[str, JsonValue]:
+        """Everything that decides how the training goes."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "source": dict(self.source.identity),
+            "start": state_digest(self.network),
+            "seed": self.seed,
+        }
+
 
 def fit(stage: Stage, *, resume: bool) -> Fitted:
     """Train; leave ``log.csv``, ``loss.png`` and ``checkpoint.pt`` in the stage's folder.
@@ -78,61 +86,61 @@ def fit(stage: Stage, *, resume: bool) -> Fitted:
     a finished one is only validated.
 
     Raises:
-        TrainingError: the loss is no number, or the checkpoint belongs to other settings.
+        TrainingError: the loss is no number, or the checkpoint can't be continued.
 
     """
     stage.folder.mkdir(parents=True, exist_ok=True)
     network = stage.network.to(stage.compute.device).to(memory_format=torch.channels_last)
     scheduler = LambdaLR(stage.optimizer, _rate_curve(stage))
+    checkpoint = Checkpoint(
+        file=stage.folder / "checkpoint.pt",
+        identity=stage.identity(),
+        network=network,
+        optimizer=stage.optimizer,
+        scheduler=scheduler,
+    )
     torch.manual_seed(stage.seed)
-    identity = _identity(stage)
-    step = _restore(stage, scheduler, identity) if resume else 0
-    log = _Log(stage.folder / "log.csv", step)
-    steps_an_epoch = _steps_an_epoch(stage)
-    validation: Validation | None = None
-    if step < stage.settings.epochs * steps_an_epoch:
-        CONSOLE.print(_expectation(stage, network, stage.settings.epochs * steps_an_epoch - step))
-    saved_at = time.monotonic()
+    step = checkpoint.restore() if resume else 0
+    log = TrainingLog(stage.folder / "log.csv", step)
+    if step == stage.steps:
+        return Fitted(validation=stage.validate(network.eval()), seconds=log.seconds())
+    CONSOLE.print(_expectation(stage, network, stage.steps - step))
     with stage_progress() as progress:
-        task = progress.add_task(
-            stage.title, total=stage.settings.epochs * steps_an_epoch, completed=step, note=""
-        )
-        while step < stage.settings.epochs * steps_an_epoch:
-            epoch, first = divmod(step, steps_an_epoch)
+        task = progress.add_task(stage.title, total=stage.steps, completed=step, note="")
+        while step < stage.steps:
+            epoch, first = divmod(step, stage.steps_an_epoch)
             network.train()
             losses: list[float] = []
             for inputs, labels in _batches(stage, epoch, first):
                 losses.append(_step(stage, network, inputs, labels))
                 scheduler.step()
                 step += 1
-                if step % LOG_STEPS == 0 and step % steps_an_epoch:
-                    log.write(step, epoch + 1, training_loss=_mean(losses))
-                    losses.clear()
-                progress.update(task, completed=step, note=f"loss {losses[-1] if losses else 0:.4g}")
-                if step % steps_an_epoch and time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                    _save(stage, scheduler, identity, step)
-                    saved_at = time.monotonic()
+                progress.update(task, completed=step, note=f"loss {losses[-1]:.4g}")
+                if step % stage.steps_an_epoch:
+                    checkpoint.save_when_due(step)
+                    if step % LOG_STEPS == 0:
+                        log.write(step, epoch + 1, losses)
+                        losses.clear()
             validation = stage.validate(network.eval())
-            log.write(step, epoch + 1, training_loss=_mean(losses), validation=validation)
-            plot_log(log.path, stage.folder / "loss.png", stage.title)
-            _save(stage, scheduler, identity, step)
-            saved_at = time.monotonic()
+            log.write(step, epoch + 1, losses, validation)
+            log.plot(stage.folder / "loss.png", stage.title)
+            checkpoint.save(step)
             progress.console.print(
                 f"{stage.title}: epoch {epoch + 1} of {stage.settings.epochs}, held-out pictures: "
                 f"loss {validation.loss:.4g}, accuracy {validation.accuracy:.2%}"
             )
-    return Fitted(validation=validation or stage.validate(network.eval()), seconds=log.seconds())
+    return Fitted(validation=validation, seconds=log.seconds())
 
 
 def _expectation(stage: Stage, network: nn.Module, steps: int) -> str:
     """Time forward and backward on two batches, without learning from them."""
-    random = _random_state()
+    random = random_state()
     for inputs, labels in islice(_batches(stage, 0, 0), 2):
         started = time.monotonic()
         _backward(stage, network.train(), inputs, labels)
     seconds = time.monotonic() - started
     stage.optimizer.zero_grad(set_to_none=True)
-    _set_random_state(random)
+    set_random_state(random)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return (
         f"{stage.title}: {steps:,} steps of {stage.settings.batch} pictures on {stage.compute}, about "
@@ -160,142 +168,35 @@ def _backward(stage: Stage, network: nn.Module, inputs: Tensor, labels: Tensor) 
 def _batches(stage: Stage, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch's batches from number ``first`` on, the next one fetched while one is used."""
     rng = np.random.default_rng((stage.seed, epoch))
-    count = len(stage.source.labels)
+    count, size = len(stage.source.labels), stage.settings.batch
     order = rng.permutation(count)
     variants = rng.integers(stage.source.variants, size=count)
-    starts = range(
-        first * stage.settings.batch, _steps_an_epoch(stage) * stage.settings.batch, stage.settings.batch
-    )
+    starts = range(first * size, count, size)
 
     def fetch(start: int) -> tuple[Tensor, Tensor]:
-        chosen = order[start : start + stage.settings.batch]
+        chosen = order[start : start + size]
         inputs = stage.source.batch(chosen, variants[chosen])
         labels = torch.from_numpy(stage.source.labels[chosen])
-        device = stage.compute.device
         if inputs.dim() == 4:
             inputs = inputs.to(memory_format=torch.channels_last)
-        return inputs.to(device, torch.float32), labels.to(device)
+        return inputs.to(stage.compute.device, torch.float32), labels.to(stage.compute.device)
 
     with ThreadPoolExecutor(1) as pool:
         upcoming = None
         for start in starts:
             batch = upcoming.result() if upcoming else fetch(start)
-            if start + stage.settings.batch in starts:
-                upcoming = pool.submit(fetch, start + stage.settings.batch)
+            if start + size in starts:
+                upcoming = pool.submit(fetch, start + size)
             yield batch
-
-
-def _steps_an_epoch(stage: Stage) -> int:
-    return math.ceil(len(stage.source.labels) / stage.settings.batch)
 
 
 def _rate_curve(stage: Stage) -> Callable[[int], float]:
     """Factor of the rate at a step: 1, or up a line and down a half cosine."""
-    total = stage.settings.epochs * _steps_an_epoch(stage)
-    rise = max(1, round(_WARM_UP * total))
+    rise = max(1, round(_WARM_UP * stage.steps))
 
     def one_cycle(step: int) -> float:
         if step < rise:
             return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, stage.steps - rise)))
 
     return one_cycle if stage.settings.schedule == "one-cycle" else lambda _: 1.0
-
-
-def _identity(stage: Stage) -> dict[str, JsonValue]:
-    """Everything that decides how the training goes."""
-    return {
-        "settings": stage.settings.model_dump(mode="json"),
-        "source": dict(stage.source.identity),
-        "start": state_digest(stage.network),
-        "seed": stage.seed,
-    }
-
-
-def _save(stage: Stage, scheduler: LRScheduler, identity: dict[str, JsonValue], step: int) -> None:
-    partial = stage.folder / "checkpoint.partial"
-    torch.save(
-        {
-            "identity": identity,
-            "step": step,
-            "network": stage.network.state_dict(),
-            "optimizer": stage.optimizer.state_dict(),
-            "scheduler": scheduler.state_dict(),
-            "random": _random_state(),
-        },
-        partial,
-    )
-    partial.replace(stage.folder / "checkpoint.pt")
-
-
-def _restore(stage: Stage, scheduler: LRScheduler, identity: dict[str, JsonValue]) -> int:
-    file = stage.folder / "checkpoint.pt"
-    if not file.exists():
-        return 0
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        found = state["identity"]
-        different = ", ".join(name for name in identity if found.get(name) != identity[name])
-        if different:
-            raise TrainingError(
-                f"{file} is of a training with another {different}; repeat that, or leave out --resume"
-            )
-        stage.network.load_state_dict(state["network"])
-        stage.optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        _set_random_state(state["random"])
-    except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as exc:
-        raise TrainingError(f"{file} does not fit this training ({exc}); leave out --resume") from exc
-    return int(state["step"])
-
-
-def _random_state() -> list[Tensor]:
-    return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
-
-
-def _set_random_state(states: list[Tensor]) -> None:
-    torch.set_rng_state(states[0])
-    torch.cuda.set_rng_state_all(states[1:])
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-class _Log:
-    """A CSV file; on resumption what was written after the checkpoint is dropped."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        kept: list[dict[str, str]] = []
-        if step and path.exists():
-            with path.open(newline="") as stream:
-                kept = [row for row in csv.DictReader(stream) if int(row["step"]) <= step]
-        self._spent = float(kept[-1]["seconds"]) if kept else 0.0
-        self._started = time.monotonic()
-        with path.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, _LOG_FIELDS)
-            writer.writeheader()
-            writer.writerows(kept)
-
-    def seconds(self) -> float:
-        return self._spent + time.monotonic() - self._started
-
-    def write(
-        self,
-        step: int,
-        epoch: int,
-        *,
-        training_loss: float | None,
-        validation: Validation | None = None,
-    ) -> None:
-        row = {
-            "step": step,
-            "epoch": epoch,
-            "training_loss": training_loss,
-            "validation_loss": validation.loss if validation else None,
-            "validation_accuracy": validation.accuracy if validation else None,
-            "seconds": round(self.seconds(), 1),
-        }
-        with self.path.open("a", newline="") as stream:
-            csv.DictWriter(stream, _LOG_FIELDS).writerow(row)

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.training import loop
+from models.training import checkpoint, loop
 from models.training.card import Origins
 from models.training.data import load_pictures
 from models.training.device import choose_compute
@@ -90,7 +90,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             raise KeyboardInterrupt
         return step(*args)
 
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "SECONDS", 0)
     monkeypatch.setattr(loop, "_step", stopping)
     yield
     monkeypatch.undo()
