@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from shared.errors import SettingsError
 
@@ -50,7 +50,7 @@ class BackboneSettings(StageSettings):
     """
 
     frozen_blocks: int = Field(default=4, ge=0, le=5)
-    hidden: tuple[int, ...] = (512, 512)
+    hidden: tuple[PositiveInt, ...] = (512, 512)
     dropout: float = Field(default=0.5, ge=0, lt=1)
     epochs: int = Field(default=3, gt=0)
     batch: int = Field(default=32, gt=0)
