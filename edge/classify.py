@@ -88,10 +88,8 @@ class Classifier:
         try:
             for path in paths:
                 pending.append(asyncio.create_task(self._send(path, await self._encode(path))))
-                while pending[0].done() or len(pending) > MAX_IN_FLIGHT:
+                while pending and (pending[0].done() or len(pending) > MAX_IN_FLIGHT):
                     yield await pending.popleft()
-                    if not pending:
-                        break
             while pending:
                 yield await pending.popleft()
         finally:
