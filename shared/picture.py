@@ -25,15 +25,12 @@ _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 class Preparation(BaseModel):
     """How a picture becomes the network's input; part of a bundle's manifest.
 
-    ``size``: side of the input, pixels. ``through``: side to which a larger picture is reduced
-    first, pixels; it makes a sharp photograph look like the enlarged small pictures that the
-    network was trained on. ``mean``, ``std``: by channel (RGB), for values in 0..1.
+    ``size``: side of the input, pixels. ``mean``, ``std``: by channel (RGB), for values in 0..1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int = Field(default=224, ge=32, le=1024)
-    through: int | None = Field(default=32, ge=8, le=1024)
     mean: tuple[float, float, float] = (0.48235, 0.45882, 0.40784)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1 / 255, 1 / 255, 1 / 255)
 
@@ -91,10 +88,7 @@ def prepare(image: Image.Image, preparation: Preparation) -> NDArray[np.float32]
 
 def resize(image: Image.Image, preparation: Preparation) -> Image.Image:
     """Cut the centre square and bring it to size x size pixels, bilinear with antialiasing."""
-    square = _centre_square(image)
-    if preparation.through is not None and square.width > preparation.through:
-        square = square.resize((preparation.through,) * 2, Image.Resampling.BILINEAR, reducing_gap=3)
-    return square.resize((preparation.size,) * 2, Image.Resampling.BILINEAR)
+    return _centre_square(image).resize((preparation.size,) * 2, Image.Resampling.BILINEAR)
 
 
 def _read(path: Path, label: str) -> bytes:

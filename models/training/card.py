@@ -35,7 +35,7 @@ def model_card(
 ) -> str:
     """Write the card as Markdown; every figure in it was measured or is a setting."""
     preset = run.settings.preset
-    data, preparation = preset.data, manifest.preparation
+    data = preset.data
     backbone, cae = run.result("backbone"), run.result("cae")
     widths = "-".join(str(width) for width in (25_088, *manifest.hidden, len(manifest.classes)))
     return f"""# Model bundle {manifest.id}
@@ -61,8 +61,7 @@ On {evaluation.pictures:,} test pictures, used for nothing else, in float32, thr
 - held out of the training part, to measure progress: {backbone.held_out_pictures:,}
 - test: {evaluation.pictures:,} (SHA-256 {evaluation.data_sha256[:16]}...)
 
-A picture's centre square{f", reduced to {preparation.through} pixels a side" if preparation.through else ""}, \
-is brought to {preparation.size} pixels a side, bilinear.
+A picture's centre square is brought to {manifest.preparation.size} pixels a side, bilinear.
 
 ## Recipe
 
