@@ -117,6 +117,7 @@ def create_app(settings: CloudSettings | None = None) -> FastAPI:
         title="Splitwire cloud",
         summary="The second half of a split network: features in, classes out.",
         lifespan=lifespan,
+        redirect_slashes=False,
     )
     app.exception_handler(SplitwireError)(_answer_error)
     app.exception_handler(HTTPException)(_answer_http_error)

@@ -24,9 +24,14 @@ def read_keys(file: Path | None) -> tuple[bytes, ...]:
     if file is None:
         return ()
     try:
-        lines = [line.strip() for line in file.read_text("ascii").splitlines()]
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"key file {file} can't be read ({exc}); keys are ASCII, one a line") from exc
+        text = file.read_text("utf-8-sig")
+    except OSError as exc:
+        raise SettingsError(f"key file {file} can't be read ({exc.strerror})") from exc
+    except UnicodeDecodeError:
+        text = "\N{REPLACEMENT CHARACTER}"
+    if not text.isascii():
+        raise SettingsError(f"key file {file} has characters that no key has; write ASCII, one key a line")
+    lines = [line.strip() for line in text.splitlines()]
     keys = tuple(line.encode() for line in lines if line and not line.startswith("#"))
     if not keys:
         raise SettingsError(f"key file {file} has no key; write one a line")

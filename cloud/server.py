@@ -38,7 +38,7 @@ def serve(
     if log_level not in uvicorn.config.LOG_LEVELS:
         raise SettingsError(f"log level {log_level!r}; choose one of {', '.join(uvicorn.config.LOG_LEVELS)}")
     settings = CloudSettings(bundle=bundle, device=device, key_file=key_file)
-    listener = _bind(host, port)
+    listener = _listen(host, port)
     with listener:
         asyncio.run(_serve(settings, listener, log_level))
 
@@ -57,18 +57,15 @@ async def _serve(settings: CloudSettings, listener: socket.socket, log_level: st
         await uvicorn.Server(config).serve(sockets=[listener])
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """Take the port; connections are refused until the model is loaded and uvicorn listens."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port; who connects while the model loads is answered afterwards."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener.bind((host, port))
+        return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as exc:
-        listener.close()
         raise SettingsError(
             f"can't listen on {host} port {port} ({exc.strerror}); choose another --host or --port"
         ) from exc
-    return listener
 
 
 def _address(listener: socket.socket) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.connection import connect
-from edge.records import Record, failed
+from edge.records import Record, problem
 from edge.torch_head import TorchHead
 from shared.bundle import load_bundle
 from shared.codecs import codec_of
@@ -64,7 +64,6 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
 
 @dataclass(frozen=True, kw_only=True)
 class _Encoded:
-    path: Path
     body: bytes
     payload_bytes: int
     timings: dict[str, float]
@@ -118,33 +117,32 @@ class Classifier:
         moments.append(time.perf_counter())
         spans = zip(STAGES, moments, moments[1:], strict=False)
         return _Encoded(
-            path=path,
             body=body,
             payload_bytes=len(payload),
             timings={stage: _milliseconds(end - start) for stage, start, end in spans},
         )
 
     async def _send(self, path: Path, encoded: _Encoded | SplitwireError) -> Record:
+        record = Record(path=shown(path), quality=self.quality, source=self.connection.source)
         if isinstance(encoded, SplitwireError):
-            return failed(path, encoded)
+            return record.model_copy(update={"error": problem(encoded)})
+        sent = {"payload_bytes": encoded.payload_bytes, "body_bytes": float(len(encoded.body))}
         started = time.perf_counter()
         try:
             answer = await self.connection.infer(encoded.body, 1, self.top)
         except SplitwireError as exc:
-            return failed(path, exc)
+            return record.model_copy(update={**sent, "timings_ms": encoded.timings, "error": problem(exc)})
         network = _milliseconds(time.perf_counter() - started)
         timings = {**encoded.timings, "network": network}
         timings["total"] = round(sum(timings.values()), 3)
         (prediction,) = answer.predictions
-        return Record(
-            path=shown(path),
-            **prediction.model_dump(),
-            quality=self.quality,
-            payload_bytes=encoded.payload_bytes,
-            body_bytes=len(encoded.body),
-            source=self.connection.source,
-            timings_ms={**timings, **answer.timings_ms.model_dump()},
-            bundle=answer.bundle,
+        return record.model_copy(
+            update={
+                **dict(prediction),
+                **sent,
+                "timings_ms": {**timings, **answer.timings_ms.model_dump()},
+                "bundle": answer.bundle,
+            }
         )
 
 

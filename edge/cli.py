@@ -84,7 +84,9 @@ def _print(record: Record, *, as_json: bool) -> None:
     if as_json:
         typer.echo(record.model_dump_json())
     if record.error is not None:
-        print_line(f"error: {record.error.message}")
+        message = record.error.message
+        named = message if message.startswith(record.path) else f"{record.path}: {message}"
+        print_line(f"error: {named}")
     elif not as_json:
         guesses = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in record.top)
         stages = ", ".join(f"{stage} {record.timings_ms[stage]:.0f}" for stage in STAGES)

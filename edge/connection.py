@@ -52,7 +52,9 @@ class Connection:
             ) from exc
         except httpx.RequestError as exc:
             reason = str(exc) or type(exc).__name__
-            raise CloudUnreachable(self.url, f"{reason}; is cloud-server running there?") from exc
+            raise CloudUnreachable(
+                self.url, f"{reason}; is cloud-server running there, and is it http or https?"
+            ) from exc
         return self._answer(response, pictures)
 
     def _answer(self, response: httpx.Response, pictures: int) -> Answer:
@@ -86,9 +88,10 @@ async def connect(settings: DeviceSettings) -> AsyncIterator[Connection]:
         "Deadline-Ms": str(round(settings.timeout * 1e3)),
     }
     if settings.key:
-        if not settings.key.isascii():
-            raise SettingsError("the API key has characters that are not ASCII; copy it again")
-        headers["Authorization"] = f"Bearer {settings.key}"
+        key = settings.key.strip()
+        if not (key.isascii() and key.isprintable()):
+            raise SettingsError("the API key has characters that no key has; copy it again")
+        headers["Authorization"] = f"Bearer {key}"
     async with AsyncExitStack() as stack:
         transport: httpx.AsyncBaseTransport | None = None
         url, source = EMBEDDED_URL, "embedded"
@@ -113,9 +116,15 @@ async def connect(settings: DeviceSettings) -> AsyncIterator[Connection]:
 def _checked(url: str) -> str:
     try:
         parsed = httpx.URL(url)
-        usable = parsed.scheme in {"http", "https"} and parsed.host and (parsed.port or 1) < 1 << 16
+        usable = (
+            parsed.scheme in {"http", "https"}
+            and parsed.host
+            and (parsed.port or 1) < 1 << 16
+            and not parsed.query
+            and not parsed.path.rstrip("/").endswith("/infer")
+        )
     except (httpx.InvalidURL, UnicodeError):
         usable = False
     if not usable:
-        raise SettingsError(f"--cloud {url!r} is not a URL; write http://host:port")
+        raise SettingsError(f"--cloud {url!r} is not a cloud's URL; write http://host:port")
     return url

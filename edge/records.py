@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import BaseModel, ConfigDict
 
-from shared.errors import SplitwireError, codes_of, shown
+from shared.errors import SplitwireError, codes_of
 from shared.messages import Guess
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Problem(BaseModel):
@@ -24,7 +19,7 @@ class Problem(BaseModel):
 
 
 class Record(BaseModel):
-    """One picture's answer, or its problem. Fields that are not known are null.
+    """One picture's answer, or its problem. What is not known is null or empty.
 
     ``payload_bytes``: the codec's bytes. ``body_bytes``: the request body divided by its
     pictures. ``source``: cloud or embedded. ``timings_ms``: load, head, encode, network (the
@@ -47,7 +42,6 @@ class Record(BaseModel):
     error: Problem | None = None
 
 
-def failed(path: Path, error: SplitwireError) -> Record:
-    """Build the record of a picture that has no answer."""
-    problem = Problem(error=type(error).__name__, message=str(error), exit_code=codes_of(error).exit)
-    return Record(path=shown(path), error=problem)
+def problem(error: SplitwireError) -> Problem:
+    """Describe why a picture has no answer."""
+    return Problem(error=type(error).__name__, message=str(error), exit_code=codes_of(error).exit)

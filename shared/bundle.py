@@ -193,8 +193,8 @@ def load_manifest(path: Path) -> Manifest:
         return Manifest.model_validate_json(text)
     except ValidationError as exc:
         first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or MANIFEST
-        raise BundleInvalid(path, f"{MANIFEST}: {where}: {first['msg'].lower()}") from exc
+        where = ": ".join([MANIFEST, ".".join(str(part) for part in first["loc"])]).removesuffix(": ")
+        raise BundleInvalid(path, f"{where}: {first['msg'].lower()}; copy the bundle again") from exc
 
 
 def load_bundle(path: Path, role: Role) -> Bundle:

@@ -34,6 +34,8 @@ def run(app: Callable[[], object]) -> None:
     except SplitwireError as exc:
         print_line(f"error: {exc}")
         sys.exit(codes_of(exc).exit)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Exception as exc:
         if os.environ.get("SPLITWIRE_DEBUG"):
             raise

@@ -245,7 +245,7 @@ class KeyMissing(RequestError):
     """The cloud wants an API key and got none."""
 
     def __init__(self) -> None:
-        super().__init__("an API key is needed; send it as 'Authorization: Bearer KEY'")
+        super().__init__("an API key is needed; give edge-client --key, or send 'Authorization: Bearer KEY'")
 
 
 class KeyWrong(RequestError):
@@ -356,6 +356,7 @@ CODES: Mapping[type[SplitwireError], Codes] = {
     SettingsError: Codes(status=500, exit=2),
     PictureError: Codes(status=0, exit=3),
     BundleError: Codes(status=500, exit=4),
+    QualityMissing: Codes(status=500, exit=2),
     FrameError: Codes(status=400, exit=6),
     ParameterInvalid: Codes(status=400, exit=6),
     FingerprintUnknown: Codes(status=409, exit=6),

@@ -6,6 +6,7 @@ file ──load_picture──> RGB, upright ──square──> centre square �
 from __future__ import annotations
 
 import io
+import stat
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from shared.errors import PictureBroken, PictureMissing
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MAX_FILE_BYTES = 256 << 20
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -93,11 +95,16 @@ def resize(image: Image.Image, preparation: Preparation) -> Image.Image:
 
 def _read(path: Path, label: str) -> bytes:
     try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise PictureMissing(label, "a directory; name the pictures in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise PictureMissing(label, "not a regular file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise PictureBroken(label, f"over {MAX_FILE_BYTES >> 20} MiB; make it smaller first")
         return path.read_bytes()
     except FileNotFoundError:
         raise PictureMissing(label, "no such file") from None
-    except IsADirectoryError:
-        raise PictureMissing(label, "a directory; name the pictures in it") from None
     except PermissionError:
         raise PictureMissing(label, "no permission to read it") from None
     except OSError as exc:

@@ -103,6 +103,14 @@ def test_a_server_that_can_not_start_says_why_in_one_line(
     assert done.stderr.count("\n") == 1
 
 
+def test_a_second_cloud_on_the_same_port_is_refused(cloud_url: str) -> None:
+    command = [sys.executable, "-m", "cloud.command", "--port", cloud_url.rpartition(":")[2]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "choose another --host or --port" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_damaged_bundle_is_refused_at_start(bundle_copy: Path) -> None:
     shutil.copy(bundle_copy / "cloud" / "cae.safetensors", bundle_copy / "cloud" / "classifier.safetensors")
     command = [sys.executable, "-m", "cloud.command", "--port", "0", "--bundle", str(bundle_copy)]

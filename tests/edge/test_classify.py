@@ -117,6 +117,8 @@ def test_an_unreachable_cloud_is_one_line_and_exit_code_5(cat: Path) -> None:
     (record,) = records(output)
     assert code == 5
     assert record["error"]["error"] == "CloudUnreachable"
+    assert (record["quality"], record["body_bytes"], record["source"]) == ("int8", 3206, "cloud")
+    assert errors.startswith(f"error: {cat}: cloud http://127.0.0.1:9: ")
     assert errors.count("\n") == 1
 
 
@@ -149,7 +151,16 @@ def test_what_is_no_answer_is_one_line_and_exit_code_6(cat: Path, misbehaving: s
 
 
 @pytest.mark.parametrize(
-    "url", ["cloud", "ftp://cloud", "http://", "http://xn--/", "127.0.0.1:8000", "http://127.0.0.1:99999"]
+    "url",
+    [
+        "cloud",
+        "ftp://cloud",
+        "http://",
+        "http://xn--/",
+        "127.0.0.1:8000",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:8000/infer",
+    ],
 )
 def test_a_wrong_url_is_refused_before_any_work(cat: Path, url: str) -> None:
     with pytest.raises(SettingsError, match="write http://host:port"):
@@ -175,9 +186,18 @@ def test_any_file_name_is_printed_on_one_line(cat: Path, tmp_path: Path) -> None
     assert errors.count("\n") == 1
 
 
-def test_a_key_that_is_no_key_is_refused(cat: Path) -> None:
-    with pytest.raises(SettingsError, match="not ASCII"):
-        classify(cat, "--key", "schlüssel")
+@pytest.mark.parametrize("key", ["schlüssel", "two\nlines"])
+def test_a_key_that_is_no_key_is_refused_and_not_printed(cat: Path, key: str) -> None:
+    with pytest.raises(SettingsError, match="no key has") as refused:
+        classify(cat, "--key", key)
+    assert key not in str(refused.value)
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    code, output, errors = classify(tmp_path / "pipe", "/dev/zero")
+    assert (code, output) == (3, "")
+    assert errors.count("not a regular file") == 2
 
 
 def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
@@ -190,7 +210,7 @@ def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--quality", "q9"], 4, "choose one of paper, int8"),
+        (["--quality", "q9"], 2, "choose one of paper, int8"),
         (["--bundle", "/nowhere"], 4, "no manifest.json there"),
         (["--cloud", "cloud"], 2, "write http://host:port"),
         (["--top", "0"], 2, "--top"),
