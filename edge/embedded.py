@@ -32,7 +32,7 @@ async def embedded_cloud(bundle: Path) -> AsyncIterator[httpx.AsyncBaseTransport
         raise PackagesMissing(
             exc.name or "cloud",
             "classifying without a cloud",
-            "name a cloud with --cloud URL, or install one here with: pip install 'splitwire[cloud]'",
+            "name a cloud with --cloud URL, or install one here, in a clone with: pip install '.[cloud]'",
         ) from exc
     app = create_app(CloudSettings(bundle=bundle))
     async with app.router.lifespan_context(app):

@@ -30,7 +30,7 @@ class TorchHead:
             from models.loading import load_head  # noqa: PLC0415
         except ImportError as exc:
             raise PackagesMissing(
-                exc.name or "torch", "the torch head", "install it with: pip install 'splitwire[cloud]'"
+                exc.name or "torch", "the torch head", "install it, in a clone with: pip install '.[cloud]'"
             ) from exc
         self._torch = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"

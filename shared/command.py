@@ -50,7 +50,7 @@ def run_module(module: str, *, extra: str) -> None:
         try:
             app = import_module(module).app
         except ImportError as exc:
-            remedy = f"install it with: pip install 'splitwire[{extra}]'"
+            remedy = f"install it, in a clone with: pip install '.[{extra}]'"
             raise PackagesMissing(exc.name or module, "this command", remedy) from exc
         app()
 

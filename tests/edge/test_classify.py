@@ -252,8 +252,8 @@ def without(*packages: str) -> str:
 @pytest.mark.parametrize(
     ("packages", "remedies"),
     [
-        (("fastapi",), ["--cloud URL", "pip install 'splitwire[cloud]'"]),
-        (("torch",), ["pip install 'splitwire[cloud]'"]),
+        (("fastapi",), ["--cloud URL", "pip install '.[cloud]'"]),
+        (("torch",), ["pip install '.[cloud]'"]),
     ],
 )
 def test_missing_packages_are_one_line_with_the_remedies(
