@@ -116,4 +116,4 @@ PRESETS: dict[PresetName, Preset] = {
         autoencoder=AutoencoderSettings(epochs=10, batch=4, rate=1e-4, schedule="constant"),
     ),
 }
-"""``cached``: an hour on two cores. ``paper``: the paper's rates, batch and epochs, for a GPU."""
+"""``cached``: small machines. ``paper``: the paper's rates, batch and epochs, for a GPU."""
