@@ -10,19 +10,17 @@ from torch.nn import functional
 
 from models.autoencoder import Autoencoder, cae, sae
 from models.training.log import Validation
-from models.training.loop import Fitted, Stage, fit
+from models.training.loop import Fitted, Job, Training, fit
 from models.training.sources import outputs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from models.training.device import Compute
-    from models.training.settings import AutoencoderKind, AutoencoderSettings
+    from models.training.settings import AutoencoderSettings, Stage
     from models.training.sources import Inputs, Source
 
 
-def build_autoencoder(kind: AutoencoderKind, seed: int) -> Autoencoder:
-    """Start from fresh weights."""
+def build_autoencoder(kind: Stage, seed: int) -> Autoencoder:
+    """Start from fresh weights: ``cae`` or ``sae``."""
     torch.manual_seed(seed)
     return cae() if kind == "cae" else sae()
 
@@ -32,26 +30,30 @@ def train_autoencoder(
     classifier: nn.Module,
     features: Inputs,
     settings: AutoencoderSettings,
-    *,
-    folder: Path,
-    seed: int,
-    compute: Compute,
-    resume: bool,
+    job: Job,
 ) -> Fitted:
     """Train on features [N, 512, 7, 7]; ``classifier`` only measures, and is not changed."""
-    stage = Stage(
-        title=settings.kind,
-        folder=folder,
-        network=autoencoder,
-        optimizer=torch.optim.Adam(autoencoder.parameters(), lr=settings.rate),
-        source=features.training,
-        loss=lambda network, batch, _: functional.mse_loss(network(batch).float(), batch),
-        validate=lambda network: _validate(network, classifier, features.held_out, compute),
-        settings=settings,
-        seed=seed,
-        compute=compute,
+    return fit(
+        Training(
+            job=job,
+            network=autoencoder,
+            optimizer=torch.optim.Adam(autoencoder.parameters(), lr=settings.rate),
+            source=features.training,
+            loss=SquaredError(),
+            validate=lambda network: validate_reconstruction(
+                network, classifier, features.held_out, job.compute
+            ),
+            settings=settings,
+        )
     )
-    return fit(stage, resume=resume)
+
+
+class SquaredError(nn.Module):
+    """Mean squared error of a network that gives back its input."""
+
+    def forward(self, network: nn.Module, inputs: Tensor, _: Tensor) -> Tensor:
+        """Compute the loss of one batch."""
+        return functional.mse_loss(network(inputs).float(), inputs)
 
 
 class _Reconstruction(nn.Module):
@@ -68,7 +70,9 @@ class _Reconstruction(nn.Module):
         return torch.cat([self.classifier(reconstruction).float(), error[:, None]], dim=1)
 
 
-def _validate(autoencoder: nn.Module, classifier: nn.Module, source: Source, compute: Compute) -> Validation:
+def validate_reconstruction(
+    autoencoder: nn.Module, classifier: nn.Module, source: Source, compute: Compute
+) -> Validation:
     """Mean squared error, and the accuracy of the classifier on reconstructed features."""
     network = _Reconstruction(autoencoder, classifier).to(compute.device).eval()
     measured = torch.cat(list(outputs(network, source, compute)))

@@ -1,4 +1,4 @@
-"""Stage ``backbone``: VGG16's convolutions and the classifier, by cross-entropy."""
+"""Stages ``backbone`` and ``finetune``: VGG16's convolutions and the classifier, by cross-entropy."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
+from models.training.augmentation import Enlarge, Frozen
 from models.training.log import Validation
-from models.training.loop import Fitted, Stage, fit
+from models.training.loop import Fitted, Job, Training, fit
 from models.training.sources import outputs
 from models.training.weights import initial_convolutions
 from models.vgg16 import Classifier, split_blocks
@@ -19,21 +20,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from models.training.device import Compute
-    from models.training.settings import BackboneSettings
+    from models.training.settings import BackboneSettings, ConvolutionSettings
     from models.training.sources import Inputs, Source
+    from shared.picture import Preparation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """The first stage's networks: the frozen and the trained convolutions, and the classifier."""
+    """All 13 convolutions, under VGG16's numbering, and the classifier."""
 
-    frozen: nn.Sequential
-    trained: nn.Sequential
+    convolutions: nn.Sequential
     classifier: Classifier
-
-    def convolutions(self) -> nn.Sequential:
-        """All 13 convolutions, under VGG16's numbering."""
-        return nn.Sequential(*self.frozen, *self.trained)
 
 
 def build_backbone(
@@ -41,11 +38,8 @@ def build_backbone(
 ) -> Backbone:
     """Start from pre-trained convolutions and a fresh classifier."""
     torch.manual_seed(seed)
-    frozen, trained = split_blocks(initial_convolutions(initial_weights), settings.frozen_blocks)
-    frozen.requires_grad_(requires_grad=False)
     return Backbone(
-        frozen=frozen,
-        trained=trained,
+        convolutions=initial_convolutions(initial_weights),
         classifier=Classifier(classes, settings.hidden, settings.dropout),
     )
 
@@ -53,36 +47,82 @@ def build_backbone(
 def train_backbone(
     backbone: Backbone,
     inputs: Inputs,
-    settings: BackboneSettings,
-    *,
-    folder: Path,
-    seed: int,
-    compute: Compute,
-    resume: bool,
+    settings: ConvolutionSettings,
+    loss: CrossEntropy,
+    preparation: Preparation,
+    job: Job,
 ) -> Fitted:
-    """Train what is not frozen; the networks in ``backbone`` are changed in place."""
-    optimizer_class = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
+    """Train what is not frozen; the networks in ``backbone`` are changed in place.
+
+    ``inputs``: to train on, the output of frozen blocks, or pixels where they are augmented; to
+    measure on, always the former.
+    """
+    network, measured = stage_networks(backbone, settings, preparation)
+    frozen, trained = split_blocks(backbone.convolutions, settings.frozen_blocks)
+    frozen.requires_grad_(requires_grad=False)
     groups = [
-        {"params": list(backbone.trained.parameters()), "lr": settings.convolution_rate},
+        {"params": list(trained.parameters()), "lr": settings.convolution_rate},
         {"params": list(backbone.classifier.parameters()), "lr": settings.classifier_rate},
     ]
-    stage = Stage(
-        title="backbone",
-        folder=folder,
-        network=nn.Sequential(backbone.trained, backbone.classifier),
-        optimizer=optimizer_class(
-            [group for group in groups if group["params"]], weight_decay=settings.weight_decay
-        ),
-        source=inputs.training,
-        loss=lambda network, batch, labels: functional.cross_entropy(
-            network(batch).float(), labels, label_smoothing=settings.label_smoothing
-        ),
-        validate=lambda network: validate_classification(network, inputs.held_out, compute),
-        settings=settings,
-        seed=seed,
-        compute=compute,
+    optimizer_class = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
+    return fit(
+        Training(
+            job=job,
+            network=network,
+            optimizer=optimizer_class(
+                [group for group in groups if group["params"]], weight_decay=settings.weight_decay
+            ),
+            source=inputs.training,
+            loss=loss,
+            validate=lambda _: validate_classification(measured, inputs.held_out, job.compute),
+            settings=settings,
+        )
     )
-    return fit(stage, resume=resume)
+
+
+def stage_networks(
+    backbone: Backbone, settings: ConvolutionSettings, preparation: Preparation
+) -> tuple[nn.Sequential, nn.Sequential]:
+    """Build the network that a stage trains, and the part of it that follows the frozen blocks."""
+    frozen, trained = split_blocks(backbone.convolutions, settings.frozen_blocks)
+    following = nn.Sequential(trained, backbone.classifier)
+    if not settings.augmented:
+        return following, following
+    return nn.Sequential(Enlarge(preparation), Frozen(frozen), following), following
+
+
+def cross_entropy(settings: ConvolutionSettings, teacher: nn.Module | None) -> CrossEntropy:
+    """Build the loss of a stage."""
+    return CrossEntropy(
+        label_smoothing=settings.label_smoothing, teacher=teacher, soft_labels=settings.soft_labels
+    )
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy with the class, smoothed, and with a teacher's probabilities.
+
+    ``soft_labels``: the teacher's share, 0 to 1. It sees the same pixels as the network, and their mirror
+    image.
+    """
+
+    def __init__(
+        self, *, label_smoothing: float = 0.0, teacher: nn.Module | None = None, soft_labels: float = 0.0
+    ) -> None:
+        super().__init__()
+        self._label_smoothing = label_smoothing
+        self._soft_labels = soft_labels
+        self.teacher = teacher.eval().requires_grad_(requires_grad=False) if teacher else None
+
+    def forward(self, network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss of one batch."""
+        logits = network(inputs).float()
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
+        if self.teacher is None:
+            return loss
+        seen = self.teacher(torch.cat([inputs, inputs.flip(3)])).float()
+        probabilities = seen.view(2, *logits.shape).mean(0).softmax(1)
+        taught = functional.cross_entropy(logits, probabilities)
+        return (1 - self._soft_labels) * loss + self._soft_labels * taught
 
 
 def validate_classification(network: nn.Module, source: Source, compute: Compute) -> Validation:

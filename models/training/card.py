@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from models import paper
+from models.training.evaluate import BASE
+from models.training.settings import ConvolutionSettings, TeacherSettings
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from models.training.evaluate import Evaluation, Share
     from models.training.run import Run
+    from models.training.sae import AutoencoderComparison
+    from models.training.settings import Stage
     from shared.bundle import Manifest
 
 TORCHVISION_ORIGIN = (
@@ -31,13 +37,15 @@ class Origins:
 
 
 def model_card(
-    run: Run, manifest: Manifest, evaluation: Evaluation, sizes: Mapping[str, int], origins: Origins
+    run: Run,
+    manifest: Manifest,
+    evaluation: Evaluation,
+    comparison: AutoencoderComparison | None,
+    sizes: Mapping[str, int],
+    origins: Origins,
 ) -> str:
     """Write the card as Markdown; every figure in it was measured or is a setting."""
-    preset = run.settings.preset
-    data = preset.data
-    backbone, cae = run.result("backbone"), run.result("cae")
-    widths = "-".join(str(width) for width in (25_088, *manifest.hidden, len(manifest.classes)))
+    last = run.result(run.last_backbone_stage)
     return f"""# Model bundle {manifest.id}
 
 VGG16's convolutions with a convolutional autoencoder and a fully connected classifier, cut for a device
@@ -51,35 +59,22 @@ On {evaluation.pictures:,} test pictures, used for nothing else, in float32, thr
 `base` is the network without autoencoder. In brackets: 95 % intervals (Wilson's).
 
 {_accuracy_table(evaluation, manifest.classes)}
-
+{_paper_table(evaluation, manifest.classes)}{_autoencoder_table(comparison) if comparison else ""}
 ## Data
 
 {origins.data}
 
-- training: {backbone.training_pictures:,} pictures{", each also mirrored" if data.mirrored else ""} \
-(SHA-256 {backbone.data_sha256[:16]}...)
-- held out of the training part, to measure progress: {backbone.held_out_pictures:,}
+- training: {last.training_pictures:,} pictures (SHA-256 {last.data_sha256[:16]}...)
+- held out of the training part, to measure progress: {last.held_out_pictures:,}
 - test: {evaluation.pictures:,} (SHA-256 {evaluation.data_sha256[:16]}...)
 
 A picture's centre square is brought to {manifest.preparation.size} pixels a side, bilinear.
 
 ## Recipe
 
-| | backbone | autoencoder |
-|---|---|---|
-| trained | {_trained(preset.backbone.frozen_blocks)}classifier {widths} | encoder and decoder |
-| loss | cross-entropy, label smoothing {preset.backbone.label_smoothing:g} | mean squared error |
-| optimiser | Adam, decoupled weight decay {preset.backbone.weight_decay:g} | Adam |
-| highest rate | convolutions {preset.backbone.convolution_rate:g}, \
-classifier {preset.backbone.classifier_rate:g} | {cae.settings["rate"]:g} |
-| schedule | {preset.backbone.schedule} | {cae.settings["schedule"]} |
-| epochs, batch | {preset.backbone.epochs}, {preset.backbone.batch} \
-| {cae.settings["epochs"]}, {cae.settings["batch"]} |
-| accuracy on held-out pictures | {backbone.held_out_accuracy:.2%} | {cae.held_out_accuracy:.2%} |
-| hours | {backbone.hours:.2f} | {cae.hours:.2f} |
-| computed on | {backbone.compute} | {cae.compute} |
+{_recipe_table(run, manifest)}
 
-Seed {data.seed}.
+Seed {run.seed}.
 
 ## Files
 
@@ -102,6 +97,110 @@ Seed {data.seed}.
 """
 
 
+def _recipe_table(run: Run, manifest: Manifest) -> str:
+    stages = run.settings.preset.stages
+    rows: dict[str, list[str]] = {"": list(stages), "---": ["---"] * len(stages)}
+    descriptions = [_description(run, stage, manifest) for stage in stages]
+    for name in descriptions[0]:
+        rows[name] = [description[name] for description in descriptions]
+    return _table(rows)
+
+
+def _description(run: Run, stage: Stage, manifest: Manifest) -> dict[str, str]:
+    settings, result = run.settings_of(stage), run.result(stage)
+    if isinstance(settings, TeacherSettings):
+        trained = (
+            f"small network on the pictures' own pixels, {_widths(settings.widths)} channels; it teaches only"
+        )
+        loss = f"cross-entropy, label smoothing {settings.label_smoothing:g}"
+        optimiser = f"SGD, Nesterov's momentum 0.9, weight decay {settings.weight_decay:g}"
+        rate, pictures = f"{settings.rate:g}", _changes(mirrored=True, shift=settings.shift)
+    elif isinstance(settings, ConvolutionSettings):
+        classifier = _widths((25_088, *manifest.hidden, len(manifest.classes)))
+        trained = f"{_blocks(settings.frozen_blocks)}classifier {classifier}"
+        loss = f"cross-entropy, label smoothing {settings.label_smoothing:g}"
+        if settings.soft_labels:
+            loss = f"{settings.soft_labels:g} teacher's labels, {1 - settings.soft_labels:g} {loss}"
+        optimiser = (
+            f"Adam, decoupled weight decay {settings.weight_decay:g}" if settings.weight_decay else "Adam"
+        )
+        rate = f"convolutions {settings.convolution_rate:g}, classifier {settings.classifier_rate:g}"
+        pictures = _changes(mirrored=settings.mirrored, shift=settings.shift)
+    else:
+        trained, loss, optimiser = "encoder and decoder", "mean squared error", "Adam"
+        rate, pictures = f"{settings.rate:g}", _changes(mirrored=False, shift=0)
+    return {
+        "trained": trained,
+        "loss": loss,
+        "optimiser": optimiser,
+        "highest rate": rate,
+        "schedule": settings.schedule,
+        "pictures": pictures,
+        "epochs, batch": f"{settings.epochs}, {settings.batch}",
+        "accuracy on held-out pictures": f"{result.held_out_accuracy:.2%}",
+        "hours": f"{result.hours:.2f}",
+        "computed on": result.compute,
+    }
+
+
+def _changes(*, mirrored: bool, shift: int) -> str:
+    changes = [*(["mirrored"] if mirrored else []), *([f"moved by up to {shift} pixels"] if shift else [])]
+    return " and ".join(changes) or "as they are"
+
+
+def _paper_table(evaluation: Evaluation, classes: tuple[str, ...]) -> str:
+    """Set the paper's table 1 beside ours, where the classes are the same."""
+    if set(classes) != set(paper.ACCURACY):
+        return ""
+    base, coded = evaluation.scores[BASE], evaluation.scores["paper"]
+    papers = {**paper.ACCURACY, "all": paper.AVERAGE_ACCURACY}
+
+    def row(name: str, without: Share, with_autoencoder: Share) -> list[str]:
+        difference = 100 * (with_autoencoder.value - without.value)
+        papers_without, papers_with = papers[name]
+        return [
+            f"{without.value:.1%}",
+            f"{with_autoencoder.value:.1%}",
+            f"{difference:+.1f}",
+            f"{papers_without:g}%",
+            f"{papers_with:g}%",
+            f"{papers_with - papers_without:+.1f}",
+        ]
+
+    rows = {
+        "": ["base", "`paper`", "difference", "the paper's VGG16", "with its CAE", "difference"],
+        "---": ["---"] * 6,
+        **{name: row(name, base.by_class[name], coded.by_class[name]) for name in classes},
+        "all": row("all", base.accuracy, coded.accuracy),
+    }
+    return f"""
+Beside table 1 of the paper (Go, Kwon, Kim, 2020; 2,500 test pictures of the original release):
+
+{_table(rows)}
+"""
+
+
+def _autoencoder_table(comparison: AutoencoderComparison) -> str:
+    scores = (comparison.cae, comparison.sae)
+    rows = {
+        "": ["CAE", "SAE"],
+        "---": ["---"] * 2,
+        "parameters": [f"{score.parameters:,}" for score in scores],
+        "reconstruction error (MSE)": [f"{score.reconstruction_error:.3f}" for score in scores],
+        "accuracy": [_percent(score.accuracy) for score in scores],
+        "epochs, batch, highest rate": [
+            f"{score.settings.epochs}, {score.settings.batch}, {score.settings.rate:g}" for score in scores
+        ],
+        "hours": [f"{score.hours:.2f}" for score in scores],
+    }
+    return f"""
+The fully connected autoencoder (SAE) at the same code size, {comparison.code_elements:,} elements, both on
+{comparison.compute}; its weights are not part of the bundle:
+
+{_table(rows)}
+"""
+
+
 def _accuracy_table(evaluation: Evaluation, classes: tuple[str, ...]) -> str:
     scores = evaluation.scores
     rows = {"": list(scores), "---": ["---"] * len(scores)}
@@ -113,7 +212,7 @@ def _accuracy_table(evaluation: Evaluation, classes: tuple[str, ...]) -> str:
     rows["payload, bytes"] = [
         "" if score.payload_bytes is None else f"{score.payload_bytes:,.0f}" for score in scores.values()
     ]
-    table = _lines(f"| {' | '.join([name, *cells])} |" for name, cells in rows.items())
+    table = _table(rows)
     same = evaluation.int8_agreement_with_paper
     return table if same is None else f"{table}\n\n`int8` gives the answer of `paper` on {_percent(same)}."
 
@@ -126,7 +225,15 @@ def _percent(value: Share) -> str:
     return f"{value.value:.1%} ({value.low:.1%} to {value.high:.1%})"
 
 
-def _trained(frozen_blocks: int) -> str:
-    if frozen_blocks == 5:
+def _table(rows: Mapping[str, list[str]]) -> str:
+    return _lines(f"| {' | '.join([name, *cells])} |" for name, cells in rows.items())
+
+
+def _widths(widths: Iterable[int]) -> str:
+    return "-".join(str(width) for width in widths)
+
+
+def _blocks(frozen: int) -> str:
+    if frozen == 5:
         return ""
-    return "all convolutions, " if frozen_blocks == 0 else f"convolutions after block {frozen_blocks}, "
+    return "all convolutions, " if frozen == 0 else f"convolutions after block {frozen}, "

@@ -1,28 +1,29 @@
-"""The stages of a training run, one command each."""
+"""``python -m models.training``: from pictures to a measured model bundle."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from models.training.card import CIFAR10_ORIGIN, TORCHVISION_ORIGIN, Origins
-from models.training.data import balanced_sample, load_pictures
+from models.training.data import Pictures, balanced_sample, load_pictures
 from models.training.device import Precision, choose_compute
 from models.training.evaluate import Evaluation, evaluate_bundle
-from models.training.export import export_bundle
+from models.training.export import check_name, export_bundle
+from models.training.plan import Expectation, plan
 from models.training.progress import CONSOLE
-from models.training.run import RunSettings, StageResult, begin_run, open_run
-from models.training.settings import PRESETS, AutoencoderKind, PresetName
+from models.training.run import Run, RunSettings, begin_run, open_run
+from models.training.settings import PRESETS, STAGES, PresetName, Stage, stages_named
 from models.training.weights import TORCHVISION_WEIGHTS
-from shared.bundle import default_bundle_path
+from shared.bundle import default_bundle_path, load_bundle
 from shared.command import command_group
 from shared.errors import SettingsError
 
-app = command_group(
-    "Train Splitwire's networks: backbone, then autoencoder, then export.",
-)
+app = command_group("Train Splitwire's networks and write them as a model bundle: `release` does it all.")
 
 DataPath = Annotated[
     Path,
@@ -32,106 +33,117 @@ DataPath = Annotated[
     ),
 ]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run: logs, checkpoints, caches.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")]
+InitialWeights = Annotated[
+    str,
+    typer.Option(
+        envvar="SPLITWIRE_INITIAL_WEIGHTS",
+        help=f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names.",
+    ),
+]
+PresetOption = Annotated[
+    PresetName,
+    typer.Option(
+        "--preset",
+        help="cached: a first result on a small machine; shipped: what made the shipped bundle; "
+        "paper: the paper's rates, batch and epochs; full: every layer, for a GPU.",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a setting of the preset: STAGE.NAME=VALUE; may be repeated."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Keep what has ended, go on from the last checkpoint of what has not."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 PrecisionName = Annotated[
     Precision,
     typer.Option("--precision", help="auto, float32 or bfloat16 (mixed precision; auto: where fast)."),
 ]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training pictures.")]
-Batch = Annotated[int | None, typer.Option(min=1, help="Pictures a step.")]
+BundleFolder = Annotated[
+    Path, typer.Option("--bundle", help="Folder to write; its name becomes the bundle's id.")
+]
+WeightsOrigin = Annotated[
+    str | None,
+    typer.Option(help="Origin and licence of initial weights from a file: a sentence for the card."),
+]
+DataOrigin = Annotated[str, typer.Option(help="Origin and licence of the pictures: a sentence for the card.")]
 _DEFAULT_RUN = Path("runs/default")
 
 
 @app.command()
-def backbone(
+def release(
     data: DataPath,
-    initial_weights: Annotated[
-        str,
-        typer.Option(
-            envvar="SPLITWIRE_INITIAL_WEIGHTS",
-            help=f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names.",
-        ),
-    ] = TORCHVISION_WEIGHTS,
+    bundle: BundleFolder,
     run: RunFolder = _DEFAULT_RUN,
-    preset: Annotated[
-        PresetName, typer.Option(help="cached: small machines; paper: the paper's rates, for a GPU.")
-    ] = "cached",
-    pictures: Annotated[
-        int | None, typer.Option(help="Training pictures, evenly from the classes; 0: all not held out.")
-    ] = None,
-    held_out: Annotated[int | None, typer.Option(help="Training pictures set aside to measure on.")] = None,
-    mirrored: Annotated[bool | None, typer.Option(help="Train on mirrored pictures too.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all stages.")] = None,
-    frozen_blocks: Annotated[
-        int | None, typer.Option(min=0, max=5, help="Of VGG16's five, how many are not trained.")
-    ] = None,
-    hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, as 512,512.")] = None,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    convolution_rate: Annotated[float | None, typer.Option(help="Highest rate of the convolutions.")] = None,
-    classifier_rate: Annotated[float | None, typer.Option(help="Highest rate of the classifier.")] = None,
+    initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
+    preset: PresetOption = "cached",
+    changes: Changes = None,
+    weights_origin: WeightsOrigin = None,
+    data_origin: DataOrigin = CIFAR10_ORIGIN,
     resume: Resume = False,
     device: Device = "auto",
     precision: PrecisionName = "auto",
 ) -> None:
-    """Train convolutions and classifier (the first stage; begins a run)."""
-    changed_data = {"pictures": pictures, "held_out": held_out, "mirrored": mirrored, "seed": seed}
-    changed_backbone = {
-        "frozen_blocks": frozen_blocks,
-        "hidden": hidden and hidden.split(","),
-        "epochs": epochs,
-        "batch": batch,
-        "convolution_rate": convolution_rate,
-        "classifier_rate": classifier_rate,
-    }
-    chosen = PRESETS[preset].changed(data=changed_data, backbone=changed_backbone)
-    if initial_weights != TORCHVISION_WEIGHTS:
-        initial_weights = str(Path(initial_weights).resolve())
-    settings = RunSettings(preset=chosen, data=str(data.resolve()), initial_weights=initial_weights)
+    """Train every stage, then write the bundle: weights, hashes, evaluation, sae.json, card."""
+    check_name(bundle)
+    settings = _settings(data, initial_weights, preset, changes)
+    origins = _origins(initial_weights, weights_origin, data_origin)
+    test = load_pictures(data, "test")
+    test.check_readable()
     opened = begin_run(run, choose_compute(device, precision), settings, resume=resume)
-    _report(opened.backbone(resume=resume))
+    _train(opened, (*settings.preset.stages, "sae"), resume=resume)
+    _export(opened, bundle, test, origins)
 
 
 @app.command()
-def autoencoder(
-    kind: Annotated[AutoencoderKind, typer.Option(help="cae: convolutional; sae: fully connected.")] = "cae",
+def begin(
+    data: DataPath,
     run: RunFolder = _DEFAULT_RUN,
-    epochs: Epochs = None,
-    batch: Batch = None,
-    rate: Annotated[float | None, typer.Option(help="Highest rate.")] = None,
+    initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
+    preset: PresetOption = "cached",
+    changes: Changes = None,
+) -> None:
+    """Write the settings of a run, to train it stage by stage."""
+    settings = _settings(data, initial_weights, preset, changes)
+    begin_run(run, choose_compute("cpu"), settings, resume=False)
+    typer.echo(settings.model_dump_json(indent=2))
+
+
+@app.command()
+def train(
+    stages: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Of {', '.join(STAGES)}, in order; none: all that a bundle needs."),
+    ] = None,
+    run: RunFolder = _DEFAULT_RUN,
     resume: Resume = False,
     device: Device = "auto",
     precision: PrecisionName = "auto",
 ) -> None:
-    """Train the autoencoder of the run's backbone, everything else frozen (the second stage)."""
+    """Train stages of a run that was begun."""
     opened = open_run(run, choose_compute(device, precision))
-    changed = {"kind": kind, "epochs": epochs, "batch": batch, "rate": rate}
-    chosen = opened.settings.preset.changed(autoencoder=changed).autoencoder
-    _report(opened.autoencoder(chosen, resume=resume))
+    chosen = stages_named(stages) if stages else opened.settings.preset.stages
+    _train(opened, chosen, resume=resume)
 
 
 @app.command()
 def export(
     data: DataPath,
-    bundle: Annotated[Path, typer.Option(help="Folder to write; its name becomes the bundle's id.")],
+    bundle: BundleFolder,
     run: RunFolder = _DEFAULT_RUN,
-    weights_origin: Annotated[
-        str | None,
-        typer.Option(help="Origin and licence of initial weights from a file: a sentence for the card."),
-    ] = None,
-    data_origin: Annotated[
-        str, typer.Option(help="Origin and licence of the pictures: a sentence for the card.")
-    ] = CIFAR10_ORIGIN,
+    weights_origin: WeightsOrigin = None,
+    data_origin: DataOrigin = CIFAR10_ORIGIN,
     device: Device = "auto",
     precision: PrecisionName = "auto",
 ) -> None:
-    """Write the run's networks as a model bundle, measured on the test pictures."""
+    """Write the networks of a trained run as a bundle, measured on the test pictures."""
     opened = open_run(run, choose_compute(device, precision))
-    if weights_origin is None and opened.settings.initial_weights != TORCHVISION_WEIGHTS:
-        raise SettingsError("the initial weights came from a file; state their origin with --weights-origin")
-    origins = Origins(weights=weights_origin or TORCHVISION_ORIGIN, data=data_origin)
-    _print_scores(export_bundle(opened, bundle, load_pictures(data, "test"), origins))
+    origins = _origins(opened.settings.initial_weights, weights_origin, data_origin)
+    test = load_pictures(data, "test")
+    test.check_readable()
+    _export(opened, bundle, test, origins)
 
 
 @app.command()
@@ -154,16 +166,64 @@ def evaluate(
         _print_scores(evaluation)
 
 
+def _settings(data: Path, initial_weights: str, preset: PresetName, changes: list[str] | None) -> RunSettings:
+    if initial_weights != TORCHVISION_WEIGHTS:
+        initial_weights = str(Path(initial_weights).resolve())
+    return RunSettings(
+        preset=PRESETS[preset].changed(changes or []),
+        data=str(data.resolve()),
+        initial_weights=initial_weights,
+    )
+
+
+def _origins(initial_weights: str, weights_origin: str | None, data_origin: str) -> Origins:
+    if weights_origin is None and initial_weights != TORCHVISION_WEIGHTS:
+        raise SettingsError("the initial weights came from a file; state their origin with --weights-origin")
+    return Origins(weights=weights_origin or TORCHVISION_ORIGIN, data=data_origin)
+
+
+def _train(run: Run, stages: tuple[Stage, ...], *, resume: bool) -> None:
+    ahead = [stage for stage in stages if not (resume and run.has_ended(stage))]
+    _announce(plan(run, ahead))
+    for stage in ahead:
+        result = run.train(stage, resume=resume)
+        CONSOLE.print(
+            f"{stage}: {result.held_out_pictures} held-out pictures, accuracy {result.held_out_accuracy:.2%}, "
+            f"loss {result.held_out_loss:.4g}; {result.hours:.2f} hours on {result.compute}"
+        )
+
+
+def _announce(expectations: list[Expectation]) -> None:
+    table = Table("stage", "steps", "time, about", "disk", "memory", title="Ahead", title_justify="left")
+    for expected in expectations:
+        table.add_row(
+            expected.stage,
+            f"{expected.steps:,}",
+            str(timedelta(seconds=round(expected.seconds))),
+            f"{expected.disk / 1e9:.1f} GB",
+            f"{expected.memory / 1e9:.1f} GB",
+        )
+    table.add_section()
+    table.add_row(
+        "all",
+        "",
+        str(timedelta(seconds=round(sum(expected.seconds for expected in expectations)))),
+        f"{sum(expected.disk for expected in expectations) / 1e9:.1f} GB",
+        f"{max((expected.memory for expected in expectations), default=0) / 1e9:.1f} GB",
+    )
+    CONSOLE.print(table)
+
+
+def _export(run: Run, bundle: Path, test: Pictures, origins: Origins) -> None:
+    _print_scores(export_bundle(run, bundle, test, origins))
+    manifest = load_bundle(bundle, "cloud").manifest
+    for name, digest in manifest.sha256.items():
+        typer.echo(f"{digest}  {name}")
+
+
 def _print_scores(evaluation: Evaluation) -> None:
     for name, score in evaluation.scores.items():
         accuracy = score.accuracy
         typer.echo(
             f"{name:8} {accuracy.value:.2%} ({accuracy.low:.2%} to {accuracy.high:.2%}) of {accuracy.n:,} pictures"
         )
-
-
-def _report(result: StageResult) -> None:
-    CONSOLE.print(
-        f"{result.held_out_pictures} held-out pictures: accuracy {result.held_out_accuracy:.2%}, "
-        f"loss {result.held_out_loss:.4g}; {result.hours:.2f} hours on {result.compute}"
-    )

@@ -91,7 +91,7 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
     tails = load_tails(cloud_side)
     codecs = {name: codec_of(device_side, name) for name in manifest.qualities}
     classifier = tails[manifest.default_quality].classifier
-    source = PictureSource(pictures, manifest.preparation, mirrored=False)
+    source = PictureSource(pictures, manifest.preparation)
     answers: dict[str, list[NDArray[np.int64]]] = {name: [] for name in (BASE, *manifest.qualities)}
     sizes: dict[str, list[int]] = {name: [] for name in manifest.qualities}
 

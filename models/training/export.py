@@ -12,6 +12,7 @@ from models.autoencoder import LATENT_SHAPE
 from models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER
 from models.training.card import Origins, model_card
 from models.training.evaluate import Evaluation, evaluate_bundle
+from models.training.sae import compare_autoencoders
 from models.vgg16 import FEATURE_SHAPE
 from shared.bundle import ID, MANIFEST, Files, Manifest, Quality
 from shared.codecs.int8 import LARGEST
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from models.training.run import Run
 
 EVALUATION = "evaluation.json"
+SAE = "sae.json"
 _CONVOLUTIONS_FILE = "device/convolutions.safetensors"
 _ENCODER_FILE = "device/cae.safetensors"
 _CLASSIFIER_FILE = "cloud/classifier.safetensors"
@@ -41,13 +43,11 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
         SettingsError: the folder's name can't be a bundle's id.
 
     """
-    if not ID.fullmatch(folder.name):
-        raise SettingsError(f"a bundle's name is lower-case letters, digits, . and -, not {folder.name!r}")
-    test.check_readable()
+    check_name(folder)
     trained = run.trained_networks()
     encoder = trained.autoencoder.encoder
     files: dict[str, dict[str, Tensor]] = {
-        _CONVOLUTIONS_FILE: _half(CONVOLUTIONS, trained.backbone.convolutions()),
+        _CONVOLUTIONS_FILE: _half(CONVOLUTIONS, trained.backbone.convolutions),
         _ENCODER_FILE: _half(ENCODER, encoder),
         _CLASSIFIER_FILE: _half(CLASSIFIER, trained.backbone.classifier),
         _DECODER_FILE: _half(DECODER, trained.autoencoder.decoder),
@@ -82,9 +82,25 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     evaluation = evaluate_bundle(folder, test)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2) + "\n")
+    comparison = None
+    (folder / SAE).unlink(missing_ok=True)
+    if run.has_ended("sae"):
+        comparison = compare_autoencoders(run, test)
+        (folder / SAE).write_text(comparison.model_dump_json(indent=2) + "\n")
     sizes = {name: (folder / name).stat().st_size for name in files}
-    (folder / "README.md").write_text(model_card(run, manifest, evaluation, sizes, origins))
+    (folder / "README.md").write_text(model_card(run, manifest, evaluation, comparison, sizes, origins))
     return evaluation
+
+
+def check_name(folder: Path) -> None:
+    """Refuse a folder whose name can't be a bundle's id.
+
+    Raises:
+        SettingsError: it has other characters.
+
+    """
+    if not ID.fullmatch(folder.name):
+        raise SettingsError(f"a bundle's name is lower-case letters, digits, . and -, not {folder.name!r}")
 
 
 def int8_scales(latents: Tensor) -> Tensor:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from models.training.checkpoint import Checkpoint, random_state, set_random_state
+from models.training.checkpoint import Checkpoint
 from models.training.log import TrainingLog, Validation
-from models.training.progress import CONSOLE, stage_progress
+from models.training.progress import stage_progress
 from models.training.weights import state_digest
 from shared.errors import TrainingError
 
@@ -44,20 +41,28 @@ class Fitted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
-    """All that one training stage needs."""
+class Job:
+    """Where, on what, and from where on a stage is trained."""
 
     title: str
     folder: Path
+    seed: int
+    compute: Compute
+    resume: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What is trained, on what, and how."""
+
+    job: Job
     network: nn.Module
     optimizer: torch.optim.Optimizer
     source: Source
-    loss: Callable[[nn.Module, Tensor, Tensor], Tensor]
-    """(network, inputs [N, ...], labels [N] int64) -> scalar."""
+    loss: nn.Module
+    """(network, inputs [N, ...], labels [N] int64) -> scalar; its own weights are not trained."""
     validate: Callable[[nn.Module], Validation]
     settings: StageSettings
-    seed: int
-    compute: Compute
 
     @property
     def steps_an_epoch(self) -> int:
@@ -75,111 +80,95 @@ class Stage:
             "settings": self.settings.model_dump(mode="json"),
             "source": dict(self.source.identity),
             "start": state_digest(self.network),
-            "seed": self.seed,
+            "loss": state_digest(self.loss),
+            "seed": self.job.seed,
         }
 
 
-def fit(stage: Stage, *, resume: bool) -> Fitted:
-    """Train; leave ``log.csv``, ``loss.png`` and ``checkpoint.pt`` in the stage's folder.
+def fit(training: Training) -> Fitted:
+    """Train; leave ``log.csv``, ``loss.png`` and ``checkpoint.pt`` in the job's folder.
 
-    With ``resume`` a checkpoint there is continued, and ends as if it had never stopped;
+    On resumption a checkpoint there is continued, and ends as if it had never stopped;
     a finished one is only validated.
 
     Raises:
         TrainingError: the loss is no number, or the checkpoint can't be continued.
 
     """
-    stage.folder.mkdir(parents=True, exist_ok=True)
-    network = stage.network.to(stage.compute.device).to(memory_format=torch.channels_last)
-    scheduler = LambdaLR(stage.optimizer, _rate_curve(stage))
+    training.job.folder.mkdir(parents=True, exist_ok=True)
+    network = training.network.to(training.job.compute.device).to(memory_format=torch.channels_last)
+    training.loss.to(training.job.compute.device)
+    scheduler = LambdaLR(training.optimizer, _rate_curve(training))
     checkpoint = Checkpoint(
-        file=stage.folder / "checkpoint.pt",
-        identity=stage.identity(),
+        file=training.job.folder / "checkpoint.pt",
+        identity=training.identity(),
         network=network,
-        optimizer=stage.optimizer,
+        optimizer=training.optimizer,
         scheduler=scheduler,
     )
-    torch.manual_seed(stage.seed)
-    step = checkpoint.restore() if resume else 0
-    log = TrainingLog(stage.folder / "log.csv", step)
-    if step == stage.steps:
-        return Fitted(validation=stage.validate(network.eval()), seconds=log.seconds())
-    CONSOLE.print(_expectation(stage, network, stage.steps - step))
+    torch.manual_seed(training.job.seed)
+    step = checkpoint.restore() if training.job.resume else 0
+    log = TrainingLog(training.job.folder / "log.csv", step)
+    if step == training.steps:
+        return Fitted(validation=training.validate(network.eval()), seconds=log.seconds())
     with stage_progress() as progress:
-        task = progress.add_task(stage.title, total=stage.steps, completed=step, note="")
-        while step < stage.steps:
-            epoch, first = divmod(step, stage.steps_an_epoch)
+        task = progress.add_task(training.job.title, total=training.steps, completed=step, note="")
+        while step < training.steps:
+            epoch, first = divmod(step, training.steps_an_epoch)
             network.train()
             losses: list[float] = []
-            for inputs, labels in _batches(stage, epoch, first):
-                losses.append(_step(stage, network, inputs, labels))
+            for inputs, labels in _batches(training, epoch, first):
+                losses.append(_step(training, network, inputs, labels))
                 scheduler.step()
                 step += 1
                 progress.update(task, completed=step, note=f"loss {losses[-1]:.4g}")
-                if step % stage.steps_an_epoch:
+                if step % training.steps_an_epoch:
                     checkpoint.save_when_due(step)
                     if step % LOG_STEPS == 0:
                         log.write(step, epoch + 1, losses)
                         losses.clear()
-            validation = stage.validate(network.eval())
+            validation = training.validate(network.eval())
             log.write(step, epoch + 1, losses, validation)
-            log.plot(stage.folder / "loss.png", stage.title)
+            log.plot(training.job.folder / "loss.png", training.job.title)
             checkpoint.save(step)
             progress.console.print(
-                f"{stage.title}: epoch {epoch + 1} of {stage.settings.epochs}, held-out pictures: "
+                f"{training.job.title}: epoch {epoch + 1} of {training.settings.epochs}, held-out pictures: "
                 f"loss {validation.loss:.4g}, accuracy {validation.accuracy:.2%}"
             )
     return Fitted(validation=validation, seconds=log.seconds())
 
 
-def _expectation(stage: Stage, network: nn.Module, steps: int) -> str:
-    """Time forward and backward on two batches, without learning from them."""
-    random = random_state()
-    for inputs, labels in islice(_batches(stage, 0, 0), 2):
-        started = time.monotonic()
-        _backward(stage, network.train(), inputs, labels)
-    seconds = time.monotonic() - started
-    stage.optimizer.zero_grad(set_to_none=True)
-    set_random_state(random)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    return (
-        f"{stage.title}: {steps:,} steps of {stage.settings.batch} pictures on {stage.compute}, about "
-        f"{timedelta(seconds=round(steps * seconds))}; {parameters:,} parameters, "
-        f"{16 * parameters / 1e9:.1f} GB with gradients and Adam's moments"
-    )
-
-
-def _step(stage: Stage, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    stage.optimizer.zero_grad(set_to_none=True)
-    loss = _backward(stage, network, inputs, labels)
-    stage.optimizer.step()
+def _step(training: Training, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    training.optimizer.zero_grad(set_to_none=True)
+    loss = _backward(training, network, inputs, labels)
+    training.optimizer.step()
     if not math.isfinite(loss):
-        raise TrainingError(f"{stage.title}: the loss is {loss}; lower the rates and start again")
+        raise TrainingError(f"{training.job.title}: the loss is {loss}; lower the rates and start again")
     return loss
 
 
-def _backward(stage: Stage, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    with stage.compute.autocast():
-        loss = stage.loss(network, inputs, labels)
+def _backward(training: Training, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    with training.job.compute.autocast():
+        loss: Tensor = training.loss(network, inputs, labels)
     loss.backward()  # type: ignore[no-untyped-call]
     return float(loss.detach())
 
 
-def _batches(stage: Stage, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch's batches from number ``first`` on, the next one fetched while one is used."""
-    rng = np.random.default_rng((stage.seed, epoch))
-    count, size = len(stage.source.labels), stage.settings.batch
+    rng = np.random.default_rng((training.job.seed, epoch))
+    count, size = len(training.source.labels), training.settings.batch
     order = rng.permutation(count)
-    variants = rng.integers(stage.source.variants, size=count)
+    variants = rng.integers(training.source.variants, size=count)
     starts = range(first * size, count, size)
 
     def fetch(start: int) -> tuple[Tensor, Tensor]:
         chosen = order[start : start + size]
-        inputs = stage.source.batch(chosen, variants[chosen])
-        labels = torch.from_numpy(stage.source.labels[chosen])
+        inputs = training.source.batch(chosen, variants[chosen])
+        labels = torch.from_numpy(training.source.labels[chosen])
         if inputs.dim() == 4:
             inputs = inputs.to(memory_format=torch.channels_last)
-        return inputs.to(stage.compute.device, torch.float32), labels.to(stage.compute.device)
+        return inputs.to(training.job.compute.device, torch.float32), labels.to(training.job.compute.device)
 
     with ThreadPoolExecutor(1) as pool:
         upcoming = None
@@ -190,13 +179,13 @@ def _batches(stage: Stage, epoch: int, first: int) -> Iterator[tuple[Tensor, Ten
             yield batch
 
 
-def _rate_curve(stage: Stage) -> Callable[[int], float]:
+def _rate_curve(training: Training) -> Callable[[int], float]:
     """Factor of the rate at a step: 1, or up a line and down a half cosine."""
-    rise = max(1, round(_WARM_UP * stage.steps))
+    rise = max(1, round(_WARM_UP * training.steps))
 
     def one_cycle(step: int) -> float:
         if step < rise:
             return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, stage.steps - rise)))
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, training.steps - rise)))
 
-    return one_cycle if stage.settings.schedule == "one-cycle" else lambda _: 1.0
+    return one_cycle if training.settings.schedule == "one-cycle" else lambda _: 1.0

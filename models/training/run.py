@@ -1,9 +1,9 @@
-"""A training run: its folder, its settings, and its two stages.
+"""A training run: its folder, its settings, and its stages.
 
 runs/<name>/
     settings.json     what was asked for
     cache/            outputs of frozen networks (may be deleted; made again when needed)
-    backbone/  cae/  sae/
+    teacher/  backbone/  finetune/  cae/  sae/
         log.csv  loss.png  checkpoint.pt  networks.safetensors  result.json
 """
 
@@ -18,12 +18,23 @@ import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from safetensors.torch import load_file, save_file
 
+from models.training.augmentation import AugmentedSource, Frozen
 from models.training.autoencoder import build_autoencoder, train_autoencoder
-from models.training.backbone import Backbone, build_backbone, train_backbone
+from models.training.backbone import Backbone, build_backbone, cross_entropy, train_backbone
 from models.training.data import Pictures, balanced_sample, load_pictures
-from models.training.settings import AutoencoderSettings, Preset
-from models.training.sources import Inputs, PictureSource, Source, cache_features, outputs
-from shared.errors import TrainingError
+from models.training.loop import Job
+from models.training.settings import (
+    AutoencoderSettings,
+    ConvolutionSettings,
+    Preset,
+    Stage,
+    StageSettings,
+    TeacherSettings,
+)
+from models.training.sources import CachedSource, Inputs, PictureSource, Source, cache_features, outputs
+from models.training.teacher import build_teacher, train_teacher
+from models.vgg16 import split_blocks
+from shared.errors import SettingsError, TrainingError
 from shared.picture import Preparation
 
 if TYPE_CHECKING:
@@ -33,11 +44,26 @@ if TYPE_CHECKING:
     from models.training.device import Compute
     from models.training.loop import Fitted
 
+    _Fit = tuple[Fitted, dict[str, nn.Module]]
 
 _SETTINGS = "settings.json"
 _NETWORKS = "networks.safetensors"
 _RESULT = "result.json"
-_RESULTS = (_NETWORKS, _RESULT)
+_STAND_ON: dict[Stage, tuple[Stage, ...]] = {
+    "teacher": ("backbone", "finetune", "cae", "sae"),
+    "backbone": ("finetune", "cae", "sae"),
+    "finetune": ("cae", "sae"),
+    "cae": (),
+    "sae": (),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Pictures to train on, and those held out."""
+
+    training: Pictures
+    held_out: Pictures
 
 
 class RunSettings(BaseModel):
@@ -69,7 +95,7 @@ class StageResult(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a run's two stages have made."""
+    """What a run's stages have made."""
 
     classes: tuple[str, ...]
     backbone: Backbone
@@ -89,77 +115,32 @@ class Run:
         """The one seed of all stages."""
         return self.settings.preset.data.seed
 
-    def backbone(self, *, resume: bool) -> StageResult:
-        """Train convolutions and classifier; write ``backbone/``, and end what stood on an earlier one."""
-        if not resume:
-            for stage in ("backbone", "cae", "sae"):
-                for name in _RESULTS:
-                    (self.folder / stage / name).unlink(missing_ok=True)
-        training, held_out = self._pictures()
-        backbone = self._fresh_backbone(len(training.classes))
-        result = train_backbone(
-            backbone,
-            self._inputs(backbone, training, held_out),
-            self.settings.preset.backbone,
-            folder=self.folder / "backbone",
-            seed=self.seed,
-            compute=self.compute,
-            resume=resume,
-        )
-        networks = {"convolutions": backbone.convolutions(), "classifier": backbone.classifier}
-        return self._finish("backbone", networks, result, self.settings.preset.backbone, training, held_out)
+    @property
+    def last_backbone_stage(self) -> Stage:
+        """The stage whose convolutions and classifier count."""
+        return "finetune" if self.settings.preset.finetune else "backbone"
 
-    def autoencoder(self, settings: AutoencoderSettings, *, resume: bool) -> StageResult:
-        """Train the CAE or SAE on the backbone's features; write ``cae/`` or ``sae/``."""
-        training, held_out = self._pictures()
-        backbone = self._fresh_backbone(len(training.classes))
-        self._load("backbone", convolutions=backbone.convolutions(), classifier=backbone.classifier)
-        autoencoder = build_autoencoder(settings.kind, self.seed)
-        result = train_autoencoder(
-            autoencoder,
-            backbone.classifier,
-            self._features(backbone, training, held_out),
-            settings,
-            folder=self.folder / settings.kind,
-            seed=self.seed,
-            compute=self.compute,
-            resume=resume,
-        )
-        networks = {"encoder": autoencoder.encoder, "decoder": autoencoder.decoder}
-        return self._finish(settings.kind, networks, result, settings, training, held_out)
+    def has_ended(self, stage: Stage) -> bool:
+        """Tell whether a stage's result is there."""
+        return (self.folder / stage / _RESULT).exists()
 
-    def trained_networks(self) -> Trained:
-        """Load the results of both stages, with the CAE.
-
-        Raises:
-            TrainingError: one has not ended yet.
-
-        """
-        classes = self.result("backbone").classes
-        backbone = self._fresh_backbone(len(classes))
-        self._load("backbone", convolutions=backbone.convolutions(), classifier=backbone.classifier)
-        autoencoder = build_autoencoder("cae", self.seed)
-        self._load("cae", encoder=autoencoder.encoder, decoder=autoencoder.decoder)
-        return Trained(classes=classes, backbone=backbone, autoencoder=autoencoder)
-
-    def training_latents(self, trained: Trained) -> Tensor:
-        """Latents of the training pictures: [N, 128, 5, 5], float32."""
-        features = self._features(trained.backbone, *self._pictures()).training
-        return torch.cat(list(outputs(trained.autoencoder.encoder, features, self.compute)))
-
-    def result(self, stage: str) -> StageResult:
+    def result(self, stage: Stage) -> StageResult:
         """Read how a stage ended.
 
         Raises:
             TrainingError: it has not ended yet.
 
         """
-        file = self.folder / stage / _RESULT
-        if not file.exists():
-            raise TrainingError(f"stage {stage} has not ended in {self.folder}; train it first")
-        return StageResult.model_validate_json(file.read_bytes())
+        self._check_ended(stage)
+        return StageResult.model_validate_json((self.folder / stage / _RESULT).read_bytes())
 
-    def _pictures(self) -> tuple[Pictures, Pictures]:
+    def pictures(self) -> Pair:
+        """Choose the pictures to train on and the held-out ones.
+
+        Raises:
+            TrainingError: they are absent or damaged, or too few.
+
+        """
         data = self.settings.preset.data
         pictures = load_pictures(Path(self.settings.data), "train")
         pictures.check_readable()
@@ -167,40 +148,151 @@ class Run:
         rest = np.setdiff1d(np.arange(len(pictures)), held_out)
         if data.pictures:
             rest = rest[balanced_sample(pictures.labels[rest], data.pictures, data.seed)]
-        return pictures.subset(rest), pictures.subset(held_out)
+        return Pair(training=pictures.subset(rest), held_out=pictures.subset(held_out))
 
-    def _fresh_backbone(self, classes: int) -> Backbone:
+    def train(self, stage: Stage, *, resume: bool) -> StageResult:
+        """Train one stage; write its folder. Begun anew, it ends what stood on its earlier result.
+
+        Raises:
+            TrainingError: a stage that it needs has not ended, its checkpoint can't be continued, or
+                the loss is no number.
+            SettingsError: the run has no such stage.
+
+        """
+        settings = self.settings_of(stage)
+        for ended in () if resume else (stage, *_STAND_ON[stage]):
+            (self.folder / ended / _RESULT).unlink(missing_ok=True)
+        pictures = self.pictures()
+        job = Job(
+            title=stage, folder=self.folder / stage, seed=self.seed, compute=self.compute, resume=resume
+        )
+        if isinstance(settings, TeacherSettings):
+            fitted, networks = self._teacher(settings, pictures, job)
+        elif isinstance(settings, ConvolutionSettings):
+            fitted, networks = self._convolutions(stage, settings, pictures, job)
+        else:
+            fitted, networks = self._autoencoder(stage, settings, pictures, job)
+        return self._finish(stage, networks, fitted, settings, pictures)
+
+    def settings_of(self, stage: Stage) -> TeacherSettings | ConvolutionSettings | AutoencoderSettings:
+        """Look up what a stage was asked for.
+
+        Raises:
+            SettingsError: the run has no such stage.
+
+        """
+        settings: TeacherSettings | ConvolutionSettings | AutoencoderSettings | None
+        settings = getattr(self.settings.preset, stage)
+        if settings is None:
+            raise SettingsError(f"the run in {self.folder} was begun without a stage {stage}")
+        return settings
+
+    def fresh_backbone(self, classes: int) -> Backbone:
+        """Build the networks that the first stage starts from."""
         settings = self.settings
         return build_backbone(settings.preset.backbone, settings.initial_weights, classes, self.seed)
 
-    def _inputs(self, backbone: Backbone, training: Pictures, held_out: Pictures) -> Inputs:
-        """Build what the trained convolutions see: pictures, or where blocks are frozen, their output."""
-        preparation, mirrored = self.settings.preparation, self.settings.preset.data.mirrored
-        pictures = Inputs(
-            training=PictureSource(training, preparation, mirrored=mirrored),
-            held_out=PictureSource(held_out, preparation, mirrored=False),
+    def trained_networks(self, kind: Stage = "cae") -> Trained:
+        """Load what the stages made.
+
+        Raises:
+            TrainingError: one has not ended yet.
+
+        """
+        classes = self.result(self.last_backbone_stage).classes
+        autoencoder = build_autoencoder(kind, self.seed)
+        self._load(kind, encoder=autoencoder.encoder, decoder=autoencoder.decoder)
+        return Trained(
+            classes=classes,
+            backbone=self._backbone_of(self.last_backbone_stage, len(classes)),
+            autoencoder=autoencoder,
         )
-        return self._cached("frozen-blocks", backbone.frozen, pictures) if len(backbone.frozen) else pictures
 
-    def _features(self, backbone: Backbone, training: Pictures, held_out: Pictures) -> Inputs:
-        """Build what the autoencoder sees: the output of all convolutions."""
-        return self._cached("features", backbone.trained, self._inputs(backbone, training, held_out))
+    def training_latents(self, trained: Trained) -> Tensor:
+        """Latents of the training pictures: [N, 128, 5, 5], float32."""
+        features = self._features(trained.backbone, self.pictures()).training
+        return torch.cat(list(outputs(trained.autoencoder.encoder, features, self.compute)))
 
-    def _cached(self, name: str, network: nn.Module, inputs: Inputs) -> Inputs:
-        def cached(source: Source, part: str) -> Source:
-            folder = self.folder / "cache" / f"{name}-{part}"
-            title = f"{name}, {part} pictures"
-            return cache_features(folder, network, source, compute=self.compute, title=title)
+    def features(self, backbone: Backbone, pictures: Pictures, name: str) -> CachedSource:
+        """Compute the output of all convolutions, or take it from the cache."""
+        source = PictureSource(pictures, self.settings.preparation)
+        return self._cache(f"features-{name}", backbone.convolutions, source)
+
+    def _teacher(self, settings: TeacherSettings, pictures: Pair, job: Job) -> _Fit:
+        teacher = build_teacher(settings, len(pictures.training.classes), self.seed)
+        device = self.compute.device
+        pixels = Inputs(
+            training=AugmentedSource(pictures.training, device, mirrored=True, shift=settings.shift),
+            held_out=AugmentedSource(pictures.held_out, device, mirrored=False, shift=0),
+        )
+        return train_teacher(teacher, pixels, settings, job), {"teacher": teacher}
+
+    def _convolutions(self, stage: Stage, settings: ConvolutionSettings, pictures: Pair, job: Job) -> _Fit:
+        classes = len(pictures.training.classes)
+        teacher = None
+        if settings.soft_labels:
+            teacher = build_teacher(self.settings.preset.teacher, classes, self.seed)
+            self._load("teacher", teacher=teacher)
+        backbone = (
+            self.fresh_backbone(classes) if stage == "backbone" else self._backbone_of("backbone", classes)
+        )
+        inputs = self._convolution_inputs(backbone, settings, pictures)
+        fitted = train_backbone(
+            backbone, inputs, settings, cross_entropy(settings, teacher), self.settings.preparation, job
+        )
+        return fitted, {"convolutions": backbone.convolutions, "classifier": backbone.classifier}
+
+    def _autoencoder(self, kind: Stage, settings: AutoencoderSettings, pictures: Pair, job: Job) -> _Fit:
+        backbone = self._backbone_of(self.last_backbone_stage, len(pictures.training.classes))
+        autoencoder = build_autoencoder(kind, self.seed)
+        features = self._features(backbone, pictures)
+        fitted = train_autoencoder(autoencoder, backbone.classifier, features, settings, job)
+        return fitted, {"encoder": autoencoder.encoder, "decoder": autoencoder.decoder}
+
+    def _convolution_inputs(
+        self, backbone: Backbone, settings: ConvolutionSettings, pictures: Pair
+    ) -> Inputs:
+        """Build what a stage trains on (pictures, pixels or the output of frozen blocks) and measures on."""
+        frozen, _ = split_blocks(backbone.convolutions, settings.frozen_blocks)
+
+        def prepared(part: Pictures, name: str) -> Source:
+            source = PictureSource(part, self.settings.preparation)
+            return self._cache(f"frozen-{name}", frozen, source) if len(frozen) else source
+
+        def pixels(part: Pictures) -> Source:
+            device, mirrored, shift = self.compute.device, settings.mirrored, settings.shift
+            return AugmentedSource(part, device, mirrored=mirrored, shift=shift)
 
         return Inputs(
-            training=cached(inputs.training, "training"), held_out=cached(inputs.held_out, "held-out")
+            training=pixels(pictures.training)
+            if settings.augmented
+            else prepared(pictures.training, "training"),
+            held_out=prepared(pictures.held_out, "held-out"),
         )
 
-    def _load(self, stage: str, **networks: nn.Module) -> None:
-        file = self.folder / stage / _NETWORKS
-        if not file.exists():
+    def _features(self, backbone: Backbone, pictures: Pair) -> Inputs:
+        """Build what the autoencoder sees: the output of all convolutions."""
+        return Inputs(
+            training=self.features(backbone, pictures.training, "training"),
+            held_out=self.features(backbone, pictures.held_out, "held-out"),
+        )
+
+    def _cache(self, name: str, network: nn.Module, source: Source) -> CachedSource:
+        folder = self.folder / "cache" / name
+        return cache_features(folder, Frozen(network), source, compute=self.compute, title=name)
+
+    def _backbone_of(self, stage: Stage, classes: int) -> Backbone:
+        backbone = self.fresh_backbone(classes)
+        self._load(stage, convolutions=backbone.convolutions, classifier=backbone.classifier)
+        return backbone
+
+    def _check_ended(self, stage: Stage) -> None:
+        if not self.has_ended(stage):
             raise TrainingError(f"stage {stage} has not ended in {self.folder}; train it first")
-        state = load_file(file)
+
+    def _load(self, stage: Stage, **networks: nn.Module) -> None:
+        self._check_ended(stage)
+        state = load_file(self.folder / stage / _NETWORKS)
         for name, network in networks.items():
             prefix = f"{name}."
             network.load_state_dict(
@@ -209,12 +301,11 @@ class Run:
 
     def _finish(
         self,
-        stage: str,
+        stage: Stage,
         networks: dict[str, nn.Module],
         fitted: Fitted,
-        settings: BaseModel,
-        training: Pictures,
-        held_out: Pictures,
+        settings: StageSettings,
+        pictures: Pair,
     ) -> StageResult:
         state = {
             f"{name}.{key}": value.detach().cpu().contiguous()
@@ -223,15 +314,15 @@ class Run:
         }
         save_file(state, self.folder / stage / _NETWORKS)
         result = StageResult(
-            classes=training.classes,
-            training_pictures=len(training),
-            held_out_pictures=len(held_out),
+            classes=pictures.training.classes,
+            training_pictures=len(pictures.training),
+            held_out_pictures=len(pictures.held_out),
             held_out_loss=fitted.validation.loss,
             held_out_accuracy=fitted.validation.accuracy,
             settings=settings.model_dump(mode="json"),
             hours=fitted.seconds / 3600,
             compute=str(self.compute),
-            data_sha256=training.digest(),
+            data_sha256=pictures.training.digest(),
         )
         (self.folder / stage / _RESULT).write_text(result.model_dump_json(indent=2) + "\n")
         return result
@@ -265,7 +356,7 @@ def open_run(folder: Path, compute: Compute) -> Run:
     try:
         found = RunSettings.model_validate_json(file.read_bytes())
     except FileNotFoundError:
-        raise TrainingError(f"{folder} holds no run; begin one with the stage 'backbone'") from None
+        raise TrainingError(f"{folder} holds no run; begin one first") from None
     except ValidationError as exc:
         raise TrainingError(f"{file} is damaged ({exc.error_count()} errors); begin the run anew") from exc
     return Run(folder=folder, settings=found, compute=compute)

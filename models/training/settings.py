@@ -1,19 +1,21 @@
-"""Typed settings of the training stages, and the two presets."""
+"""Typed settings of the training stages, and the presets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from shared.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
 Schedule = Literal["constant", "one-cycle"]
-AutoencoderKind = Literal["cae", "sae"]
-PresetName = Literal["cached", "paper"]
+Stage = Literal["teacher", "backbone", "finetune", "cae", "sae"]
+PresetName = Literal["cached", "shipped", "paper", "full"]
+
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 class _Settings(BaseModel):
@@ -25,12 +27,10 @@ class DataSettings(_Settings):
 
     ``pictures``: for training, chosen evenly from the classes; 0: all that are not held out.
     ``held_out``: training pictures set aside to measure progress on; the test pictures choose nothing.
-    ``mirrored``: each picture is seen as it is or mirrored, at random.
     """
 
     pictures: int = Field(default=0, ge=0)
     held_out: int = Field(default=2500, gt=0)
-    mirrored: bool = False
     seed: int = Field(default=0, ge=0)
 
 
@@ -42,12 +42,48 @@ class StageSettings(_Settings):
     schedule: Schedule = "one-cycle"
 
 
-class BackboneSettings(StageSettings):
-    """The first stage: convolutions and classifier, cross-entropy.
+class TeacherSettings(StageSettings):
+    """The teacher of soft labels: cross-entropy, Nesterov's momentum.
 
-    ``frozen_blocks``: of VGG16's five, how many keep their initial weights; their output is
-    computed once and cached. Rates are Adam's (its decoupled form, where ``weight_decay`` > 0).
+    ``widths``: channels of its three groups. ``shift``: as in ``ConvolutionSettings``.
     """
+
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (128, 384, 384)
+    epochs: int = Field(default=12, gt=0)
+    batch: int = Field(default=512, gt=0)
+    rate: float = Field(default=0.4, gt=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    label_smoothing: float = Field(default=0.2, ge=0, lt=1)
+    shift: int = Field(default=4, ge=0)
+
+
+class ConvolutionSettings(StageSettings):
+    """A stage that trains convolutions and classifier, by cross-entropy.
+
+    ``frozen_blocks``: of VGG16's five, how many keep their weights. Rates are Adam's (its decoupled
+    form, where ``weight_decay`` > 0). ``mirrored``: half of the pictures are, chosen anew in every
+    epoch; ``shift``: by how many of their own pixels they are moved at most. Without both, the
+    output of frozen blocks is computed once and cached. ``soft_labels``: the teacher's share in what
+    is learned; the rest is the class, smoothed.
+    """
+
+    frozen_blocks: int = Field(ge=0, le=5)
+    convolution_rate: float = Field(gt=0)
+    classifier_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    mirrored: bool = False
+    shift: int = Field(default=0, ge=0)
+    soft_labels: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def augmented(self) -> bool:
+        """Tell whether pictures are changed at random, so that nothing can be cached."""
+        return self.mirrored or self.shift > 0
+
+
+class BackboneSettings(ConvolutionSettings):
+    """The first stage, from the initial weights and a fresh classifier."""
 
     frozen_blocks: int = Field(default=4, ge=0, le=5)
     hidden: tuple[PositiveInt, ...] = (512, 512)
@@ -56,14 +92,24 @@ class BackboneSettings(StageSettings):
     batch: int = Field(default=32, gt=0)
     convolution_rate: float = Field(default=3e-5, gt=0)
     classifier_rate: float = Field(default=2e-4, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+
+
+class FinetuneSettings(ConvolutionSettings):
+    """The second stage, from where the first one ended: more blocks, changed pictures, a teacher."""
+
+    frozen_blocks: int = Field(default=2, ge=0, le=5)
+    epochs: int = Field(default=2, gt=0)
+    batch: int = Field(default=64, gt=0)
+    convolution_rate: float = Field(default=7e-5, gt=0)
+    classifier_rate: float = Field(default=2e-4, gt=0)
+    mirrored: bool = True
+    shift: int = Field(default=4, ge=0)
+    soft_labels: float = Field(default=0.7, ge=0, le=1)
 
 
 class AutoencoderSettings(StageSettings):
-    """The second stage: only the autoencoder, mean squared error, Adam."""
+    """A stage that trains only an autoencoder: mean squared error, Adam."""
 
-    kind: AutoencoderKind = "cae"
     epochs: int = Field(default=20, gt=0)
     batch: int = Field(default=64, gt=0)
     rate: float = Field(default=1e-3, gt=0)
@@ -73,19 +119,39 @@ class Preset(_Settings):
     """One choice for all stages."""
 
     data: DataSettings
+    teacher: TeacherSettings = TeacherSettings()
     backbone: BackboneSettings
-    autoencoder: AutoencoderSettings
+    finetune: FinetuneSettings | None = None
+    cae: AutoencoderSettings = AutoencoderSettings()
+    sae: AutoencoderSettings = AutoencoderSettings(epochs=10, batch=256, rate=2e-4)
 
-    def changed(self, **stages: Mapping[str, object]) -> Preset:
-        """Return a copy with some settings replaced; None leaves one as it is.
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What a bundle needs, in order."""
+        trained = [self.backbone, *([self.finetune] if self.finetune else [])]
+        taught = any(stage.soft_labels for stage in trained)
+        return (
+            *(("teacher",) if taught else ()),
+            "backbone",
+            *(("finetune",) if self.finetune else ()),
+            "cae",
+        )
+
+    def changed(self, changes: Iterable[str]) -> Preset:
+        """Return a copy with some settings replaced, each given as ``stage.name=value``.
 
         Raises:
-            SettingsError: a value is not allowed.
+            SettingsError: there is no such setting, or the value is not allowed.
 
         """
         values = self.model_dump()
-        for stage, changes in stages.items():
-            values[stage].update({name: value for name, value in changes.items() if value is not None})
+        for change in changes:
+            path, equals, text = change.partition("=")
+            stage, _, name = path.partition(".")
+            if not (equals and name and stage in values):
+                raise SettingsError(f"{change!r} is no STAGE.NAME=VALUE; the stages are {', '.join(values)}")
+            value = text.split(",") if "," in text else text
+            values[stage] = {**(values[stage] or {}), name: value}
         try:
             return Preset.model_validate(values)
         except ValidationError as exc:
@@ -94,11 +160,33 @@ class Preset(_Settings):
             raise SettingsError(f"setting {setting} = {first['input']!r}: {first['msg'].lower()}") from exc
 
 
+def stages_named(names: Iterable[str]) -> tuple[Stage, ...]:
+    """Check names of stages.
+
+    Raises:
+        SettingsError: there is no stage of a name.
+
+    """
+    known = {str(stage): stage for stage in STAGES}
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"there is no stage {name}; the stages are {', '.join(STAGES)}")
+    return tuple(known[name] for name in names)
+
+
+_PAPERS_AUTOENCODER = AutoencoderSettings(epochs=10, batch=4, rate=1e-4, schedule="constant")
+
 PRESETS: dict[PresetName, Preset] = {
     "cached": Preset(
         data=DataSettings(pictures=12_500),
         backbone=BackboneSettings(),
-        autoencoder=AutoencoderSettings(),
+    ),
+    "shipped": Preset(
+        data=DataSettings(),
+        backbone=BackboneSettings(
+            frozen_blocks=3, epochs=4, batch=64, convolution_rate=5e-5, classifier_rate=3e-4
+        ),
+        finetune=FinetuneSettings(),
     ),
     "paper": Preset(
         data=DataSettings(pictures=12_500),
@@ -113,7 +201,22 @@ PRESETS: dict[PresetName, Preset] = {
             label_smoothing=0.0,
             schedule="constant",
         ),
-        autoencoder=AutoencoderSettings(epochs=10, batch=4, rate=1e-4, schedule="constant"),
+        cae=_PAPERS_AUTOENCODER,
+        sae=_PAPERS_AUTOENCODER,
+    ),
+    "full": Preset(
+        data=DataSettings(),
+        backbone=BackboneSettings(
+            frozen_blocks=0,
+            epochs=20,
+            batch=128,
+            convolution_rate=1e-4,
+            classifier_rate=3e-4,
+            mirrored=True,
+            shift=4,
+            soft_labels=0.5,
+        ),
     ),
 }
-"""``cached``: small machines. ``paper``: the paper's rates, batch and epochs, for a GPU."""
+"""``cached``: a first result on a small machine. ``shipped``: what made the shipped bundle.
+``paper``: the paper's rates, batch and epochs. ``full``: every layer, for a GPU."""

@@ -33,7 +33,7 @@ FLOAT16_MAX = 65504.0
 
 
 class Source(Protocol):
-    """Inputs of a network, by index; each in one or two variants (as it is, mirrored)."""
+    """Inputs of a network, by index; each in one or more variants, of which 0 is as it is."""
 
     labels: NDArray[np.int64]
     variants: int
@@ -56,40 +56,38 @@ class Inputs:
 class PictureSource:
     """Prepared pictures: [N, 3, 224, 224], float32."""
 
-    def __init__(self, pictures: Pictures, preparation: Preparation, *, mirrored: bool) -> None:
+    variants = 1
+
+    def __init__(self, pictures: Pictures, preparation: Preparation) -> None:
         self._pictures = pictures
         self._preparation = preparation
         self.labels = pictures.labels
-        self.variants = 2 if mirrored else 1
         self.identity: Mapping[str, JsonValue] = {
             "pictures": pictures.digest(),
             "preparation": preparation.model_dump(mode="json"),
-            "variants": self.variants,
         }
 
-    def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
-        """Decode and prepare; variant 1 is mirrored."""
-        inputs = []
-        for index, variant in zip(indices, variants, strict=True):
-            picture = prepare(self._pictures.image(int(index)), self._preparation)
-            inputs.append(picture[:, :, ::-1] if variant else picture)
-        return torch.from_numpy(np.stack(inputs))
+    def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64]) -> Tensor:
+        """Decode and prepare."""
+        pictures = (self._pictures.image(int(index)) for index in indices)
+        return torch.from_numpy(np.stack([prepare(picture, self._preparation) for picture in pictures]))
 
 
 class CachedSource:
-    """Features in a memory-mapped file: [variants, pictures, ...] float16."""
+    """Features in a memory-mapped file: [pictures, ...] float16."""
+
+    variants = 1
 
     def __init__(
         self, features: NDArray[np.float16], labels: NDArray[np.int64], key: Mapping[str, JsonValue]
     ) -> None:
         self.features = features
         self.labels = labels
-        self.variants = features.shape[0]
         self.identity: Mapping[str, JsonValue] = {"features": dict(key)}
 
-    def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
+    def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64]) -> Tensor:
         """Read from disk (or from the memory that mirrors it)."""
-        return torch.from_numpy(np.ascontiguousarray(self.features[variants, indices]))
+        return torch.from_numpy(np.ascontiguousarray(self.features[indices]))
 
 
 @torch.inference_mode()
@@ -120,7 +118,7 @@ def cache_features(
     title: str,
     batch: int = 32,
 ) -> CachedSource:
-    """Run a frozen network once over every picture and variant of a source.
+    """Run a frozen network once over every picture of a source.
 
     The output goes to ``folder/features.npy``; ``folder/state.json`` says how far it got, and of
     what. A cache of the same network and source is finished or reused, another is written anew.
@@ -129,12 +127,11 @@ def cache_features(
         TrainingError: the disk has no room for it.
 
     """
-    count, variants = len(source.labels), source.variants
+    total = len(source.labels)
     key = {"weights": state_digest(network), "compute": str(compute), **source.identity}
     state_file, features_file = folder / "state.json", folder / "features.npy"
     folder.mkdir(parents=True, exist_ok=True)
     done = _progress_of(state_file, key) if features_file.exists() else 0
-    total = count * variants
     if done == total:
         return CachedSource(np.load(features_file, mmap_mode="r"), source.labels, key)
 
@@ -145,14 +142,12 @@ def cache_features(
     with stage_progress() as progress:
         task = progress.add_task(title, total=total, completed=done, note="")
         while done < total:
-            variant, first = divmod(done, count)
-            indices = np.arange(first, min(first + batch, count), dtype=np.int64)
-            inputs = source.batch(indices, np.full(len(indices), variant))
-            output = run_batch(network, inputs, compute)
+            indices = np.arange(done, min(done + batch, total), dtype=np.int64)
+            output = run_batch(network, source.batch(indices, np.zeros_like(indices)), compute)
             block = output.clamp(-FLOAT16_MAX, FLOAT16_MAX).half().contiguous().numpy()
             if features is None:
-                features = _new_file(features_file, (variants, count, *block.shape[1:]), title)
-            features[variant, indices] = block
+                features = _new_file(features_file, (total, *block.shape[1:]), title)
+            features[indices] = block
             done += len(indices)
             progress.update(task, completed=done)
             if done == total or (done // batch) % 64 == 0:

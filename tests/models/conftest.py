@@ -1,4 +1,4 @@
-"""A tiny data set."""
+"""A tiny data set, and weights to start from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from models.vgg16 import convolutions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,3 +32,19 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 noisy = rng.normal(colour, 40, (32, 32, 3)).clip(0, 255).astype(np.uint8)
                 Image.fromarray(noisy).save(folder / f"{number:02}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def initial_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """VGG16's convolutions with He's initialisation, under torchvision's names."""
+    torch.manual_seed(0)
+    network = convolutions()
+    for layer in network:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    inputs = network[0]
+    assert isinstance(inputs, nn.Conv2d)
+    inputs.weight.data /= 60  # pictures have values of about 60
+    file = tmp_path_factory.mktemp("weights") / "initial.safetensors"
+    save_file({f"features.{name}": value.half() for name, value in network.state_dict().items()}, file)
+    return file

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from models.training.commands import app
+from models.training.run import Run
 from models.training.settings import PRESETS
+from shared.bundle import load_bundle
 from shared.command import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from models.training.run import StageResult
+    from models.training.settings import Stage
+
+SETTINGS = f"""{{"preset": {PRESETS["cached"].model_dump_json()}, "data": "d", "initial_weights": "w.safetensors"}}"""
+
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["backbone", "--data", "/nowhere"], 8, "no data at /nowhere"),
+        (["release", "--data", "/nowhere", "--bundle", "b"], 8, "no data at /nowhere"),
         (
-            ["backbone", "--data", "DATA", "--pictures", "0", "--initial-weights", "/nowhere"],
-            8,
-            "no initial weights at /nowhere",
+            ["release", "--data", "DATA", "--bundle", "b", "--initial-weights", "/nowhere"],
+            2,
+            "--weights-origin",
         ),
-        (["backbone", "--data", "DATA", "--device", "cuda:99"], 8, "can't be used here"),
-        (["backbone", "--data", "DATA", "--pictures", "7"], 8, "can't take 7 pictures evenly"),
-        (["backbone", "--data", "DATA", "--hidden", "wide"], 2, "setting backbone.hidden.0"),
-        (["autoencoder"], 8, "holds no run"),
+        (["release", "--data", "DATA", "--bundle", "My bundle"], 2, "lower-case"),
+        (["release", "--data", "DATA", "--bundle", "b", "--device", "cuda:99"], 8, "can't be used here"),
+        (["begin", "--data", "DATA", "--set", "backbone.hidden=wide"], 2, "setting backbone.hidden"),
+        (["begin", "--data", "DATA", "--set", "wide"], 2, "STAGE.NAME=VALUE"),
+        (["train"], 8, "holds no run"),
+        (["train", "decoder", "--run", "RUN"], 2, "there is no stage decoder"),
         (["export", "--data", "DATA", "--bundle", "b"], 8, "holds no run"),
         (["evaluate", "--data", "DATA", "--bundle", "/nowhere"], 4, "no manifest.json there"),
     ],
@@ -42,10 +52,10 @@ def test_what_can_not_start_is_one_line_and_its_exit_code(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = [str(colours) if argument == "DATA" else argument for argument in arguments]
-    monkeypatch.setattr(
-        sys, "argv", ["training", *given, *(["--held-out", "6"] if "backbone" in given else [])]
-    )
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings.json").write_text(SETTINGS)
+    given = [{"DATA": str(colours), "RUN": "run"}.get(argument, argument) for argument in arguments]
+    monkeypatch.setattr(sys, "argv", ["training", *given])
     with pytest.raises(SystemExit) as exited:
         run(app)
     assert exited.value.code == code
@@ -57,8 +67,7 @@ def test_what_can_not_start_is_one_line_and_its_exit_code(
 def test_weights_from_a_file_need_their_origin_for_the_card(
     tmp_path: Path, colours: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = '{"preset": %s, "data": "d", "initial_weights": "w.safetensors"}'
-    (tmp_path / "settings.json").write_text(settings % PRESETS["cached"].model_dump_json())
+    (tmp_path / "settings.json").write_text(SETTINGS)
     command = [
         "training",
         "export",
@@ -74,3 +83,63 @@ def test_weights_from_a_file_need_their_origin_for_the_card(
         run(app)
     assert exited.value.code == 2
     assert "--weights-origin" in capsys.readouterr().err
+
+
+def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
+    tmp_path: Path,
+    colours: Path,
+    initial_weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changes = (
+        "data.pictures=0",
+        "data.held_out=12",
+        "teacher.epochs=1",
+        "teacher.widths=8,8,8",
+        "backbone.frozen_blocks=5",
+        "backbone.hidden=8,8",
+        "finetune.frozen_blocks=5",
+        "finetune.epochs=1",
+        "cae.epochs=1",
+        "sae.epochs=1",
+    )
+    command = [
+        *("training", "release", "--precision", "float32", "--data", str(colours)),
+        *("--run", str(tmp_path / "run"), "--bundle", str(tmp_path / "colours"), "--resume"),
+        *("--initial-weights", str(initial_weights), "--weights-origin", "Made for a test."),
+        *(part for change in changes for part in ("--set", change)),
+    ]
+    monkeypatch.setattr(sys, "argv", command)
+
+    train = Run.train
+
+    def stopping(self: Run, stage: Stage, *, resume: bool) -> StageResult:
+        if stage == "cae":
+            raise KeyboardInterrupt
+        return train(self, stage, resume=resume)
+
+    monkeypatch.setattr(Run, "train", stopping)
+    with pytest.raises(SystemExit) as exited:
+        run(app)
+    assert exited.value.code == 130
+    assert not (tmp_path / "colours").exists()
+    monkeypatch.setattr(Run, "train", train)
+    capsys.readouterr()
+    run(app)
+
+    printed = capsys.readouterr()
+    assert "finetune: " not in printed.err, "it had ended before the interruption"
+    assert "sae: 12 held-out pictures" in printed.err
+    manifest = load_bundle(tmp_path / "colours", "device").manifest
+    for name, digest in manifest.sha256.items():
+        assert f"{digest}  {name}" in printed.out
+    comparison = json.loads((tmp_path / "colours" / "sae.json").read_text())
+    assert comparison["code_elements"] == 3200
+    assert comparison["sae"]["parameters"] == 160_591_488
+    assert comparison["cae"]["parameters"] == 624_000
+    assert comparison["sae"]["settings"]["epochs"] == 1
+    card = (tmp_path / "colours" / "README.md").read_text()
+    for said in ("Made for a test.", "| teacher | backbone | finetune | cae |", "160,591,488"):
+        assert said in card
+    assert str(tmp_path) not in card

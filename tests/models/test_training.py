@@ -21,11 +21,11 @@ from models.training.data import load_pictures
 from models.training.device import choose_compute
 from models.training.evaluate import evaluate_bundle, share
 from models.training.export import export_bundle, int8_scales
+from models.training.plan import plan
 from models.training.run import Run, RunSettings, begin_run, open_run
 from models.training.settings import PRESETS, AutoencoderSettings, BackboneSettings, DataSettings, Preset
 from models.training.sources import PictureSource, cache_features
 from models.training.weights import initial_convolutions
-from models.vgg16 import convolutions
 from shared.bundle import load_bundle
 from shared.errors import SettingsError, TrainingError
 from shared.picture import Preparation
@@ -35,26 +35,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.training.run import StageResult
+from models.training.run import StageResult
 
 COMPUTE = choose_compute("cpu", "float32")
 ORIGINS = Origins(weights="Made for a test.", data="Noise of three colours.")
-
-
-@pytest.fixture(scope="module")
-def initial_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """VGG16's convolutions with He's initialisation, under torchvision's names."""
-    torch.manual_seed(0)
-    network = convolutions()
-    for layer in network:
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    inputs = network[0]
-    assert isinstance(inputs, nn.Conv2d)
-    inputs.weight.data /= 60  # pictures have values of about 60
-    file = tmp_path_factory.mktemp("weights") / "initial.safetensors"
-    save_file({f"features.{name}": value.half() for name, value in network.state_dict().items()}, file)
-    return file
 
 
 @pytest.fixture
@@ -62,7 +46,7 @@ def settings(colours: Path, initial_weights: Path) -> RunSettings:
     preset = Preset(
         data=DataSettings(held_out=12),
         backbone=BackboneSettings(frozen_blocks=5, hidden=(16, 16), dropout=0.1, epochs=4, batch=4),
-        autoencoder=AutoencoderSettings(epochs=3, batch=8),
+        cae=AutoencoderSettings(epochs=3, batch=8),
     )
     return RunSettings(preset=preset, data=str(colours), initial_weights=str(initial_weights))
 
@@ -110,7 +94,12 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def both_stages(run: Run) -> tuple[StageResult, StageResult]:
-    return run.backbone(resume=False), run.autoencoder(run.settings.preset.autoencoder, resume=False)
+    return run.train("backbone", resume=False), run.train("cae", resume=False)
+
+
+def begun_anew(run: Run, *changes: str) -> Run:
+    settings = run.settings.model_copy(update={"preset": run.settings.preset.changed(changes)})
+    return begin_run(run.folder, COMPUTE, settings, resume=False)
 
 
 def test_both_stages_learn_and_leave_log_curves_and_result(run: Run) -> None:
@@ -126,15 +115,15 @@ def test_both_stages_learn_and_leave_log_curves_and_result(run: Run) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run: Run, tmp_path: Path) -> None:
-    run.backbone(resume=False)
+    run.train("backbone", resume=False)
     first = weights_of(run, "backbone")
-    run.backbone(resume=False)
+    run.train("backbone", resume=False)
     assert same(first, weights_of(run, "backbone"))
-    preset = run.settings.preset.changed(data={"seed": 1})
+    preset = run.settings.preset.changed(["data.seed=1"])
     other = begin_run(
         tmp_path / "other", COMPUTE, run.settings.model_copy(update={"preset": preset}), resume=False
     )
-    other.backbone(resume=False)
+    other.train("backbone", resume=False)
     assert not same(first, weights_of(other, "backbone"))
 
 
@@ -143,30 +132,30 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run.backbone(resume=False)
+        run.train("backbone", resume=False)
     assert not (run.folder / "backbone" / "networks.safetensors").exists()
     monkeypatch.undo()
-    run.backbone(resume=True)
+    run.train("backbone", resume=True)
     resumed, log = weights_of(run, "backbone"), log_of(run, "backbone")
-    run.backbone(resume=False)
+    run.train("backbone", resume=False)
     assert same(resumed, weights_of(run, "backbone"))
     assert [row["step"] for row in log] == [row["step"] for row in log_of(run, "backbone")]
 
 
 def test_resuming_a_finished_stage_changes_nothing(run: Run) -> None:
-    result = run.backbone(resume=False)
+    result = run.train("backbone", resume=False)
     weights, log = weights_of(run, "backbone"), log_of(run, "backbone")
-    again = run.backbone(resume=True)
+    again = run.train("backbone", resume=True)
     assert same(weights, weights_of(run, "backbone"))
     assert log == log_of(run, "backbone")
     assert again.held_out_accuracy == result.held_out_accuracy
 
 
 @pytest.mark.parametrize(
-    "changes", [{"backbone": {"classifier_rate": 1.0}}, {"backbone": {"batch": 8}}, {"data": {"seed": 1}}]
+    "change", ["backbone.classifier_rate=1", "backbone.batch=8", "data.seed=1", "finetune.epochs=1"]
 )
-def test_a_run_is_not_resumed_with_other_settings(run: Run, changes: dict[str, dict[str, object]]) -> None:
-    other = run.settings.model_copy(update={"preset": run.settings.preset.changed(**changes)})
+def test_a_run_is_not_resumed_with_other_settings(run: Run, change: str) -> None:
+    other = run.settings.model_copy(update={"preset": run.settings.preset.changed([change])})
     with pytest.raises(TrainingError, match="other settings"):
         begin_run(run.folder, COMPUTE, other, resume=True)
     assert open_run(run.folder, COMPUTE).settings == run.settings
@@ -174,29 +163,30 @@ def test_a_run_is_not_resumed_with_other_settings(run: Run, changes: dict[str, d
 
 def test_an_autoencoder_is_not_resumed_on_another_backbone_or_with_other_settings(run: Run) -> None:
     both_stages(run)
-    settings = run.settings.preset.autoencoder
+    faster = begun_anew(run, "cae.rate=1")
     with pytest.raises(TrainingError, match="another settings"):
-        run.autoencoder(settings.model_copy(update={"rate": 1.0}), resume=True)
-    preset = run.settings.preset.changed(backbone={"frozen_blocks": 4, "epochs": 1})
-    again = begin_run(run.folder, COMPUTE, run.settings.model_copy(update={"preset": preset}), resume=False)
-    again.backbone(resume=False)
+        faster.train("cae", resume=True)
+    again = begun_anew(run, "backbone.frozen_blocks=4", "backbone.epochs=1")
+    again.train("backbone", resume=False)
     with pytest.raises(TrainingError, match="stage cae has not ended"):
         again.result("cae")
     with pytest.raises(TrainingError, match="another source"):
-        again.autoencoder(settings, resume=True)
+        again.train("cae", resume=True)
 
 
 @pytest.mark.parametrize("damage", [b"", b"no checkpoint"])
 def test_a_damaged_checkpoint_is_refused(run: Run, damage: bytes) -> None:
-    run.backbone(resume=False)
+    run.train("backbone", resume=False)
     (run.folder / "backbone" / "checkpoint.pt").write_bytes(damage)
     with pytest.raises(TrainingError, match="does not fit"):
-        run.backbone(resume=True)
+        run.train("backbone", resume=True)
 
 
 def test_stages_in_the_wrong_order_are_refused(run: Run, colours: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="stage backbone has not ended"):
-        run.autoencoder(run.settings.preset.autoencoder, resume=False)
+        run.train("cae", resume=False)
+    with pytest.raises(SettingsError, match="without a stage finetune"):
+        run.train("finetune", resume=False)
     with pytest.raises(TrainingError, match="has not ended"):
         export_bundle(run, tmp_path / "bundle", load_pictures(colours, "test"), ORIGINS)
     with pytest.raises(TrainingError, match="holds no run"):
@@ -240,24 +230,77 @@ def test_the_paper_preset_trains_every_layer_on_pictures_without_a_cache(
     settings: RunSettings, tmp_path: Path
 ) -> None:
     preset = PRESETS["paper"].changed(
-        data={"pictures": 6, "held_out": 3},
-        backbone={"epochs": 1, "hidden": (8, 8)},
-        autoencoder={"epochs": 1},
+        ["data.pictures=6", "data.held_out=3", "backbone.epochs=1", "backbone.hidden=8,8"]
     )
     changed = settings.model_copy(update={"preset": preset})
     run = begin_run(tmp_path / "run", COMPUTE, changed, resume=False)
     before = initial_convolutions(settings.initial_weights).state_dict()
-    run.backbone(resume=False)
+    run.train("backbone", resume=False)
     assert not (run.folder / "cache").exists()
     after = weights_of(run, "backbone")
     assert all(not torch.equal(before[name], after[f"convolutions.{name}"]) for name in before)
+
+
+def test_the_full_preset_trains_every_layer_on_changed_pictures_with_a_teacher(
+    settings: RunSettings, tmp_path: Path
+) -> None:
+    preset = PRESETS["full"].changed(
+        [
+            "data.held_out=3",
+            "data.pictures=9",
+            "teacher.epochs=1",
+            "teacher.widths=8,8,8",
+            "backbone.epochs=1",
+            "backbone.batch=3",
+            "backbone.hidden=8,8",
+        ]
+    )
+    run = begin_run(tmp_path / "run", COMPUTE, settings.model_copy(update={"preset": preset}), resume=False)
+    assert preset.stages == ("teacher", "backbone", "cae")
+    with pytest.raises(TrainingError, match="stage teacher has not ended"):
+        run.train("backbone", resume=False)
+    run.train("teacher", resume=False)
+    before = initial_convolutions(settings.initial_weights).state_dict()
+    run.train("backbone", resume=False)
+    after = weights_of(run, "backbone")
+    assert all(not torch.equal(before[name], after[f"convolutions.{name}"]) for name in before)
+    assert not (run.folder / "cache").exists()
+
+
+def test_finetuning_goes_on_from_the_backbone_and_leaves_frozen_blocks_alone(run: Run) -> None:
+    run = begun_anew(run, "finetune.frozen_blocks=4", "finetune.epochs=1", "finetune.soft_labels=0")
+    with pytest.raises(TrainingError, match="stage backbone has not ended"):
+        run.train("finetune", resume=False)
+    run.train("backbone", resume=False)
+    run.train("finetune", resume=False)
+    before, after = weights_of(run, "backbone"), weights_of(run, "finetune")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    block_5 = {f"convolutions.{layer}.{kind}" for layer in (24, 26, 28) for kind in ("weight", "bias")}
+    assert changed == block_5 | {name for name in before if name.startswith("classifier.")}
+    run.train("cae", resume=False)
+    used = run.trained_networks().backbone.convolutions.state_dict()
+    assert torch.equal(used["28.weight"], after["convolutions.28.weight"])
+
+
+def test_the_plan_is_announced_with_steps_disk_and_memory(settings: RunSettings, tmp_path: Path) -> None:
+    preset = settings.preset.changed(["backbone.frozen_blocks=4", "finetune.frozen_blocks=4"])
+    run = begin_run(tmp_path / "run", COMPUTE, settings.model_copy(update={"preset": preset}), resume=False)
+    backbone, finetune, cae = plan(run, ("backbone", "finetune", "cae"))
+    assert (backbone.steps, finetune.steps, cae.steps) == (4 * 9, 2, 3 * 5)
+    assert backbone.disk == 2 * 48 * 512 * 14 * 14, "float16, training and held-out pictures"
+    assert finetune.disk == 2 * 12 * 512 * 14 * 14, "only the held-out ones: the others change"
+    assert cae.disk == 2 * 48 * 512 * 7 * 7
+    assert all(expected.seconds > 0 for expected in (backbone, finetune, cae))
+    assert 100e6 < backbone.memory <= cae.memory < 16e9
+    assert not (run.folder / "cache").exists()
 
 
 def test_the_paper_preset_has_the_papers_figures() -> None:
     paper = PRESETS["paper"]
     assert paper.data.pictures == 12_500
     assert (paper.backbone.epochs, paper.backbone.batch, paper.backbone.convolution_rate) == (100, 4, 1e-5)
-    assert (paper.autoencoder.epochs, paper.autoencoder.batch, paper.autoencoder.rate) == (10, 4, 1e-4)
+    for autoencoder in (paper.cae, paper.sae):
+        assert (autoencoder.epochs, autoencoder.batch, autoencoder.rate) == (10, 4, 1e-4)
     assert paper.backbone.hidden == (4096, 4096)
 
 
@@ -266,27 +309,26 @@ def test_a_cache_goes_on_where_it_was_stopped_and_is_made_anew_for_other_inputs(
 ) -> None:
     def cached(size: int) -> NDArray[np.float16]:
         preparation = Preparation(size=size)
-        source = PictureSource(load_pictures(colours, "test"), preparation, mirrored=True)
+        source = PictureSource(load_pictures(colours, "test"), preparation)
         folder = tmp_path / "cache"
         made = cache_features(folder, nn.AvgPool2d(32), source, compute=COMPUTE, title="", batch=5)
         return np.array(made.features)
 
     whole = cached(224)
-    assert np.allclose(whole[1], whole[0][..., ::-1], atol=0.1), "variant 1 is mirrored"
     state = tmp_path / "cache" / "state.json"
-    state.write_text(json.dumps({**json.loads(state.read_text()), "done": 15}))
+    state.write_text(json.dumps({**json.loads(state.read_text()), "done": 10}))
     marked = np.load(tmp_path / "cache" / "features.npy", mmap_mode="r+")
     marked[:] = 7
     marked.flush()
-    resumed = cached(224).reshape(24, -1)
-    assert (resumed[:15] == 7).all(), "taken as done"
-    assert np.array_equal(resumed[15:], whole.reshape(24, -1)[15:])
+    resumed = cached(224)
+    assert (resumed[:10] == 7).all(), "taken as done"
+    assert np.array_equal(resumed[10:], whole[10:])
     assert cached(256).shape[-1] == 8
     assert np.array_equal(cached(224), whole)
 
 
 def test_a_cache_of_a_cache_depends_on_both_networks(colours: Path, tmp_path: Path) -> None:
-    pictures = PictureSource(load_pictures(colours, "test"), Preparation(), mirrored=False)
+    pictures = PictureSource(load_pictures(colours, "test"), Preparation())
     first = cache_features(tmp_path / "1", nn.AvgPool2d(56), pictures, compute=COMPUTE, title="")
     made = []
     for seed in (0, 1):
@@ -302,7 +344,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    pictures = PictureSource(load_pictures(colours, "test"), Preparation(), mirrored=False)
+    pictures = PictureSource(load_pictures(colours, "test"), Preparation())
     with pytest.raises(TrainingError, match="are free"):
         cache_features(tmp_path, nn.AvgPool2d(32), pictures, compute=COMPUTE, title="")
 
@@ -319,7 +361,12 @@ def test_pictures_of_other_classes_measure_nothing(bundle_path: Path, colours: P
 
 def test_settings_that_are_not_allowed_are_named() -> None:
     with pytest.raises(SettingsError, match=r"backbone\.dropout"):
-        PRESETS["cached"].changed(backbone={"dropout": 2})
+        PRESETS["cached"].changed(["backbone.dropout=2"])
+    for change in ("backbone.dropout", "backbone=2", "nothing.dropout=0.1", "=", "."):
+        with pytest.raises(SettingsError, match="the stages are data, teacher, backbone"):
+            PRESETS["cached"].changed([change])
+    with pytest.raises(SettingsError, match=r"backbone\.droput"):
+        PRESETS["cached"].changed(["backbone.droput=0.1"])
 
 
 def test_initial_weights_of_another_network_are_refused(tmp_path: Path) -> None:

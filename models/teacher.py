@@ -1,0 +1,65 @@
+"""The teacher: a small network on the pictures' own 32 x 32 pixels.
+
+It never leaves the training: its soft labels say more of a picture than the class alone. Its parts
+are those published for fast training on CIFAR-10: a fixed whitening convolution, three groups of
+two 3x3 convolutions with normalisation and GELU (Keller Jordan: 94 % on CIFAR-10 in 3.29 Seconds
+on a Single GPU, 2024).
+
+    3x32x32 ─whitening─> 24x31x31 ─group 1─> 15x15 ─2─> 7x7 ─3─> 3x3 ─pooling, linear─> logits
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TEACHER_SIDE = 32
+_PATCH = 2
+_WHITENED = 2 * 3 * _PATCH * _PATCH
+_LOGIT_SCALE = 0.125
+
+
+class Teacher(nn.Module):
+    """[N, 3, 32, 32], pixels in 0..255 -> logits [N, classes]."""
+
+    def __init__(self, classes: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.whitening = nn.Conv2d(3, _WHITENED, _PATCH).requires_grad_(requires_grad=False)
+        groups = [_group(width, following) for width, following in pairwise((_WHITENED, *widths))]
+        self.groups = nn.Sequential(nn.GELU(), *groups, nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        self.linear = nn.Linear(widths[-1], classes, bias=False)
+
+    def whiten(self, pixels: Tensor, epsilon: float = 5e-4) -> None:
+        """Make the first convolution's outputs uncorrelated, each and its negative, on these pixels."""
+        with torch.no_grad():
+            values = pixels.float() / 255
+            patches = nn.functional.unfold(values, _PATCH).transpose(1, 2).flatten(0, 1)
+            mean = patches.mean(0)
+            variances, directions = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+            filters = (directions / (variances + epsilon).sqrt()).T
+            filters = torch.cat([filters, -filters])
+            self.whitening.weight.copy_(filters.view_as(self.whitening.weight) / 255)
+            self.whitening.bias = nn.Parameter(-filters @ mean, requires_grad=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels to logits."""
+        logits: Tensor = _LOGIT_SCALE * self.linear(self.groups(self.whitening(pixels)))
+        return logits
+
+
+def _group(width: int, following: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, following, 3, padding=1, bias=False),
+        nn.MaxPool2d(2),
+        nn.BatchNorm2d(following),
+        nn.GELU(),
+        nn.Conv2d(following, following, 3, padding=1, bias=False),
+        nn.BatchNorm2d(following),
+        nn.GELU(),
+    )

@@ -1,0 +1,165 @@
+"""What a training will take: time, disk and memory, from a trial step of every stage."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from models.training.augmentation import Frozen
+from models.training.autoencoder import SquaredError, build_autoencoder
+from models.training.backbone import CrossEntropy, cross_entropy, stage_networks
+from models.training.settings import ConvolutionSettings, TeacherSettings
+from models.training.sources import run_batch
+from models.training.teacher import build_teacher
+from models.vgg16 import BLOCK_SHAPES, FEATURE_SHAPE, split_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from models.training.device import Compute
+    from models.training.run import Run
+    from models.training.settings import Stage
+
+_FLOAT16_BYTES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """What one stage will take.
+
+    ``memory``: the process's highest so far, its trial step included, bytes; on CUDA that of the GPU.
+    """
+
+    stage: Stage
+    steps: int
+    seconds: float
+    disk: int
+    memory: int
+
+
+def plan(run: Run, stages: Sequence[Stage]) -> list[Expectation]:
+    """Try two steps of each stage on noise, with networks of its own.
+
+    Raises:
+        TrainingError: the pictures can't be used.
+        SettingsError: the run has no such stage.
+
+    """
+    pictures = run.pictures()
+    size = _Size(
+        training=len(pictures.training),
+        held_out=len(pictures.held_out),
+        classes=len(pictures.training.classes),
+        side=pictures.training.image(0).width,
+    )
+    expectations, features_counted = [], False
+    for stage in stages:
+        settings = run.settings_of(stage)
+        steps = settings.epochs * math.ceil(size.training / settings.batch)
+        if isinstance(settings, TeacherSettings):
+            step, cache = _teacher(run, settings, size), _Cache()
+        elif isinstance(settings, ConvolutionSettings):
+            step, cache = _convolutions(run, settings, size)
+        else:
+            step = _step_seconds(
+                build_autoencoder(stage, run.seed),
+                SquaredError(),
+                FEATURE_SHAPE,
+                settings.batch,
+                size,
+                run.compute,
+            )
+            cache = _Cache() if features_counted else _cache(run, 5, size.training + size.held_out, size)
+            features_counted = True
+        expectations.append(
+            Expectation(
+                stage=stage,
+                steps=steps,
+                seconds=steps * step + cache.seconds,
+                disk=cache.disk,
+                memory=_memory(run.compute),
+            )
+        )
+    return expectations
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Size:
+    training: int
+    held_out: int
+    classes: int
+    side: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cache:
+    seconds: float = 0
+    disk: int = 0
+
+
+def _teacher(run: Run, settings: TeacherSettings, size: _Size) -> float:
+    teacher = build_teacher(settings, size.classes, run.seed)
+    shape = (3, size.side, size.side)
+    return _step_seconds(teacher, CrossEntropy(), shape, settings.batch, size, run.compute)
+
+
+def _convolutions(run: Run, settings: ConvolutionSettings, size: _Size) -> tuple[float, _Cache]:
+    teacher = None
+    if settings.soft_labels:
+        teacher = build_teacher(run.settings.preset.teacher, size.classes, run.seed)
+    network, _ = stage_networks(run.fresh_backbone(size.classes), settings, run.settings.preparation)
+    blocks = settings.frozen_blocks
+    shape = (3, size.side, size.side) if settings.augmented else BLOCK_SHAPES[blocks]
+    loss = cross_entropy(settings, teacher)
+    step = _step_seconds(network, loss, shape, settings.batch, size, run.compute)
+    cached = size.held_out if settings.augmented else size.training + size.held_out
+    return step, _cache(run, blocks, cached, size) if blocks else _Cache()
+
+
+def _cache(run: Run, blocks: int, count: int, size: _Size) -> _Cache:
+    layers, _ = split_blocks(run.fresh_backbone(size.classes).convolutions, blocks)
+    network = Frozen(layers).to(run.compute.device)
+    inputs = torch.randn(16, *BLOCK_SHAPES[0])
+    run_batch(network, inputs, run.compute)
+    started = time.monotonic()
+    run_batch(network, inputs, run.compute)
+    seconds = (time.monotonic() - started) / len(inputs)
+    return _Cache(seconds=count * seconds, disk=count * _FLOAT16_BYTES * math.prod(BLOCK_SHAPES[blocks]))
+
+
+def _step_seconds(
+    network: nn.Module, loss: nn.Module, shape: tuple[int, ...], batch: int, size: _Size, compute: Compute
+) -> float:
+    network.train().to(compute.device)
+    loss.to(compute.device)
+    inputs = torch.rand(batch, *shape, device=compute.device)
+    if len(shape) == 3:
+        network.to(memory_format=torch.channels_last)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(size.classes, (batch,), device=compute.device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6)
+    for _ in range(2):
+        started = time.monotonic()
+        optimizer.zero_grad()
+        with compute.autocast():
+            value: Tensor = loss(network, inputs, labels)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        value.item()
+        seconds = time.monotonic() - started
+    return seconds
+
+
+def _memory(compute: Compute) -> int:
+    if compute.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(compute.device)
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest if sys.platform == "darwin" else 1024 * highest

@@ -1,0 +1,83 @@
+"""Pictures are mirrored and moved at random, and enlarged as they will be on the device."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.training.augmentation import AugmentedSource, Enlarge
+from models.training.data import Pictures
+from shared.errors import TrainingError
+from shared.picture import Preparation, prepare
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CPU = torch.device("cpu")
+
+
+def pictures(*sizes: tuple[int, int]) -> Pictures:
+    rng = np.random.default_rng(0)
+    files = []
+    for width, height in sizes:
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    names = tuple(str(number) for number in range(len(sizes)))
+    labels = np.zeros(len(sizes), dtype=np.int64)
+    return Pictures(classes=("noise",), names=names, labels=labels, files=tuple(files))
+
+
+def pixels(of: Pictures, index: int) -> NDArray[np.uint8]:
+    return np.asarray(of.image(index)).transpose(2, 0, 1)
+
+
+def variants_of(source: AugmentedSource, index: int) -> NDArray[np.float32]:
+    every = np.arange(source.variants)
+    return source.batch(np.full(source.variants, index), every).numpy()
+
+
+def test_variant_0_is_the_picture_itself() -> None:
+    noise = pictures(*[(32, 32)] * 3)
+    source = AugmentedSource(noise, CPU, mirrored=True, shift=4)
+    indices = np.array([2, 0])
+    batch = source.batch(indices, np.zeros_like(indices)).numpy()
+    assert batch.dtype == np.float32
+    assert np.array_equal(batch, np.stack([pixels(noise, 2), pixels(noise, 0)]))
+
+
+def test_variants_are_every_move_of_the_picture_and_of_its_mirror_image_once() -> None:
+    noise = pictures((8, 8))
+    source = AugmentedSource(noise, CPU, mirrored=True, shift=1)
+    padded = np.pad(pixels(noise, 0), ((0, 0), (1, 1), (1, 1)), mode="reflect")
+    moved = [padded[:, down : down + 8, right : right + 8] for down in range(3) for right in range(3)]
+    expected = {picture.tobytes() for picture in (*moved, *(each[:, :, ::-1] for each in moved))}
+    made = [variant.astype(np.uint8).tobytes() for variant in variants_of(source, 0)]
+    assert source.variants == len(made) == len(expected) == 18
+    assert set(made) == expected
+
+
+def test_without_changes_there_is_one_variant() -> None:
+    assert AugmentedSource(pictures((8, 8)), CPU, mirrored=False, shift=0).variants == 1
+
+
+@pytest.mark.parametrize("sizes", [[(32, 32), (16, 16)], [(32, 24)]])
+def test_pictures_of_other_shapes_are_refused(sizes: list[tuple[int, int]]) -> None:
+    with pytest.raises(TrainingError, match="squares of one size"):
+        AugmentedSource(pictures(*sizes), CPU, mirrored=True, shift=0)
+
+
+@pytest.mark.parametrize("side", [32, 100, 224])
+def test_enlarging_agrees_with_the_devices_preparation_to_one_level(side: int) -> None:
+    noise = pictures((side, side))
+    preparation = Preparation()
+    enlarged = Enlarge(preparation)(torch.from_numpy(pixels(noise, 0).copy()).float()[None])[0].numpy()
+    prepared = prepare(noise.image(0), preparation)
+    levels = np.abs(enlarged - prepared) * np.array(preparation.std)[:, None, None] * 255
+    assert levels.max() <= 1.01
+    assert (levels > 0.01).mean() < 0.02, "rounded differently, and rarely"
