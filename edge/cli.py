@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.classify import STAGES, open_classifier
+from edge.info import describe
 from edge.settings import DeviceSettings
 from shared.bundle import default_bundle_path
 from shared.command import command_group, print_line, run
 
 if TYPE_CHECKING:
     from edge.records import Record
+    from shared.evaluation import Share
+
+BundlePath = Annotated[Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of the model bundle.")]
 
 app = command_group("Classify pictures with a network split between this device and a cloud.")
 
@@ -50,9 +54,7 @@ def classify(
         int, typer.Option(min=1, max=999_999_999, help="How many of the likeliest classes to give.")
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture, a line each.")] = False,
-    bundle: Annotated[
-        Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of the model bundle.")
-    ] = default_bundle_path(),
+    bundle: BundlePath = default_bundle_path(),
     key: Annotated[
         str | None, typer.Option(envvar="SPLITWIRE_KEY", help="The cloud's API key.", show_default=False)
     ] = None,
@@ -78,6 +80,31 @@ async def _classify(paths: list[Path], settings: DeviceSettings, *, as_json: boo
             if record.error is not None:
                 exit_code = exit_code or record.error.exit_code
     return exit_code
+
+
+@app.command()
+def info(
+    bundle: BundlePath = default_bundle_path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """List the qualities of a bundle, with their mean bytes and measured accuracy."""
+    described = describe(bundle)
+    if as_json:
+        typer.echo(described.model_dump_json(indent=2))
+        return
+    typer.echo(f"{described.bundle}: {', '.join(described.classes)}")
+    if described.base_accuracy is not None:
+        typer.echo(f"without compression {_accuracy(described.base_accuracy)}")
+    for quality in described.qualities:
+        size = "not measured" if quality.body_bytes is None else f"{quality.body_bytes:,.1f} bytes"
+        default = ", the default" if quality.default else ""
+        typer.echo(f"{quality.name:8} {size:>14}  {_accuracy(quality.accuracy)}  {quality.codec}{default}")
+
+
+def _accuracy(share: Share | None) -> str:
+    if share is None:
+        return "not measured"
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%} of {share.n:,})"
 
 
 def _print(record: Record, *, as_json: bool) -> None:

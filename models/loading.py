@@ -58,11 +58,17 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
         Classifier(len(manifest.classes), manifest.hidden), CLASSIFIER, bundle, manifest.files.cloud
     )
     by_files: dict[tuple[str, ...], Tail] = {}
-    for quality in manifest.qualities.values():
-        files = quality.files.cloud
+    tails: dict[str, Tail] = {}
+    for name, quality in manifest.qualities.items():
+        files = tuple(
+            file
+            for file in quality.files.cloud
+            if any(key.startswith(f"{DECODER}.") for key in bundle.tensors[file])
+        )
         if files not in by_files:
             by_files[files] = Tail(_filled(ConvolutionalDecoder(), DECODER, bundle, files), classifier).eval()
-    return {name: by_files[quality.files.cloud] for name, quality in manifest.qualities.items()}
+        tails[name] = by_files[files]
+    return tails
 
 
 def _check_shapes(bundle: Bundle) -> None:

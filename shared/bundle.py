@@ -150,24 +150,35 @@ class Bundle:
         except KeyError:
             raise QualityMissing(self.path, name, tuple(self.manifest.qualities)) from None
 
-    def table(
-        self, quality: str, name: str, shape: tuple[int, ...], *, positive: bool = False
-    ) -> NDArray[np.float32]:
-        """Find a codec's table, float32, in any of the quality's files that were loaded.
+    def tensor(self, quality: str, name: str, shape: tuple[int | None, ...]) -> NDArray[np.generic]:
+        """Find one of a quality's tensors in its files that were loaded; None in ``shape``: any size.
 
         Raises:
-            BundleInvalid: it is absent, of another shape, or has values that can't be used.
+            BundleInvalid: it is absent, of another shape, or not all finite.
 
         """
+        values = self.tensors_of(quality).get(name)
+        if values is None:
+            raise BundleInvalid(
+                self.path, f"quality {quality!r} has no tensor {name!r}; copy the bundle again"
+            )
+        fits = len(values.shape) == len(shape) and all(
+            expected in (None, size) for size, expected in zip(values.shape, shape, strict=True)
+        )
+        if not fits or values.size == 0 or not np.isfinite(values).all():
+            raise BundleInvalid(
+                self.path, f"tensor {name!r} of quality {quality!r} is unusable; copy the bundle again"
+            )
+        return values
+
+    def tensors_of(self, quality: str) -> dict[str, NDArray[np.generic]]:
+        """Collect a quality's tensors from its files that were loaded."""
         files = self.quality(quality).files
-        for file in (*files.device, *files.cloud):
-            values = self.tensors.get(file, {}).get(name)
-            if values is None:
-                continue
-            if values.shape != shape or not np.isfinite(values).all() or (positive and values.min() <= 0):
-                raise BundleInvalid(self.path, f"table {name!r} of {file} is unusable")
-            return values.astype(np.float32)
-        raise BundleInvalid(self.path, f"quality {quality!r} has no table {name!r}")
+        return {
+            name: values
+            for file in (*files.device, *files.cloud)
+            for name, values in self.tensors.get(file, {}).items()
+        }
 
 
 def default_bundle_path() -> Path:

@@ -73,6 +73,27 @@ class AugmentedSource:
         return cut.permute(0, 3, 1, 2).float()
 
 
+class DrawnSource:
+    """A fixed list of variants, to compute and cache something of: every picture as it is, then drawn ones.
+
+    Entry i is of picture i modulo the number of pictures.
+    """
+
+    variants = 1
+
+    def __init__(self, source: AugmentedSource, times: int, seed: int) -> None:
+        count = len(source.labels)
+        drawn = np.random.default_rng(seed).integers(source.variants, size=(times - 1) * count)
+        self._source = source
+        self._drawn = np.concatenate([np.zeros(count, dtype=np.int64), drawn])
+        self.labels = np.tile(source.labels, times)
+        self.identity: Mapping[str, JsonValue] = {**source.identity, "times": times, "seed": seed}
+
+    def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64]) -> Tensor:
+        """Fetch entries: [N, 3, side, side], float32, 0..255."""
+        return self._source.batch(indices % len(self._source.labels), self._drawn[indices])
+
+
 class Enlarge(nn.Module):
     """Pixels to the network's input, as ``shared.picture.prepare`` does for one picture.
 

@@ -15,11 +15,11 @@ from models.training.sources import outputs
 
 if TYPE_CHECKING:
     from models.training.device import Compute
-    from models.training.settings import AutoencoderSettings, Stage
+    from models.training.settings import AutoencoderSettings
     from models.training.sources import Inputs, Source
 
 
-def build_autoencoder(kind: Stage, seed: int) -> Autoencoder:
+def build_autoencoder(kind: str, seed: int) -> Autoencoder:
     """Start from fresh weights: ``cae`` or ``sae``."""
     torch.manual_seed(seed)
     return cae() if kind == "cae" else sae()

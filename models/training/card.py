@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models import paper
-from models.training.evaluate import BASE
 from models.training.settings import ConvolutionSettings, TeacherSettings
+from shared.evaluation import BASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from models.training.evaluate import Evaluation, Share
     from models.training.run import Run
     from models.training.sae import AutoencoderComparison
-    from models.training.settings import Stage
     from shared.bundle import Manifest
+    from shared.evaluation import Evaluation, Share
 
 TORCHVISION_ORIGIN = (
     "torchvision's VGG16_Weights.IMAGENET1K_FEATURES (BSD-3-Clause), made from the VGG16 of Karen Simonyan and "
@@ -106,8 +105,8 @@ def _recipe_table(run: Run, manifest: Manifest) -> str:
     return _table(rows)
 
 
-def _description(run: Run, stage: Stage, manifest: Manifest) -> dict[str, str]:
-    settings, result = run.settings_of(stage), run.result(stage)
+def _description(run: Run, stage: str, manifest: Manifest) -> dict[str, str]:
+    settings, result = run.settings.preset.settings_of(stage), run.result(stage)
     if isinstance(settings, TeacherSettings):
         trained = (
             f"small network on the pictures' own pixels, {_widths(settings.widths)} channels; it teaches only"
@@ -209,8 +208,8 @@ def _accuracy_table(evaluation: Evaluation, classes: tuple[str, ...]) -> str:
         by_class = [score.by_class[label] for score in scores.values()]
         rows[f"{label} (n = {by_class[0].n})"] = [_percent(value) for value in by_class]
     rows["same answer as base"] = [_percent(score.agreement_with_base) for score in scores.values()]
-    rows["payload, bytes"] = [
-        "" if score.payload_bytes is None else f"{score.payload_bytes:,.0f}" for score in scores.values()
+    rows["request body, bytes"] = [
+        "" if score.body_bytes is None else f"{score.body_bytes:,.1f}" for score in scores.values()
     ]
     table = _table(rows)
     same = evaluation.int8_agreement_with_paper

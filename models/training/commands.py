@@ -12,16 +12,17 @@ from rich.table import Table
 from models.training.card import CIFAR10_ORIGIN, TORCHVISION_ORIGIN, Origins
 from models.training.data import Pictures, balanced_sample, load_pictures
 from models.training.device import Precision, choose_compute
-from models.training.evaluate import Evaluation, evaluate_bundle
+from models.training.evaluate import evaluate_bundle
 from models.training.export import check_name, export_bundle
 from models.training.plan import Expectation, plan
 from models.training.progress import CONSOLE
 from models.training.run import Run, RunSettings, begin_run, open_run
-from models.training.settings import PRESETS, STAGES, PresetName, Stage, stages_named
+from models.training.settings import PRESETS, STAGES, PresetName
 from models.training.weights import TORCHVISION_WEIGHTS
 from shared.bundle import default_bundle_path, load_bundle
 from shared.command import command_group
 from shared.errors import SettingsError
+from shared.evaluation import Evaluation
 
 app = command_group("Train Splitwire's networks and write them as a model bundle: `release` does it all.")
 
@@ -124,8 +125,20 @@ def train(
 ) -> None:
     """Train stages of a run that was begun."""
     opened = open_run(run, choose_compute(device, precision))
-    chosen = stages_named(stages) if stages else opened.settings.preset.stages
-    _train(opened, chosen, resume=resume)
+    _train(opened, tuple(stages or opened.settings.preset.stages), resume=resume)
+
+
+@app.command()
+def qualities(
+    names: Annotated[list[str] | None, typer.Argument(help="Which, as q1; none: all.")] = None,
+    run: RunFolder = _DEFAULT_RUN,
+    resume: Resume = False,
+    device: Device = "auto",
+    precision: PrecisionName = "auto",
+) -> None:
+    """Train the learned qualities of a run, on the features of its backbone."""
+    opened = open_run(run, choose_compute(device, precision))
+    _train(opened, tuple(names or opened.settings.preset.qualities), resume=resume)
 
 
 @app.command()
@@ -182,7 +195,7 @@ def _origins(initial_weights: str, weights_origin: str | None, data_origin: str)
     return Origins(weights=weights_origin or TORCHVISION_ORIGIN, data=data_origin)
 
 
-def _train(run: Run, stages: tuple[Stage, ...], *, resume: bool) -> None:
+def _train(run: Run, stages: tuple[str, ...], *, resume: bool) -> None:
     ahead = [stage for stage in stages if not (resume and run.has_ended(stage))]
     _announce(plan(run, ahead))
     for stage in ahead:

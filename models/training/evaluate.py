@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from models.loading import load_convolutions, load_encoder, load_tails
@@ -16,6 +14,8 @@ from models.training.sources import PictureSource
 from shared.bundle import load_bundle
 from shared.codecs import codec_of
 from shared.errors import TrainingError
+from shared.evaluation import BASE, Evaluation, Score, Share, share
+from shared.frame import HEADER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,52 +26,6 @@ if TYPE_CHECKING:
     from models.split import Tail
     from models.training.data import Pictures
     from shared.codecs.abc import Codec
-
-BASE = "base"
-"""The name of the uncompressed network: convolutions and classifier."""
-
-_NORMAL_95 = 1.959964  # the normal distribution's 97.5 % point
-
-
-class Share(BaseModel):
-    """A share of n pictures, 0 to 1, with its 95 % interval (Wilson, 1927)."""
-
-    model_config = ConfigDict(frozen=True)
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-class Score(BaseModel):
-    """How often one way through the network is right."""
-
-    model_config = ConfigDict(frozen=True)
-
-    accuracy: Share
-    by_class: dict[str, Share]
-    payload_bytes: float | None = None
-    agreement_with_base: Share
-
-
-class Evaluation(BaseModel):
-    """A bundle's scores on one set of pictures, by quality; ``base`` is the uncompressed network."""
-
-    model_config = ConfigDict(frozen=True)
-
-    pictures: int
-    data_sha256: str
-    scores: dict[str, Score]
-    int8_agreement_with_paper: Share | None = None
-
-
-def share(hits: int, n: int) -> Share:
-    """Compute a share with Wilson's score interval."""
-    p, z = hits / n, _NORMAL_95
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Share(value=p, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n)
 
 
 def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluation:
@@ -89,7 +43,8 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
     convolutions = load_convolutions(device_side)
     encoders = {name: load_encoder(device_side, name) for name in manifest.qualities}
     tails = load_tails(cloud_side)
-    codecs = {name: codec_of(device_side, name) for name in manifest.qualities}
+    encoding = {name: codec_of(device_side, name) for name in manifest.qualities}
+    decoding = {name: codec_of(cloud_side, name) for name in manifest.qualities}
     classifier = tails[manifest.default_quality].classifier
     source = PictureSource(pictures, manifest.preparation)
     answers: dict[str, list[NDArray[np.int64]]] = {name: [] for name in (BASE, *manifest.qualities)}
@@ -103,9 +58,9 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
             feature = convolutions(inputs)
             answers[BASE].append(_classes(classifier, feature))
             for name in manifest.qualities:
-                payloads = _encode(encoders[name], codecs[name], feature)
-                sizes[name] += [len(payload) for payload in payloads]
-                answers[name].append(_decode(tails[name], codecs[name], payloads))
+                payloads = _encode(encoders[name], encoding[name], feature)
+                sizes[name] += [HEADER_BYTES + len(payload) for payload in payloads]
+                answers[name].append(_decode(tails[name], decoding[name], payloads))
             progress.update(task, advance=len(chosen))
 
     given = {name: np.concatenate(parts) for name, parts in answers.items()}
@@ -152,6 +107,6 @@ def _score(
     return Score(
         accuracy=share(int(right.sum()), len(right)),
         by_class={name: share(int(hits.sum()), len(hits)) for name, hits in by_class.items()},
-        payload_bytes=float(np.mean(sizes)) if sizes else None,
+        body_bytes=float(np.mean(sizes)) if sizes else None,
         agreement_with_base=_agreement(given, base),
     )

@@ -11,28 +11,36 @@ from safetensors.torch import save_file
 from models.autoencoder import LATENT_SHAPE
 from models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER
 from models.training.card import Origins, model_card
-from models.training.evaluate import Evaluation, evaluate_bundle
+from models.training.evaluate import evaluate_bundle
 from models.training.sae import compare_autoencoders
+from models.training.tables import frequency_tables
 from models.vgg16 import FEATURE_SHAPE
 from shared.bundle import ID, MANIFEST, Files, Manifest, Quality
-from shared.codecs.int8 import LARGEST
+from shared.codecs.factorised import ANALYSIS, SYNTHESIS, Factorised
+from shared.codecs.float32 import Float32
+from shared.codecs.half import Half
+from shared.codecs.int8 import LARGEST, Int8
 from shared.errors import SettingsError
+from shared.evaluation import EVALUATION, Evaluation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from models.training.data import Pictures
+    from models.training.qualities import LearnedQuality
     from models.training.run import Run
 
-EVALUATION = "evaluation.json"
 SAE = "sae.json"
 _CONVOLUTIONS_FILE = "device/convolutions.safetensors"
 _ENCODER_FILE = "device/cae.safetensors"
 _CLASSIFIER_FILE = "cloud/classifier.safetensors"
 _DECODER_FILE = "cloud/cae.safetensors"
 _INT8_FILE = "codecs/int8.safetensors"
+_FIRST_LEARNED_ID = 16
 
 
 def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> Evaluation:
@@ -45,14 +53,25 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
     """
     check_name(folder)
     trained = run.trained_networks()
-    encoder = trained.autoencoder.encoder
     files: dict[str, dict[str, Tensor]] = {
         _CONVOLUTIONS_FILE: _half(CONVOLUTIONS, trained.backbone.convolutions),
-        _ENCODER_FILE: _half(ENCODER, encoder),
         _CLASSIFIER_FILE: _half(CLASSIFIER, trained.backbone.classifier),
+        _ENCODER_FILE: _half(ENCODER, trained.autoencoder.encoder),
         _DECODER_FILE: _half(DECODER, trained.autoencoder.decoder),
         _INT8_FILE: {"scales": int8_scales(run.training_latents(trained))},
     }
+    plain = Files(device=(_ENCODER_FILE,), cloud=(_DECODER_FILE,))
+    scaled = Files(device=(*plain.device, _INT8_FILE), cloud=(*plain.cloud, _INT8_FILE))
+    qualities = {
+        "paper": Quality(id=0, codec=Float32.name, files=plain),
+        "int8": Quality(id=1, codec=Int8.name, files=scaled),
+        "half": Quality(id=2, codec=Half.name, files=plain),
+    }
+    for number, name in enumerate(filter(run.has_ended, run.settings.preset.qualities)):
+        quality = Quality(id=_FIRST_LEARNED_ID + number, codec=Factorised.name, files=_learned_files(name))
+        learned = run.trained_quality(name)
+        qualities[name] = quality
+        files |= _learned_tensors(quality.files, learned, run.training_integers(trained, learned))
     for name, tensors in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / name)
@@ -66,16 +85,7 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
         latent_shape=LATENT_SHAPE,
         hidden=run.settings.preset.backbone.hidden,
         files=Files(device=(_CONVOLUTIONS_FILE,), cloud=(_CLASSIFIER_FILE,)),
-        qualities={
-            "paper": Quality(
-                id=0, codec="float32", files=Files(device=(_ENCODER_FILE,), cloud=(_DECODER_FILE,))
-            ),
-            "int8": Quality(
-                id=1,
-                codec="int8",
-                files=Files(device=(_ENCODER_FILE, _INT8_FILE), cloud=(_DECODER_FILE, _INT8_FILE)),
-            ),
-        },
+        qualities=qualities,
         default_quality="int8",
         sha256={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
     )
@@ -101,6 +111,24 @@ def check_name(folder: Path) -> None:
     """
     if not ID.fullmatch(folder.name):
         raise SettingsError(f"a bundle's name is lower-case letters, digits, . and -, not {folder.name!r}")
+
+
+def _learned_files(name: str) -> Files:
+    tables = f"codecs/{name}.safetensors"
+    return Files(device=(f"device/{name}.safetensors", tables), cloud=(f"cloud/{name}.safetensors", tables))
+
+
+def _learned_tensors(
+    files: Files, quality: LearnedQuality, integers: NDArray[np.int64]
+) -> dict[str, dict[str, Tensor]]:
+    device, tables = files.device
+    cloud, _ = files.cloud
+    smallest, frequencies = frequency_tables(integers)
+    return {
+        device: {**_half(ENCODER, quality.encoder), **_half(ANALYSIS, quality.bottleneck.analysis)},
+        cloud: {**_half(DECODER, quality.decoder), **_half(SYNTHESIS, quality.bottleneck.synthesis)},
+        tables: {"smallest": torch.from_numpy(smallest), "frequencies": torch.from_numpy(frequencies)},
+    }
 
 
 def int8_scales(latents: Tensor) -> Tensor:

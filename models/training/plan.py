@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from models.autoencoder import cae
 from models.training.augmentation import Frozen
 from models.training.autoencoder import SquaredError, build_autoencoder
 from models.training.backbone import CrossEntropy, cross_entropy, stage_networks
-from models.training.settings import ConvolutionSettings, TeacherSettings
+from models.training.qualities import TaskAndRate, build_quality
+from models.training.settings import (
+    AutoencoderSettings,
+    ConvolutionSettings,
+    QualitySettings,
+    TeacherSettings,
+)
 from models.training.sources import run_batch
 from models.training.teacher import build_teacher
 from models.vgg16 import BLOCK_SHAPES, FEATURE_SHAPE, split_blocks
@@ -26,7 +33,6 @@ if TYPE_CHECKING:
 
     from models.training.device import Compute
     from models.training.run import Run
-    from models.training.settings import Stage
 
 _FLOAT16_BYTES = 2
 
@@ -38,14 +44,14 @@ class Expectation:
     ``memory``: the process's highest so far, its trial step included, bytes; on CUDA that of the GPU.
     """
 
-    stage: Stage
+    stage: str
     steps: int
     seconds: float
     disk: int
     memory: int
 
 
-def plan(run: Run, stages: Sequence[Stage]) -> list[Expectation]:
+def plan(run: Run, stages: Sequence[str]) -> list[Expectation]:
     """Try two steps of each stage on noise, with networks of its own.
 
     Raises:
@@ -62,22 +68,18 @@ def plan(run: Run, stages: Sequence[Stage]) -> list[Expectation]:
     )
     expectations, features_counted = [], False
     for stage in stages:
-        settings = run.settings_of(stage)
-        steps = settings.epochs * math.ceil(size.training / settings.batch)
+        settings = run.settings.preset.settings_of(stage)
+        seen = size.training
+        if isinstance(settings, AutoencoderSettings | QualitySettings):
+            seen *= run.settings.preset.data.variants
+        steps = settings.epochs * math.ceil(seen / settings.batch)
         if isinstance(settings, TeacherSettings):
             step, cache = _teacher(run, settings, size), _Cache()
         elif isinstance(settings, ConvolutionSettings):
             step, cache = _convolutions(run, settings, size)
         else:
-            step = _step_seconds(
-                build_autoencoder(stage, run.seed),
-                SquaredError(),
-                FEATURE_SHAPE,
-                settings.batch,
-                size,
-                run.compute,
-            )
-            cache = _Cache() if features_counted else _cache(run, 5, size.training + size.held_out, size)
+            step = _after_convolutions(run, stage, settings, size)
+            cache = _Cache() if features_counted else _cache(run, 5, seen + size.held_out, size)
             features_counted = True
         expectations.append(
             Expectation(
@@ -109,6 +111,19 @@ def _teacher(run: Run, settings: TeacherSettings, size: _Size) -> float:
     teacher = build_teacher(settings, size.classes, run.seed)
     shape = (3, size.side, size.side)
     return _step_seconds(teacher, CrossEntropy(), shape, settings.batch, size, run.compute)
+
+
+def _after_convolutions(
+    run: Run, stage: str, settings: AutoencoderSettings | QualitySettings, size: _Size
+) -> float:
+    network: nn.Module
+    loss: nn.Module
+    if isinstance(settings, QualitySettings):
+        network = build_quality(settings, cae(), run.seed)
+        loss = TaskAndRate(run.fresh_backbone(size.classes).classifier, settings)
+    else:
+        network, loss = build_autoencoder(stage, run.seed), SquaredError()
+    return _step_seconds(network, loss, FEATURE_SHAPE, settings.batch, size, run.compute)
 
 
 def _convolutions(run: Run, settings: ConvolutionSettings, size: _Size) -> tuple[float, _Cache]:

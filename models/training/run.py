@@ -9,6 +9,7 @@ runs/<name>/
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,28 +18,31 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from models.training.augmentation import AugmentedSource, Frozen
+from models.training.augmentation import AugmentedSource, DrawnSource, Enlarge, Frozen
 from models.training.autoencoder import build_autoencoder, train_autoencoder
 from models.training.backbone import Backbone, build_backbone, cross_entropy, train_backbone
 from models.training.data import Pictures, balanced_sample, load_pictures
 from models.training.loop import Job
+from models.training.qualities import Integers, LearnedQuality, build_quality, train_quality
 from models.training.settings import (
     AutoencoderSettings,
     ConvolutionSettings,
     Preset,
-    Stage,
+    QualitySettings,
     StageSettings,
     TeacherSettings,
 )
 from models.training.sources import CachedSource, Inputs, PictureSource, Source, cache_features, outputs
 from models.training.teacher import build_teacher, train_teacher
 from models.vgg16 import split_blocks
-from shared.errors import SettingsError, TrainingError
+from shared.errors import TrainingError
 from shared.picture import Preparation
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from numpy.typing import NDArray
+    from torch import Tensor
 
     from models.autoencoder import Autoencoder
     from models.training.device import Compute
@@ -46,16 +50,10 @@ if TYPE_CHECKING:
 
     _Fit = tuple[Fitted, dict[str, nn.Module]]
 
+_FEATURE_SHIFT = 4
 _SETTINGS = "settings.json"
 _NETWORKS = "networks.safetensors"
 _RESULT = "result.json"
-_STAND_ON: dict[Stage, tuple[Stage, ...]] = {
-    "teacher": ("backbone", "finetune", "cae", "sae"),
-    "backbone": ("finetune", "cae", "sae"),
-    "finetune": ("cae", "sae"),
-    "cae": (),
-    "sae": (),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +76,14 @@ class RunSettings(BaseModel):
 
 
 class StageResult(BaseModel):
-    """How a stage ended, for model card and report."""
+    """How a stage ended, for model card and report.
+
+    ``stands_on``: the stages it started from or learned from, with the SHA-256 of their networks.
+    """
 
     model_config = ConfigDict(frozen=True)
+
+    stands_on: dict[str, str] = {}
 
     classes: tuple[str, ...]
     training_pictures: int
@@ -116,19 +119,23 @@ class Run:
         return self.settings.preset.data.seed
 
     @property
-    def last_backbone_stage(self) -> Stage:
+    def last_backbone_stage(self) -> str:
         """The stage whose convolutions and classifier count."""
         return "finetune" if self.settings.preset.finetune else "backbone"
 
-    def has_ended(self, stage: Stage) -> bool:
-        """Tell whether a stage's result is there."""
-        return (self.folder / stage / _RESULT).exists()
+    def has_ended(self, stage: str) -> bool:
+        """Tell whether a stage has ended, and none that it stands on was trained anew since."""
+        file = self.folder / stage / _RESULT
+        if not file.exists():
+            return False
+        stands_on = StageResult.model_validate_json(file.read_bytes()).stands_on
+        return stands_on == self._digests(stage)
 
-    def result(self, stage: Stage) -> StageResult:
+    def result(self, stage: str) -> StageResult:
         """Read how a stage ended.
 
         Raises:
-            TrainingError: it has not ended yet.
+            TrainingError: it has not ended yet, or has to be trained anew.
 
         """
         self._check_ended(stage)
@@ -150,8 +157,8 @@ class Run:
             rest = rest[balanced_sample(pictures.labels[rest], data.pictures, data.seed)]
         return Pair(training=pictures.subset(rest), held_out=pictures.subset(held_out))
 
-    def train(self, stage: Stage, *, resume: bool) -> StageResult:
-        """Train one stage; write its folder. Begun anew, it ends what stood on its earlier result.
+    def train(self, stage: str, *, resume: bool) -> StageResult:
+        """Train one stage; write its folder.
 
         Raises:
             TrainingError: a stage that it needs has not ended, its checkpoint can't be continued, or
@@ -159,9 +166,9 @@ class Run:
             SettingsError: the run has no such stage.
 
         """
-        settings = self.settings_of(stage)
-        for ended in () if resume else (stage, *_STAND_ON[stage]):
-            (self.folder / ended / _RESULT).unlink(missing_ok=True)
+        settings = self.settings.preset.settings_of(stage)
+        if not resume:
+            (self.folder / stage / _RESULT).unlink(missing_ok=True)
         pictures = self.pictures()
         job = Job(
             title=stage, folder=self.folder / stage, seed=self.seed, compute=self.compute, resume=resume
@@ -170,29 +177,18 @@ class Run:
             fitted, networks = self._teacher(settings, pictures, job)
         elif isinstance(settings, ConvolutionSettings):
             fitted, networks = self._convolutions(stage, settings, pictures, job)
-        else:
+        elif isinstance(settings, AutoencoderSettings):
             fitted, networks = self._autoencoder(stage, settings, pictures, job)
+        else:
+            fitted, networks = self._quality(settings, pictures, job)
         return self._finish(stage, networks, fitted, settings, pictures)
-
-    def settings_of(self, stage: Stage) -> TeacherSettings | ConvolutionSettings | AutoencoderSettings:
-        """Look up what a stage was asked for.
-
-        Raises:
-            SettingsError: the run has no such stage.
-
-        """
-        settings: TeacherSettings | ConvolutionSettings | AutoencoderSettings | None
-        settings = getattr(self.settings.preset, stage)
-        if settings is None:
-            raise SettingsError(f"the run in {self.folder} was begun without a stage {stage}")
-        return settings
 
     def fresh_backbone(self, classes: int) -> Backbone:
         """Build the networks that the first stage starts from."""
         settings = self.settings
         return build_backbone(settings.preset.backbone, settings.initial_weights, classes, self.seed)
 
-    def trained_networks(self, kind: Stage = "cae") -> Trained:
+    def trained_networks(self, kind: str = "cae") -> Trained:
         """Load what the stages made.
 
         Raises:
@@ -208,15 +204,37 @@ class Run:
             autoencoder=autoencoder,
         )
 
+    def trained_quality(self, name: str) -> LearnedQuality:
+        """Load a learned quality.
+
+        Raises:
+            TrainingError: it has not been trained.
+
+        """
+        settings = self.settings.preset.qualities[name]
+        quality = build_quality(settings, self.trained_networks().autoencoder, self.seed)
+        self._load(name, quality=quality)
+        return quality
+
+    def training_integers(self, trained: Trained, quality: LearnedQuality) -> NDArray[np.int64]:
+        """Compute what a learned quality makes of the training pictures: [N, d]."""
+        features = self._features(trained.backbone, self.pictures()).training
+        integers = torch.cat(list(outputs(Integers(quality), features, self.compute)))
+        return integers.long().numpy()
+
     def training_latents(self, trained: Trained) -> Tensor:
         """Latents of the training pictures: [N, 128, 5, 5], float32."""
         features = self._features(trained.backbone, self.pictures()).training
         return torch.cat(list(outputs(trained.autoencoder.encoder, features, self.compute)))
 
-    def features(self, backbone: Backbone, pictures: Pictures, name: str) -> CachedSource:
+    def features(self, backbone: Backbone, pictures: Pictures, name: str, variants: int = 1) -> CachedSource:
         """Compute the output of all convolutions, or take it from the cache."""
-        source = PictureSource(pictures, self.settings.preparation)
-        return self._cache(f"features-{name}", backbone.convolutions, source)
+        if variants == 1:
+            source = PictureSource(pictures, self.settings.preparation)
+            return self._cache(f"features-{name}", backbone.convolutions, source)
+        augmented = AugmentedSource(pictures, self.compute.device, mirrored=True, shift=_FEATURE_SHIFT)
+        network = nn.Sequential(Enlarge(self.settings.preparation), backbone.convolutions)
+        return self._cache(f"features-{name}", network, DrawnSource(augmented, variants, self.seed))
 
     def _teacher(self, settings: TeacherSettings, pictures: Pair, job: Job) -> _Fit:
         teacher = build_teacher(settings, len(pictures.training.classes), self.seed)
@@ -227,7 +245,7 @@ class Run:
         )
         return train_teacher(teacher, pixels, settings, job), {"teacher": teacher}
 
-    def _convolutions(self, stage: Stage, settings: ConvolutionSettings, pictures: Pair, job: Job) -> _Fit:
+    def _convolutions(self, stage: str, settings: ConvolutionSettings, pictures: Pair, job: Job) -> _Fit:
         classes = len(pictures.training.classes)
         teacher = None
         if settings.soft_labels:
@@ -242,12 +260,19 @@ class Run:
         )
         return fitted, {"convolutions": backbone.convolutions, "classifier": backbone.classifier}
 
-    def _autoencoder(self, kind: Stage, settings: AutoencoderSettings, pictures: Pair, job: Job) -> _Fit:
+    def _autoencoder(self, kind: str, settings: AutoencoderSettings, pictures: Pair, job: Job) -> _Fit:
         backbone = self._backbone_of(self.last_backbone_stage, len(pictures.training.classes))
         autoencoder = build_autoencoder(kind, self.seed)
         features = self._features(backbone, pictures)
         fitted = train_autoencoder(autoencoder, backbone.classifier, features, settings, job)
         return fitted, {"encoder": autoencoder.encoder, "decoder": autoencoder.decoder}
+
+    def _quality(self, settings: QualitySettings, pictures: Pair, job: Job) -> _Fit:
+        trained = self.trained_networks()
+        quality = build_quality(settings, trained.autoencoder, self.seed)
+        features = self._features(trained.backbone, pictures)
+        fitted = train_quality(quality, trained.backbone.classifier, features, settings, job)
+        return fitted, {"quality": quality}
 
     def _convolution_inputs(
         self, backbone: Backbone, settings: ConvolutionSettings, pictures: Pair
@@ -273,7 +298,9 @@ class Run:
     def _features(self, backbone: Backbone, pictures: Pair) -> Inputs:
         """Build what the autoencoder sees: the output of all convolutions."""
         return Inputs(
-            training=self.features(backbone, pictures.training, "training"),
+            training=self.features(
+                backbone, pictures.training, "training", self.settings.preset.data.variants
+            ),
             held_out=self.features(backbone, pictures.held_out, "held-out"),
         )
 
@@ -281,16 +308,37 @@ class Run:
         folder = self.folder / "cache" / name
         return cache_features(folder, Frozen(network), source, compute=self.compute, title=name)
 
-    def _backbone_of(self, stage: Stage, classes: int) -> Backbone:
+    def _backbone_of(self, stage: str, classes: int) -> Backbone:
         backbone = self.fresh_backbone(classes)
         self._load(stage, convolutions=backbone.convolutions, classifier=backbone.classifier)
         return backbone
 
-    def _check_ended(self, stage: Stage) -> None:
+    def _check_ended(self, stage: str) -> None:
         if not self.has_ended(stage):
-            raise TrainingError(f"stage {stage} has not ended in {self.folder}; train it first")
+            raise TrainingError(
+                f"stage {stage} has not ended in {self.folder}, or on what was trained anew since; train it first"
+            )
 
-    def _load(self, stage: Stage, **networks: nn.Module) -> None:
+    def _stands_on(self, stage: str) -> tuple[str, ...]:
+        if stage == "teacher":
+            return ()
+        settings = self.settings.preset.settings_of(stage)
+        if isinstance(settings, AutoencoderSettings):
+            return (self.last_backbone_stage,)
+        if isinstance(settings, QualitySettings):
+            return (self.last_backbone_stage, "cae")
+        taught = isinstance(settings, ConvolutionSettings) and settings.soft_labels
+        return (*(("teacher",) if taught else ()), *(("backbone",) if stage == "finetune" else ()))
+
+    def _digests(self, stage: str) -> dict[str, str]:
+        files = {name: self.folder / name / _NETWORKS for name in self._stands_on(stage)}
+        return {
+            name: hashlib.sha256(file.read_bytes()).hexdigest()
+            for name, file in files.items()
+            if file.exists()
+        }
+
+    def _load(self, stage: str, **networks: nn.Module) -> None:
         self._check_ended(stage)
         state = load_file(self.folder / stage / _NETWORKS)
         for name, network in networks.items():
@@ -301,7 +349,7 @@ class Run:
 
     def _finish(
         self,
-        stage: Stage,
+        stage: str,
         networks: dict[str, nn.Module],
         fitted: Fitted,
         settings: StageSettings,
@@ -314,6 +362,7 @@ class Run:
         }
         save_file(state, self.folder / stage / _NETWORKS)
         result = StageResult(
+            stands_on=self._digests(stage),
             classes=pictures.training.classes,
             training_pictures=len(pictures.training),
             held_out_pictures=len(pictures.held_out),

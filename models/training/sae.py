@@ -12,13 +12,12 @@ from pydantic import BaseModel, ConfigDict
 
 from models.autoencoder import LATENT_SHAPE
 from models.training.autoencoder import validate_reconstruction
-from models.training.evaluate import Share, share
 from models.training.settings import AutoencoderSettings
+from shared.evaluation import Share, share
 
 if TYPE_CHECKING:
     from models.training.data import Pictures
     from models.training.run import Run
-    from models.training.settings import Stage
 
 
 class AutoencoderScore(BaseModel):
@@ -59,7 +58,7 @@ def compare_autoencoders(run: Run, test: Pictures) -> AutoencoderComparison:
 
     """
 
-    def score(kind: Stage) -> AutoencoderScore:
+    def score(kind: str) -> AutoencoderScore:
         trained, result = run.trained_networks(kind), run.result(kind)
         features = run.features(trained.backbone, test, "test")
         measured = validate_reconstruction(

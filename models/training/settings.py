@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 
 from shared.errors import SettingsError
 
@@ -12,10 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Schedule = Literal["constant", "one-cycle"]
-Stage = Literal["teacher", "backbone", "finetune", "cae", "sae"]
 PresetName = Literal["cached", "shipped", "paper", "full"]
 
-STAGES: tuple[Stage, ...] = get_args(Stage)
+STAGES = ("teacher", "backbone", "finetune", "cae", "sae")
+"""All but the learned qualities, whose names are the preset's."""
+
+
+def _split(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+Widths = Annotated[tuple[PositiveInt, ...], BeforeValidator(_split)]
+"""Sizes of layers; as a string: 512,512."""
 
 
 class _Settings(BaseModel):
@@ -27,10 +35,13 @@ class DataSettings(_Settings):
 
     ``pictures``: for training, chosen evenly from the classes; 0: all that are not held out.
     ``held_out``: training pictures set aside to measure progress on; the test pictures choose nothing.
+    ``variants``: how often a picture's feature is computed for the stages after the convolutions: once
+    as it is, then of the picture mirrored and moved at random.
     """
 
     pictures: int = Field(default=0, ge=0)
     held_out: int = Field(default=2500, gt=0)
+    variants: int = Field(default=1, gt=0)
     seed: int = Field(default=0, ge=0)
 
 
@@ -48,7 +59,7 @@ class TeacherSettings(StageSettings):
     ``widths``: channels of its three groups. ``shift``: as in ``ConvolutionSettings``.
     """
 
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (128, 384, 384)
+    widths: Widths = (128, 384, 384)
     epochs: int = Field(default=12, gt=0)
     batch: int = Field(default=512, gt=0)
     rate: float = Field(default=0.4, gt=0)
@@ -86,7 +97,7 @@ class BackboneSettings(ConvolutionSettings):
     """The first stage, from the initial weights and a fresh classifier."""
 
     frozen_blocks: int = Field(default=4, ge=0, le=5)
-    hidden: tuple[PositiveInt, ...] = (512, 512)
+    hidden: Widths = (512, 512)
     dropout: float = Field(default=0.5, ge=0, lt=1)
     epochs: int = Field(default=3, gt=0)
     batch: int = Field(default=32, gt=0)
@@ -104,7 +115,7 @@ class FinetuneSettings(ConvolutionSettings):
     classifier_rate: float = Field(default=2e-4, gt=0)
     mirrored: bool = True
     shift: int = Field(default=4, ge=0)
-    soft_labels: float = Field(default=0.7, ge=0, le=1)
+    soft_labels: float = Field(default=0.5, ge=0, le=1)
 
 
 class AutoencoderSettings(StageSettings):
@@ -113,6 +124,36 @@ class AutoencoderSettings(StageSettings):
     epochs: int = Field(default=20, gt=0)
     batch: int = Field(default=64, gt=0)
     rate: float = Field(default=1e-3, gt=0)
+
+
+class QualitySettings(StageSettings):
+    """A learned quality: CAE and bottleneck, for the task and the rate.
+
+    ``numbers``: integers that a picture becomes; ``hidden``: widths of the layers before and, in
+    reverse, after. Loss: divergence from the uncompressed network's answer (nats) + ``class_weight``
+    x cross-entropy + ``rate_weight`` x bits. ``mixup``: concentration of the shares in which features
+    are mixed; 0: not mixed.
+    """
+
+    numbers: int = Field(gt=0, le=128)
+    hidden: Widths = (256,)
+    rate_weight: float = Field(ge=0)
+    class_weight: float = Field(default=0.1, ge=0)
+    mixup: float = Field(default=1.0, ge=0)
+    epochs: int = Field(default=5, gt=0)
+    batch: int = Field(default=128, gt=0)
+    rate: float = Field(default=5e-4, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+
+
+AnySettings = TeacherSettings | ConvolutionSettings | AutoencoderSettings | QualitySettings
+
+_LADDER = {
+    "q1": QualitySettings(numbers=16, rate_weight=0.02),
+    "q2": QualitySettings(numbers=24, rate_weight=0.01),
+    "q3": QualitySettings(numbers=32, rate_weight=0.004),
+    "q4": QualitySettings(numbers=64, rate_weight=0.001),
+}
 
 
 class Preset(_Settings):
@@ -124,9 +165,10 @@ class Preset(_Settings):
     finetune: FinetuneSettings | None = None
     cae: AutoencoderSettings = AutoencoderSettings()
     sae: AutoencoderSettings = AutoencoderSettings(epochs=10, batch=256, rate=2e-4)
+    qualities: dict[Annotated[str, Field(pattern=r"^q[0-9]+$")], QualitySettings] = _LADDER
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[str, ...]:
         """What a bundle needs, in order."""
         trained = [self.backbone, *([self.finetune] if self.finetune else [])]
         taught = any(stage.soft_labels for stage in trained)
@@ -135,7 +177,23 @@ class Preset(_Settings):
             "backbone",
             *(("finetune",) if self.finetune else ()),
             "cae",
+            *self.qualities,
         )
+
+    def settings_of(self, stage: str) -> AnySettings:
+        """Look up what a stage is asked for.
+
+        Raises:
+            SettingsError: there is no such stage.
+
+        """
+        settings: AnySettings | None = self.qualities.get(stage)
+        if stage in STAGES:
+            settings = getattr(self, stage)
+        if settings is None:
+            known = ", ".join((*self.stages, "sae"))
+            raise SettingsError(f"there is no stage {stage} in these settings; the stages are {known}")
+        return settings
 
     def changed(self, changes: Iterable[str]) -> Preset:
         """Return a copy with some settings replaced, each given as ``stage.name=value``.
@@ -145,33 +203,21 @@ class Preset(_Settings):
 
         """
         values = self.model_dump()
+        qualities = values["qualities"]
         for change in changes:
             path, equals, text = change.partition("=")
             stage, _, name = path.partition(".")
-            if not (equals and name and stage in values):
-                raise SettingsError(f"{change!r} is no STAGE.NAME=VALUE; the stages are {', '.join(values)}")
-            value = text.split(",") if "," in text else text
-            values[stage] = {**(values[stage] or {}), name: value}
+            stages = qualities if stage in qualities else values
+            if not (equals and name and stage in ("data", *STAGES, *qualities)):
+                known = ", ".join(("data", *STAGES, *qualities))
+                raise SettingsError(f"{change!r} is no STAGE.NAME=VALUE; the stages are {known}")
+            stages[stage] = {**(stages[stage] or {}), name: text}
         try:
             return Preset.model_validate(values)
         except ValidationError as exc:
             first = exc.errors()[0]
             setting = ".".join(str(part) for part in first["loc"])
             raise SettingsError(f"setting {setting} = {first['input']!r}: {first['msg'].lower()}") from exc
-
-
-def stages_named(names: Iterable[str]) -> tuple[Stage, ...]:
-    """Check names of stages.
-
-    Raises:
-        SettingsError: there is no stage of a name.
-
-    """
-    known = {str(stage): stage for stage in STAGES}
-    for name in names:
-        if name not in known:
-            raise SettingsError(f"there is no stage {name}; the stages are {', '.join(STAGES)}")
-    return tuple(known[name] for name in names)
 
 
 _PAPERS_AUTOENCODER = AutoencoderSettings(epochs=10, batch=4, rate=1e-4, schedule="constant")
@@ -182,11 +228,13 @@ PRESETS: dict[PresetName, Preset] = {
         backbone=BackboneSettings(),
     ),
     "shipped": Preset(
-        data=DataSettings(),
+        data=DataSettings(variants=3),
         backbone=BackboneSettings(
             frozen_blocks=3, epochs=4, batch=64, convolution_rate=5e-5, classifier_rate=3e-4
         ),
         finetune=FinetuneSettings(),
+        cae=AutoencoderSettings(epochs=15),
+        sae=AutoencoderSettings(epochs=5, batch=256, rate=2e-4),
     ),
     "paper": Preset(
         data=DataSettings(pictures=12_500),
@@ -205,7 +253,7 @@ PRESETS: dict[PresetName, Preset] = {
         sae=_PAPERS_AUTOENCODER,
     ),
     "full": Preset(
-        data=DataSettings(),
+        data=DataSettings(variants=3),
         backbone=BackboneSettings(
             frozen_blocks=0,
             epochs=20,

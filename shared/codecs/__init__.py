@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.codecs.factorised import Factorised
 from shared.codecs.float32 import Float32
+from shared.codecs.half import Half
 from shared.codecs.int8 import Int8
 from shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
     from shared.bundle import Bundle
     from shared.codecs.abc import Codec
+
+CODECS: dict[str, type[Codec]] = {codec.name: codec for codec in (Float32, Half, Int8, Factorised)}
 
 
 def codec_of(bundle: Bundle, quality: str) -> Codec:
@@ -21,11 +25,7 @@ def codec_of(bundle: Bundle, quality: str) -> Codec:
         BundleInvalid: its codec is unknown here, or its tables are unusable.
 
     """
-    shape = bundle.manifest.latent_shape
-    match bundle.quality(quality).codec:
-        case Float32.name:
-            return Float32(shape)
-        case Int8.name:
-            return Int8(shape, bundle.table(quality, "scales", (shape[0],), positive=True))
-        case other:
-            raise BundleInvalid(bundle.path, f"codec {other!r} is unknown here; install a newer release")
+    name = bundle.quality(quality).codec
+    if name not in CODECS:
+        raise BundleInvalid(bundle.path, f"codec {name!r} is unknown here; install a newer release")
+    return CODECS[name].load(bundle, quality)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from shared.codecs.abc import Codec
-from shared.errors import PayloadInvalid
+from shared.errors import BundleInvalid, PayloadInvalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from shared.bundle import Bundle
 
 LARGEST = 127
 
@@ -28,15 +30,32 @@ class Int8(Codec):
         super().__init__(shape)
         self._scales = scales.reshape(-1, *(1,) * (len(shape) - 1))
 
-    def _encode(self, latent: NDArray[np.float32]) -> bytes:
-        symbols = np.clip(np.rint(latent / self._scales), -LARGEST, LARGEST)
-        data: bytes = symbols.astype(np.int8).tobytes()
-        return data
+    @classmethod
+    def load(cls, bundle: Bundle, quality: str) -> Self:
+        """Build it with the quality's tensor ``scales``."""
+        shape = bundle.manifest.latent_shape
+        scales = bundle.tensor(quality, "scales", (shape[0],)).astype(np.float32)
+        if scales.min() <= 0:
+            raise BundleInvalid(bundle.path, f"scales of {quality!r} are not positive; copy the bundle again")
+        return cls(shape, scales)
 
-    def decode(self, payload: bytes) -> NDArray[np.float32]:
+    def quantise(self, latent: NDArray[np.float32]) -> NDArray[np.int8]:
+        """Divide by the scale, round halves to even, clamp."""
+        symbols: NDArray[np.float32] = np.clip(np.rint(latent / self._scales), -LARGEST, LARGEST)
+        return symbols.astype(np.int8)
+
+    def pack(self, symbols: NDArray[np.int8]) -> bytes:
+        """Write a byte a symbol."""
+        return symbols.tobytes()
+
+    def unpack(self, payload: bytes) -> NDArray[np.int8]:
         """Read a payload; the unused symbol is refused."""
         self._check_size(payload, 1)
         symbols = np.frombuffer(payload, np.int8).reshape(self.shape)
         if symbols.min() < -LARGEST:
             raise PayloadInvalid(self.name, f"symbol below {-LARGEST}")
+        return symbols
+
+    def restore(self, symbols: NDArray[np.int8]) -> NDArray[np.float32]:
+        """Multiply by the scale."""
         return symbols.astype(np.float32) * self._scales

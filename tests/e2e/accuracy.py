@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from models.training.data import Pictures, balanced_sample, load_pictures
-from models.training.evaluate import share
 from models.training.progress import stage_progress
+from shared.evaluation import share
 from tests.processes import running_cloud
 
 

@@ -10,25 +10,30 @@ from pathlib import Path
 import numpy as np
 
 from models.training.data import load_pictures
-from shared.codecs.float32 import Float32
-from shared.codecs.int8 import Int8
+from models.training.tables import frequency_tables
+from shared.codecs.factorised import Factorised
 from shared.frame import Frame, pack
 from tests.e2e.accuracy import classify, sample_files
-from tests.golden import FINGERPRINT, FOLDER, PICTURES, SHAPE
+from tests.golden import FINGERPRINT, FOLDER, PICTURES, SHAPE, committed_codecs
 from tests.processes import running_cloud
 
 
 def write_frames() -> None:
-    """One frame a codec, with two pictures, beside its tables and the latents it decodes to."""
+    """One frame a codec, with two pictures, beside its tables and the symbols it decodes to."""
     rng = np.random.default_rng(0)
     latents = rng.normal(scale=8, size=(2, *SHAPE)).astype(np.float32)
-    scales = rng.uniform(0.05, 0.3, SHAPE[0]).astype(np.float32)
-    np.save(FOLDER / "int8.scales.npy", scales)
-    for number, codec in enumerate((Float32(SHAPE), Int8(SHAPE, scales))):
-        payloads = tuple(codec.encode(latent) for latent in latents)
+    np.save(FOLDER / "int8.scales.npy", rng.uniform(0.05, 0.3, SHAPE[0]).astype(np.float32))
+    integers = np.rint(rng.normal(scale=rng.uniform(0.3, 4, 32), size=(1000, 32))).astype(np.int64)
+    smallest, frequencies = frequency_tables(integers)
+    np.save(FOLDER / "factorised.smallest.npy", smallest)
+    np.save(FOLDER / "factorised.frequencies.npy", frequencies)
+    for number, codec in enumerate(committed_codecs()):
+        pictures = integers[:2] if isinstance(codec, Factorised) else latents
+        symbols = [each if isinstance(codec, Factorised) else codec.symbols(each) for each in pictures]
+        payloads = tuple(codec.pack(each) for each in symbols)
         frame = Frame(fingerprint=FINGERPRINT, quality=number, payloads=payloads)
         (FOLDER / f"{codec.name}.frame").write_bytes(pack(frame))
-        np.save(FOLDER / f"{codec.name}.latents.npy", np.stack([codec.decode(data) for data in payloads]))
+        np.save(FOLDER / f"{codec.name}.symbols.npy", np.stack(symbols))
 
 
 def write_predictions(data: Path) -> None:

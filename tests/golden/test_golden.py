@@ -1,4 +1,4 @@
-"""Committed frames decode to committed latents, against tables committed beside them."""
+"""Committed frames decode to committed symbols, against tables committed beside them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from shared.codecs.float32 import Float32
-from shared.codecs.int8 import Int8
+from shared.codecs import CODECS
 from shared.frame import pack, unpack
-from tests.golden import FINGERPRINT, FOLDER, SHAPE
+from tests.golden import FINGERPRINT, FOLDER, committed_codecs
 
 if TYPE_CHECKING:
     from shared.codecs.abc import Codec
 
 
-@pytest.mark.parametrize("codec", [Float32(SHAPE), Int8(SHAPE, np.load(FOLDER / "int8.scales.npy"))])
-def test_every_codecs_golden_frame_decodes_to_the_committed_latents(codec: Codec) -> None:
+@pytest.mark.parametrize("codec", committed_codecs(), ids=lambda codec: codec.name)
+def test_every_codecs_golden_frame_decodes_to_the_committed_symbols(codec: Codec) -> None:
     data = (FOLDER / f"{codec.name}.frame").read_bytes()
     frame = unpack(data)
     assert frame.fingerprint == FINGERPRINT
-    latents = np.stack([codec.decode(payload) for payload in frame.payloads])
-    assert np.array_equal(latents, np.load(FOLDER / f"{codec.name}.latents.npy"))
+    symbols = np.stack([codec.unpack(payload) for payload in frame.payloads])
+    committed = np.load(FOLDER / f"{codec.name}.symbols.npy")
+    assert symbols.dtype == committed.dtype
+    assert np.array_equal(symbols, committed)
     assert pack(frame) == data
-    assert tuple(codec.encode(latent) for latent in latents) == frame.payloads
+    assert tuple(codec.pack(each) for each in symbols) == frame.payloads
+
+
+def test_no_codec_is_without_a_golden_frame() -> None:
+    assert {codec.name for codec in committed_codecs()} == CODECS.keys()

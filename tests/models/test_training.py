@@ -15,19 +15,23 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from models.loading import load_encoder, load_tails
 from models.training import checkpoint, loop
 from models.training.card import Origins
 from models.training.data import load_pictures
 from models.training.device import choose_compute
-from models.training.evaluate import evaluate_bundle, share
+from models.training.evaluate import evaluate_bundle
 from models.training.export import export_bundle, int8_scales
 from models.training.plan import plan
+from models.training.qualities import Integers
 from models.training.run import Run, RunSettings, begin_run, open_run
 from models.training.settings import PRESETS, AutoencoderSettings, BackboneSettings, DataSettings, Preset
 from models.training.sources import PictureSource, cache_features
 from models.training.weights import initial_convolutions
 from shared.bundle import load_bundle
+from shared.codecs import codec_of
 from shared.errors import SettingsError, TrainingError
+from shared.evaluation import share
 from shared.picture import Preparation
 
 if TYPE_CHECKING:
@@ -203,8 +207,8 @@ def test_a_run_ends_in_a_bundle_that_both_sides_load(run: Run, colours: Path, tm
         assert bundle.manifest.classes == ("blue", "green", "red")
     assert evaluation.pictures == 12
     assert evaluation.scores["base"].accuracy.value > 0.6
-    assert evaluation.scores["paper"].payload_bytes == 12_800
-    assert evaluation.scores["int8"].payload_bytes == 3_200
+    bodies = {name: score.body_bytes for name, score in evaluation.scores.items()}
+    assert bodies == {"base": None, "paper": 12_806, "int8": 3_206, "half": 6_406}
     assert json.loads((folder / "evaluation.json").read_text()) == evaluation.model_dump(mode="json")
     card = (folder / "README.md").read_text()
     assert "Made for a test." in card
@@ -293,6 +297,35 @@ def test_the_plan_is_announced_with_steps_disk_and_memory(settings: RunSettings,
     assert all(expected.seconds > 0 for expected in (backbone, finetune, cae))
     assert 100e6 < backbone.memory <= cae.memory < 16e9
     assert not (run.folder / "cache").exists()
+
+
+def test_a_learned_quality_answers_in_a_few_bytes_as_its_network_did(
+    run: Run, colours: Path, tmp_path: Path
+) -> None:
+    run = begun_anew(run, "q1.numbers=4", "q1.hidden=8", "q1.epochs=40", "q1.batch=12", "q1.rate_weight=0.01")
+    both_stages(run)
+    result = run.train("q1", resume=False)
+    assert result.held_out_accuracy > 0.6
+    test = load_pictures(colours, "test")
+    evaluation = export_bundle(run, tmp_path / "bundle", test, ORIGINS)
+    body = evaluation.scores["q1"].body_bytes
+    assert body is not None
+    assert 7 <= body <= 6 + 2 * 4
+
+    device, cloud = load_bundle(tmp_path / "bundle", "device"), load_bundle(tmp_path / "bundle", "cloud")
+    trained, quality = run.trained_networks(), run.trained_quality("q1").eval()
+    features = run.features(trained.backbone, test, "test").batch(np.arange(12), np.zeros(12, dtype=int))
+    encoder, tail = load_encoder(device, "q1"), load_tails(cloud)["q1"]
+    with torch.inference_mode():
+        integers = Integers(quality)(features.float()).numpy()
+        latents = encoder(features.float()).numpy()
+        expected = trained.backbone.classifier.eval()(quality(features.float())[0]).argmax(1)
+        payloads = [codec_of(device, "q1").encode(latent) for latent in latents]
+        decoded = np.stack([codec_of(cloud, "q1").decode(payload) for payload in payloads])
+        answers = tail(torch.from_numpy(decoded)).argmax(1)
+    symbols = np.stack([codec_of(cloud, "q1").unpack(payload) for payload in payloads])
+    assert (symbols == integers).mean() > 0.9, "but for a rounding of float16 weights, or a clamp"
+    assert (answers == expected).float().mean() > 0.9
 
 
 def test_the_paper_preset_has_the_papers_figures() -> None:

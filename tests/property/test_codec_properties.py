@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from shared.codecs import arithmetic
+from shared.codecs.arithmetic import TOTAL, Table
+from shared.codecs.factorised import Factorised, Layer
 from shared.codecs.float32 import Float32
+from shared.codecs.half import Half
 from shared.codecs.int8 import Int8
 from shared.errors import LatentInvalid, PayloadInvalid
 from shared.frame import MAX_PAYLOAD_BYTES
@@ -23,7 +29,33 @@ if TYPE_CHECKING:
 
 SHAPE = (4, 5, 5)
 SCALES = np.array([0.01, 0.5, 1.0, 30.0], dtype=np.float32)
-CODECS: list[Codec] = [Float32(SHAPE), Int8(SHAPE, SCALES)]
+
+
+def factorised() -> Factorised:
+    """Seven numbers by a random map; tables of one, few and many symbols, even and skewed."""
+    rng = np.random.default_rng(0)
+    tables = [Table(frequencies) for frequencies in ([TOTAL], [1, TOTAL - 1], [TOTAL - 2, 1, 1])]
+    tables += [Table([TOTAL // 64] * 64) for _ in range(4)]
+
+    def layers(*sizes: int) -> list[Layer]:
+        return [
+            Layer(
+                weight=rng.normal(0, inputs**-0.5, (outputs, inputs)).astype(np.float32),
+                bias=rng.normal(size=outputs).astype(np.float32),
+            )
+            for inputs, outputs in pairwise(sizes)
+        ]
+
+    return Factorised(
+        SHAPE,
+        smallest=np.array([0, -1, 5, -32, -32, -32, -32]),
+        tables=tables,
+        analysis=layers(100, 16, 7),
+        synthesis=layers(7, 16, 100),
+    )
+
+
+CODECS: list[Codec] = [Float32(SHAPE), Half(SHAPE), Int8(SHAPE, SCALES), factorised()]
 
 every_codec = pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 latents = arrays.arrays(np.float32, SHAPE, elements=st.floats(-1e6, 1e6, width=32))
@@ -31,26 +63,44 @@ latents = arrays.arrays(np.float32, SHAPE, elements=st.floats(-1e6, 1e6, width=3
 
 @every_codec
 @given(latent=latents)
-def test_decoding_gives_a_latent_that_encodes_to_the_same_payload(
+def test_a_payload_unpacks_to_the_symbols_it_was_packed_from(
     codec: Codec, latent: NDArray[np.float32]
 ) -> None:
+    symbols = codec.symbols(latent)
     payload = codec.encode(latent)
+    assert len(payload) >= 1
+    unpacked = codec.unpack(payload)
+    assert unpacked.dtype == symbols.dtype
+    assert np.array_equal(unpacked, symbols)
     y_hat = codec.decode(payload)
     assert y_hat.shape == SHAPE
     assert y_hat.dtype == np.float32
-    assert codec.encode(y_hat) == payload
+    assert np.isfinite(y_hat).all()
 
 
 @every_codec
-@given(payload=st.binary(min_size=100, max_size=100) | st.binary(min_size=400, max_size=400) | st.binary())
-def test_random_bytes_give_a_finite_latent_or_the_named_error(codec: Codec, payload: bytes) -> None:
+@given(payload=st.one_of(*(st.binary(min_size=size, max_size=size) for size in (100, 200, 400)), st.binary()))
+def test_random_bytes_are_the_one_payload_of_some_symbols_or_give_the_named_error(
+    codec: Codec, payload: bytes
+) -> None:
     with suppress(PayloadInvalid):
+        assert codec.pack(codec.unpack(payload)) == payload
         assert np.isfinite(codec.decode(payload)).all()
 
 
 @every_codec
+@given(latent=latents, extension=st.binary(min_size=1, max_size=20))
+def test_an_extended_payload_never_means_the_same_symbols(
+    codec: Codec, latent: NDArray[np.float32], extension: bytes
+) -> None:
+    payload = codec.encode(latent)
+    with suppress(PayloadInvalid):
+        assert not np.array_equal(codec.unpack(payload + extension), codec.unpack(payload))
+
+
+@pytest.mark.parametrize("codec", CODECS[:3], ids=lambda codec: codec.name)
 @given(latent=latents, change=st.integers(-20, 20).filter(bool))
-def test_a_payload_of_another_length_is_refused(
+def test_codecs_of_fixed_length_refuse_another(
     codec: Codec, latent: NDArray[np.float32], change: int
 ) -> None:
     payload = codec.encode(latent)
@@ -74,10 +124,10 @@ def test_latents_of_another_shape_are_refused(codec: Codec) -> None:
         codec.encode(np.zeros((5, 5, 4), dtype=np.float32))
 
 
-@every_codec
-def test_payloads_of_a_full_latent_fit_in_a_frame(codec: Codec) -> None:
-    full = type(codec)((128, 5, 5), *([np.ones(128, dtype=np.float32)] if isinstance(codec, Int8) else []))
-    assert len(full.encode(np.zeros((128, 5, 5), dtype=np.float32))) <= MAX_PAYLOAD_BYTES
+def test_payloads_of_a_full_latent_fit_in_a_frame() -> None:
+    full = (128, 5, 5)
+    for codec in (Float32(full), Half(full), Int8(full, np.ones(128, dtype=np.float32))):
+        assert len(codec.encode(np.zeros(full, dtype=np.float32))) <= MAX_PAYLOAD_BYTES
 
 
 @given(latent=latents)
@@ -89,16 +139,62 @@ def test_float32_loses_nothing(latent: NDArray[np.float32]) -> None:
 def test_int8_is_off_by_at_most_half_a_step_inside_its_range(latent: NDArray[np.float32]) -> None:
     scales = SCALES.reshape(-1, 1, 1)
     clamped = np.clip(latent, -127 * scales, 127 * scales)
-    error = np.abs(CODECS[1].decode(CODECS[1].encode(latent)) - clamped)
+    int8 = Int8(SHAPE, SCALES)
+    error = np.abs(int8.decode(int8.encode(latent)) - clamped)
     assert (error <= 0.5001 * scales + 1e-6).all()
 
 
-def test_float32_refuses_values_that_are_not_finite() -> None:
-    payload = np.full(SHAPE, np.nan, dtype="<f4").tobytes()
+@pytest.mark.parametrize(("codec", "dtype"), [(Float32(SHAPE), "<f4"), (Half(SHAPE), "<f2")])
+def test_floats_that_are_not_finite_are_refused(codec: Codec, dtype: str) -> None:
     with pytest.raises(PayloadInvalid):
-        CODECS[0].decode(payload)
+        codec.decode(np.full(SHAPE, np.nan, dtype=dtype).tobytes())
+
+
+@given(latent=latents)
+def test_half_clamps_and_rounds(latent: NDArray[np.float32]) -> None:
+    half = Half(SHAPE)
+    assert np.allclose(
+        half.decode(half.encode(latent)), np.clip(latent, -65504, 65504), rtol=2**-11, atol=2**-24
+    )
 
 
 def test_int8_refuses_the_unused_symbol() -> None:
     with pytest.raises(PayloadInvalid):
-        CODECS[1].decode(b"\x80" * 100)
+        Int8(SHAPE, SCALES).decode(b"\x80" * 100)
+
+
+def test_factorised_clamps_to_its_tables() -> None:
+    symbols = factorised().symbols(np.full(SHAPE, 1e6, dtype=np.float32))
+    assert set(symbols[3:].tolist()) <= {-32, 31}
+    assert symbols[0] == 0, "a table of one symbol"
+
+
+tables = st.lists(st.lists(st.integers(1, 1000), min_size=1, max_size=40), min_size=1, max_size=40).map(
+    lambda rows: [Table([*row[:-1], TOTAL - sum(row[:-1])]) for row in rows]
+)
+
+
+@given(tables=tables, data=st.data())
+def test_arithmetic_coding_is_at_most_a_byte_over_the_information(
+    tables: list[Table], data: st.DataObject
+) -> None:
+    symbols = [data.draw(st.integers(0, len(table.frequencies) - 1)) for table in tables]
+    payload = arithmetic.encode(symbols, tables)
+    information = sum(
+        math.log2(TOTAL / table.frequencies[symbol]) for symbol, table in zip(symbols, tables, strict=True)
+    )
+    assert arithmetic.decode(payload, tables) == symbols
+    assert len(payload) <= max(1, information / 8 + 1.0001)
+    assert len(payload) <= arithmetic.longest(len(tables))
+
+
+@given(tables=tables, payload=st.binary(min_size=1, max_size=90))
+def test_arithmetic_decoding_accepts_only_the_one_spelling(tables: list[Table], payload: bytes) -> None:
+    with suppress(ValueError):
+        assert arithmetic.encode(arithmetic.decode(payload, tables), tables) == payload
+
+
+@pytest.mark.parametrize("frequencies", [[], [0, TOTAL], [TOTAL - 1], [TOTAL + 1, -1]])
+def test_tables_that_do_not_add_up_are_refused(frequencies: list[int]) -> None:
+    with pytest.raises(ValueError, match="add up"):
+        Table(frequencies)

@@ -1,0 +1,81 @@
+"""What is narrower than the latent: a few integers, and how likely each of them is.
+
+latent 128x5x5 ─analysis─> z, d numbers ─round─> d integers ─synthesis─> latent 128x5x5
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from models.autoencoder import LATENT_SHAPE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COMPONENTS = 3
+_LEAST_PROBABILITY = 1e-9
+
+
+class FactorisedPrior(nn.Module):
+    """How likely integers are, each number for itself: a mixture of three logistic distributions.
+
+    A number's probability is its distribution's mass from z - 1/2 to z + 1/2 (Ballé, Laparra,
+    Simoncelli: End-to-end Optimized Image Compression, 2017; they have another distribution).
+    """
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(numbers, _COMPONENTS))
+        self.centres = nn.Parameter(torch.linspace(-2, 2, _COMPONENTS).repeat(numbers, 1))
+        self.log_scales = nn.Parameter(torch.zeros(numbers, _COMPONENTS))
+
+    def bits(self, numbers: Tensor) -> Tensor:
+        """Information of each number: [N, d] -> [N, d]."""
+        mass = self._cumulative(numbers + 0.5) - self._cumulative(numbers - 0.5)
+        return -mass.clamp_min(_LEAST_PROBABILITY).log2()
+
+    def _cumulative(self, numbers: Tensor) -> Tensor:
+        standardised = (numbers[..., None] - self.centres) * (-self.log_scales).exp()
+        return (self.weights.softmax(-1) * standardised.sigmoid()).sum(-1)
+
+
+class Bottleneck(nn.Module):
+    """Latent -> (latent, bits): [N, 128, 5, 5] -> [N, 128, 5, 5], [N].
+
+    While training, the rate is that of numbers with uniform noise, and the latent that of rounded
+    ones, whose gradient passes straight through. Always in float32: lower precision has no integers
+    to spare.
+    """
+
+    def __init__(self, numbers: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        elements = math.prod(LATENT_SHAPE)
+        self.analysis = _fully_connected((elements, *hidden, numbers))
+        self.synthesis = _fully_connected((numbers, *reversed(hidden), elements))
+        self.prior = FactorisedPrior(numbers)
+
+    def integers(self, latent: Tensor) -> Tensor:
+        """Round what the analysis makes of a latent: [N, 128, 5, 5] -> [N, d], float32."""
+        with torch.autocast(latent.device.type, enabled=False):
+            numbers: Tensor = self.analysis(latent.float().flatten(1))
+            return numbers.round()
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Squeeze a latent through."""
+        with torch.autocast(latent.device.type, enabled=False):
+            numbers: Tensor = self.analysis(latent.float().flatten(1))
+            integers = numbers + (numbers.round() - numbers).detach()
+            noisy = numbers + torch.rand_like(numbers) - 0.5 if self.training else integers
+            return self.synthesis(integers).view_as(latent), self.prior.bits(noisy).sum(1)
+
+
+def _fully_connected(sizes: Sequence[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
