@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from models.device import choose_device
 from models.loading import load_tails
 from shared.codecs import codec_of
-from shared.errors import FingerprintUnknown, FrameQualityInvalid, SettingsError
+from shared.errors import FingerprintUnknown, FrameQualityInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -41,7 +42,7 @@ class Engine:
 
         """
         self.manifest = bundle.manifest
-        self.device = _device(device)
+        self.device = choose_device(device)
         qualities = self.manifest.qualities
         self._by_fingerprint = {self.manifest.fingerprint(name): name for name in qualities}
         self._codecs = {name: codec_of(bundle, name) for name in qualities}
@@ -95,14 +96,3 @@ class Engine:
         """Run every tail once, so that the first request finds it ready."""
         for quality in self._tails:
             self.tail(quality, self.blank().values)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as exc:
-        raise SettingsError(f"device {name!r} can't be used here; choose cpu, or auto") from exc
-    return device

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from shared.errors import TrainingError
+from models.device import choose_device
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -33,16 +33,10 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     """Take CUDA where there is one; mixed precision on CUDA and on processors with AMX.
 
     Raises:
-        TrainingError: the named device is not there.
+        SettingsError: the named device is not there.
 
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as exc:
-        raise TrainingError(f"device {device!r} can't be used here; choose cpu, or auto") from exc
-    chosen = torch.device(device)
+    chosen = choose_device(device)
     torch.backends.cudnn.deterministic = True  # the same seed gives the same weights
     fast = chosen.type == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
     return Compute(device=chosen, mixed=fast if precision == "auto" else precision == "bfloat16")

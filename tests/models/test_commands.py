@@ -32,7 +32,7 @@ SETTINGS = f"""{{"preset": {PRESETS["cached"].model_dump_json()}, "data": "d", "
             "--weights-origin",
         ),
         (["release", "--data", "DATA", "--bundle", "My bundle"], 2, "lower-case"),
-        (["release", "--data", "DATA", "--bundle", "b", "--device", "cuda:99"], 8, "can't be used here"),
+        (["release", "--data", "DATA", "--bundle", "b", "--device", "cuda:99"], 2, "can't be used here"),
         (["begin", "--data", "DATA", "--set", "backbone.hidden=wide"], 2, "setting backbone.hidden"),
         (["begin", "--data", "DATA", "--set", "wide"], 2, "STAGE.NAME=VALUE"),
         (["train"], 8, "holds no run"),

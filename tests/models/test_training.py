@@ -415,7 +415,7 @@ def test_initial_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(TrainingError, match="can't be used here"):
+    with pytest.raises(SettingsError, match="can't be used here"):
         choose_compute("cuda:99")
 
 

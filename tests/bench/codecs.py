@@ -1,0 +1,127 @@
+"""Times of every quality's codec on real latents, beside zlib and zstd: ``make bench``.
+
+One core, one picture at a time; encode is latent to frame, decode is frame to latent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import zstandard
+
+from models.loading import load_convolutions, load_encoder
+from models.training.data import balanced_sample, load_pictures
+from shared.bundle import default_bundle_path, load_bundle
+from shared.codecs import codec_of
+from shared.codecs.int8 import Int8
+from shared.frame import Frame, pack, unpack
+from shared.picture import Preparation, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from shared.codecs.abc import Codec
+
+PICTURES = 200
+Times = dict[str, float]
+
+
+def features() -> torch.Tensor:
+    """Features of test pictures: [PICTURES, 512, 7, 7]."""
+    pictures = load_pictures(Path(os.environ["SPLITWIRE_DATA"]), "test")
+    chosen = balanced_sample(pictures.labels, PICTURES, seed=0)
+    convolutions = load_convolutions(load_bundle(default_bundle_path(), "device"))
+    with torch.inference_mode():
+        return torch.cat(
+            [
+                convolutions(torch.from_numpy(prepare(pictures.image(int(index)), Preparation())[None]))
+                for index in chosen
+            ]
+        )
+
+
+def timed(
+    encode: Callable[[NDArray[np.float32]], bytes],
+    decode: Callable[[bytes], object],
+    latents: NDArray[np.float32],
+) -> Times:
+    """Median milliseconds a picture each way, and mean bytes."""
+    encoding, decoding, sizes = [], [], []
+    for latent in latents:
+        start = time.perf_counter()
+        data = encode(latent)
+        middle = time.perf_counter()
+        decode(data)
+        encoding.append(middle - start)
+        decoding.append(time.perf_counter() - middle)
+        sizes.append(len(data))
+    return {
+        "encode_ms": 1e3 * statistics.median(encoding),
+        "decode_ms": 1e3 * statistics.median(decoding),
+        "bytes": statistics.mean(sizes),
+    }
+
+
+def measure() -> dict[str, Times]:
+    """Time every quality of the shipped bundle, then general compressors on what int8 makes."""
+    device, cloud = (load_bundle(default_bundle_path(), role) for role in ("device", "cloud"))
+    feature, results = features(), {}
+    for name in device.manifest.qualities:
+        with torch.inference_mode():
+            latents = load_encoder(device, name)(feature).contiguous().numpy()
+        encoder, decoder = codec_of(device, name), codec_of(cloud, name)
+        results[name] = timed(_to_frame(encoder), _from_frame(decoder), latents)
+        if isinstance(encoder, Int8):
+            zstd, unzstd = zstandard.ZstdCompressor(19).compress, zstandard.ZstdDecompressor().decompress
+            results["zlib -9 of int8"] = timed(
+                lambda latent: zlib.compress(encoder.encode(latent), 9),  # noqa: B023 - used at once
+                lambda data: decoder.decode(zlib.decompress(data)),  # noqa: B023
+                latents,
+            )
+            results["zstd -19 of int8"] = timed(
+                lambda latent: zstd(encoder.encode(latent)),  # noqa: B023
+                lambda data: decoder.decode(unzstd(data)),  # noqa: B023
+                latents,
+            )
+    return results
+
+
+def _to_frame(codec: Codec) -> Callable[[NDArray[np.float32]], bytes]:
+    return lambda latent: pack(Frame(fingerprint=0, quality=0, payloads=(codec.encode(latent),)))
+
+
+def _from_frame(codec: Codec) -> Callable[[bytes], NDArray[np.float32]]:
+    return lambda data: codec.decode(unpack(data).payloads[0])
+
+
+def main() -> None:
+    """Print the times, or with --json write them as JSON."""
+    if "SPLITWIRE_DATA" not in os.environ:
+        sys.exit("set SPLITWIRE_DATA to the data set whose latents are to be timed")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    measured = measure()
+    if "--json" in sys.argv:
+        json.dump(measured, sys.stdout, indent=2)
+        return
+    sys.stdout.writelines(
+        f"{name:18} encode {times['encode_ms']:7.3f} ms   decode {times['decode_ms']:7.3f} ms"
+        f"   {times['bytes']:9,.1f} bytes\n"
+        for name, times in measured.items()
+    )
+
+
+if __name__ == "__main__":
+    main()
