@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.connection import connect
+from edge.encoder import Encoder
+from edge.head import open_head
 from edge.records import Record, problem
-from edge.torch_head import TorchHead
 from shared.bundle import load_bundle
 from shared.codecs import codec_of
 from shared.errors import SplitwireError, shown
@@ -55,7 +56,8 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
         yield Classifier(
             manifest=bundle.manifest,
             quality=quality,
-            head=TorchHead(bundle, quality),
+            head=open_head(settings.head, bundle),
+            encoder=Encoder(bundle, quality),
             codec=codec,
             connection=connection,
             top=settings.top,
@@ -77,6 +79,7 @@ class Classifier:
     manifest: Manifest
     quality: str
     head: Head
+    encoder: Encoder
     codec: Codec
     connection: Connection
     top: int
@@ -105,9 +108,9 @@ class Classifier:
         moments = [time.perf_counter()]
         picture = prepare(load_picture(path), self.manifest.preparation)
         moments.append(time.perf_counter())
-        latent = self.head(picture)
+        feature = self.head(picture)
         moments.append(time.perf_counter())
-        payload = self.codec.encode(latent)
+        payload = self.codec.encode(self.encoder(feature))
         frame = Frame(
             fingerprint=self.manifest.fingerprint(self.quality),
             quality=self.manifest.qualities[self.quality].id,

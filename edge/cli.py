@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.classify import STAGES, open_classifier
+from edge.head import HeadName
 from edge.info import describe
 from edge.settings import DeviceSettings
 from shared.bundle import default_bundle_path
@@ -50,6 +51,9 @@ def classify(
     quality: Annotated[
         str | None, typer.Option(help="How the code is sent: a quality of the bundle, as paper or int8.")
     ] = None,
+    head: Annotated[
+        HeadName, typer.Option(help="What runs the convolutions; torch is the reference.")
+    ] = "ncnn",
     top: Annotated[
         int, typer.Option(min=1, max=999_999_999, help="How many of the likeliest classes to give.")
     ] = 1,
@@ -68,7 +72,9 @@ def classify(
     4 the model bundle can't be used; 5 the cloud can't be reached; 6 the cloud refused, or is no
     Splitwire cloud; 7 packages are missing. With several pictures, the first failure's.
     """
-    settings = DeviceSettings(bundle=bundle, cloud=cloud, quality=quality, top=top, key=key, timeout=timeout)
+    settings = DeviceSettings(
+        bundle=bundle, head=head, cloud=cloud, quality=quality, top=top, key=key, timeout=timeout
+    )
     raise typer.Exit(asyncio.run(_classify(paths, settings, as_json=as_json)))
 
 

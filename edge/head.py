@@ -1,17 +1,35 @@
-"""What runs the first half of the network on a device."""
+"""What runs the convolutions on a device."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from edge.ncnn_head import NcnnHead
+from edge.torch_head import TorchHead
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from shared.bundle import Bundle
+
+HeadName = Literal["ncnn", "torch"]
+
 
 class Head(Protocol):
-    """A backend for one bundle and quality."""
+    """A backend with one bundle's convolutions."""
 
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run it: prepared picture [3, 224, 224] -> latent [128, 5, 5], both float32."""
+        """Run it: prepared picture [3, 224, 224] -> feature [512, 7, 7], both float32."""
         ...
+
+
+def open_head(name: HeadName, bundle: Bundle) -> Head:
+    """Load a bundle's convolutions into a backend.
+
+    Raises:
+        PackagesMissing: the backend is not installed.
+        BundleError: the weights can't be used.
+
+    """
+    return TorchHead(bundle) if name == "torch" else NcnnHead(bundle)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class TorchHead:
-    """Convolutions and encoder in float32, channels last."""
+    """The convolutions in float32, channels last."""
 
-    def __init__(self, bundle: Bundle, quality: str) -> None:
+    def __init__(self, bundle: Bundle) -> None:
         """Load the weights.
 
         Raises:
@@ -27,19 +27,19 @@ class TorchHead:
         try:
             import torch  # noqa: PLC0415
 
-            from models.loading import load_head  # noqa: PLC0415
+            from models.loading import load_convolutions  # noqa: PLC0415
         except ImportError as exc:
             raise PackagesMissing(
                 exc.name or "torch", "the torch head", "install it, in a clone with: pip install '.[cloud]'"
             ) from exc
         self._torch = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._network = load_head(bundle, quality).to(self._device)
+        self._network = load_convolutions(bundle).to(self._device)
 
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run it: prepared picture [3, 224, 224] -> latent [128, 5, 5], both float32."""
+        """Run it: prepared picture [3, 224, 224] -> feature [512, 7, 7], both float32."""
         torch = self._torch
         with torch.inference_mode():
             inputs = torch.from_numpy(picture[None]).to(self._device, memory_format=torch.channels_last)
-            latent: NDArray[np.float32] = self._network(inputs)[0].cpu().contiguous().numpy()
-        return latent
+            feature: NDArray[np.float32] = self._network(inputs)[0].cpu().contiguous().numpy()
+        return feature

@@ -1,0 +1,109 @@
+"""The head on ncnn: small, fast on ARM and x86, and the default."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ncnn
+import numpy as np
+
+from shared.errors import BundleInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from shared.bundle import Bundle
+
+_BLOCKS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
+"""Numbers of VGG16's convolutions, as in torchvision; a pooling follows each block."""
+
+_HALF_PRECISION_WEIGHTS = struct.pack("<I", 0x01306B47)
+
+
+class NcnnHead:
+    """The convolutions, computed in float32 from float16 weights.
+
+    ncnn's half-precision arithmetic stays off: a photograph of a cat brings activations of 7,900, their
+    Winograd transforms are larger still, and float16 ends at 65,504.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Build ncnn's network from the bundle's weights.
+
+        Raises:
+            BundleInvalid: the weights are not those of VGG16's convolutions.
+
+        """
+        self._net = ncnn.Net()
+        options = self._net.opt
+        options.num_threads = _cores()
+        options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
+        options.use_bf16_storage = options.use_bf16_packed = False
+        size = bundle.manifest.preparation.size
+        weights = list(_weights(bundle))
+        if self._net.load_param_mem(_description(size, weights)):
+            raise BundleInvalid(bundle.path, "ncnn can't build the convolutions")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "weights.bin"
+            file.write_bytes(b"".join(_binary(weight, bias) for _, weight, bias in weights))
+            if self._net.load_model(str(file)):
+                raise BundleInvalid(bundle.path, "ncnn can't load the convolutions")
+
+    def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run it: prepared picture [3, 224, 224] -> feature [512, 7, 7], both float32."""
+        extractor = self._net.create_extractor()
+        extractor.input("picture", ncnn.Mat(np.ascontiguousarray(picture)))
+        _, feature = extractor.extract("feature")
+        return np.array(feature, dtype=np.float32)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _weights(bundle: Bundle) -> Iterator[tuple[int, NDArray[np.float16], NDArray[np.float32]]]:
+    """Collect each convolution's number, weight [out, in, 3, 3] and bias [out]."""
+    tensors = {
+        name: values for file in bundle.manifest.files.device for name, values in bundle.tensors[file].items()
+    }
+    inputs = 3
+    for number in (number for block in _BLOCKS for number in block):
+        try:
+            weight, bias = (tensors[f"convolutions.{number}.{kind}"] for kind in ("weight", "bias"))
+        except KeyError as exc:
+            raise BundleInvalid(
+                bundle.path, f"there is no tensor {exc.args[0]!r}; copy the bundle again"
+            ) from exc
+        if weight.shape[1:] != (inputs, 3, 3) or bias.shape != weight.shape[:1]:
+            raise BundleInvalid(bundle.path, f"convolution {number} does not fit; copy the bundle again")
+        inputs = len(weight)
+        yield number, weight.astype(np.float16), bias.astype(np.float32)
+
+
+def _description(size: int, weights: list[tuple[int, NDArray[np.float16], NDArray[np.float32]]]) -> str:
+    """Write the network as ncnn's text form (docs/developer-guide/param-and-model-file-structure)."""
+    shapes = {number: weight for number, weight, _ in weights}
+    layers = [f"Input picture 0 1 picture 0={size} 1={size} 2=3"]
+    last = "picture"
+    for block, numbers in enumerate(_BLOCKS, start=1):
+        for number in numbers:
+            name, weight = f"convolution{number}", shapes[number]
+            layers.append(
+                f"Convolution {name} 1 1 {last} {name} 0={len(weight)} 1=3 4=1 5=1 6={weight.size} 9=1"
+            )
+            last = name
+        name = "feature" if block == len(_BLOCKS) else f"pooling{block}"
+        layers.append(f"Pooling {name} 1 1 {last} {name} 0=0 1=2 2=2")
+        last = name
+    return "\n".join(["7767517", f"{len(layers)} {len(layers)}", *layers, ""])
+
+
+def _binary(weight: NDArray[np.float16], bias: NDArray[np.float32]) -> bytes:
+    half = weight.astype("<f2").tobytes()
+    return _HALF_PRECISION_WEIGHTS + half + bytes(-len(half) % 4) + bias.astype("<f4").tobytes()

@@ -1,0 +1,76 @@
+"""Every backend makes of a picture what the reference networks make of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from edge.encoder import Encoder
+from edge.head import HeadName, open_head
+from edge.ncnn_head import NcnnHead
+from models.loading import load_convolutions, load_encoder
+from shared.bundle import Bundle
+from shared.errors import BundleInvalid
+from shared.picture import load_picture, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@pytest.fixture(scope="module")
+def picture(cat: Path, device_bundle: Bundle) -> NDArray[np.float32]:
+    return prepare(load_picture(cat), device_bundle.manifest.preparation)
+
+
+@pytest.fixture(scope="module")
+def feature(picture: NDArray[np.float32], device_bundle: Bundle) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        reference: NDArray[np.float32] = load_convolutions(device_bundle)(torch.from_numpy(picture[None]))[
+            0
+        ].numpy()
+    return reference
+
+
+def altered(bundle: Bundle, name: str, values: NDArray[np.generic] | None) -> Bundle:
+    """The bundle with one of the convolutions' tensors replaced, or without it."""
+    (file,) = bundle.manifest.files.device
+    tensors = {key: value for key, value in bundle.tensors[file].items() if key != name or values is not None}
+    if values is not None:
+        tensors[name] = values
+    return Bundle(path=bundle.path, manifest=bundle.manifest, tensors={**bundle.tensors, file: tensors})
+
+
+@pytest.mark.parametrize("name", ["ncnn", "torch"])
+def test_every_head_makes_the_reference_feature(
+    name: HeadName, picture: NDArray[np.float32], feature: NDArray[np.float32], device_bundle: Bundle
+) -> None:
+    made = open_head(name, device_bundle)(picture)
+    assert made.shape == (512, 7, 7)
+    assert made.dtype == np.float32
+    assert np.corrcoef(made.ravel(), feature.ravel())[0, 1] > 0.999999
+    assert np.abs(made - feature).max() < 1e-3 * np.abs(feature).max()
+
+
+def test_the_encoder_of_every_quality_makes_the_reference_latent(
+    feature: NDArray[np.float32], device_bundle: Bundle
+) -> None:
+    for quality in device_bundle.manifest.qualities:
+        with torch.inference_mode():
+            reference = load_encoder(device_bundle, quality)(torch.from_numpy(feature[None]))[0].numpy()
+        latent = Encoder(device_bundle, quality)(feature)
+        assert latent.shape == (128, 5, 5)
+        assert latent.dtype == np.float32
+        assert np.allclose(latent, reference, atol=1e-4 * np.abs(reference).max())
+
+
+@pytest.mark.parametrize("values", [None, np.zeros((64, 3, 5, 5), np.float16)])
+def test_other_weights_are_refused_before_ncnn_sees_them(
+    device_bundle: Bundle, values: NDArray[np.float16] | None
+) -> None:
+    with pytest.raises(BundleInvalid, match="copy the bundle again"):
+        NcnnHead(altered(device_bundle, "convolutions.0.weight", values))
