@@ -28,14 +28,11 @@ from shared.errors import (
     codes_of,
 )
 from shared.frame import unpack
-from shared.messages import Answer, ErrorAnswer, Guess, Health, Prediction, Timings
+from shared.messages import DEADLINE_HEADER, Answer, ErrorAnswer, Health, Timings, prediction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from numpy.typing import NDArray
-
-DEADLINE_HEADER = "Deadline-Ms"
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": description}
     for status, description in {
@@ -147,7 +144,7 @@ def _add_routes(app: FastAPI, state: _State) -> None:
         if not np.isfinite(result.probabilities).all():
             raise PayloadInvalid(latents.quality, "values too large for the network")
         return Answer(
-            predictions=tuple(_prediction(row, engine.manifest, top) for row in result.probabilities),
+            predictions=tuple(prediction(row, engine.manifest.classes, top) for row in result.probabilities),
             bundle=engine.manifest.id,
             quality=latents.quality,
             device=str(engine.device),
@@ -192,15 +189,6 @@ def _deadline(request: Request) -> float | None:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise ParameterInvalid(DEADLINE_HEADER, text, "the milliseconds left, a whole number")
     return time.monotonic() + int(text) / 1e3
-
-
-def _prediction(probabilities: NDArray[np.float32], manifest: Manifest, top: int) -> Prediction:
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    guesses = tuple(
-        Guess(label=manifest.classes[i], class_id=int(i), probability=round(float(probabilities[i]), 6))
-        for i in order
-    )
-    return Prediction(**guesses[0].model_dump(), top=guesses)
 
 
 async def _answer_error(_: Request, error: SplitwireError) -> JSONResponse:

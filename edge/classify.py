@@ -1,8 +1,9 @@
 """Pictures in, records out.
 
-    path ─load─> picture ─head─> latent ─encode─> frame ─connection─> answer ─> record
+    path ─load─> picture ─head─> feature ─encode─> payload ─sender─> answer ─> record
+                                    └─fallback─> the device's own answer
 
-While one picture's frame is on its way, the next one goes through the head.
+While one picture is in the head, the next one is loaded and earlier ones are on their way.
 """
 
 from __future__ import annotations
@@ -15,28 +16,39 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.connection import connect
+from edge.deadline import Deadline
 from edge.encoder import Encoder
+from edge.fallback import Fallback
 from edge.head import open_head
 from edge.records import Record, problem
+from edge.sender import Sender
 from shared.bundle import load_bundle
 from shared.codecs import codec_of
-from shared.errors import SplitwireError, shown
-from shared.frame import Frame, pack
+from shared.errors import CloudError, CloudRefused, FallbackMissing, SplitwireError, shown
 from shared.picture import load_picture, prepare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
-    from edge.connection import Connection
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edge.head import Head
     from edge.settings import DeviceSettings
     from shared.bundle import Manifest
     from shared.codecs.abc import Codec
+    from shared.messages import Prediction
 
-MAX_IN_FLIGHT = 8
 STAGES = ("load", "head", "encode", "network")
 """What a picture passes through, in order; their times add up to its total."""
+
+_AHEAD = 2
+"""How many pictures are loaded before the head has time for them."""
+_UNANSWERED = 128
+"""How many pictures wait for answers at most."""
+_FALLBACK_SECONDS = 0.005
+"""What is kept of a deadline for the device's own answer."""
 
 
 @asynccontextmanager
@@ -51,23 +63,35 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
     """
     bundle = load_bundle(settings.bundle, "device")
     quality = settings.quality or bundle.manifest.default_quality
-    codec = codec_of(bundle, quality)
+    codec, encoder, fallback = codec_of(bundle, quality), Encoder(bundle, quality), Fallback.load(bundle)
+    if fallback is None and settings.confident is not None:
+        raise FallbackMissing(settings.bundle)
     async with connect(settings) as connection:
         yield Classifier(
+            settings=settings,
             manifest=bundle.manifest,
             quality=quality,
             head=open_head(settings.head, bundle),
-            encoder=Encoder(bundle, quality),
+            encoder=encoder,
             codec=codec,
-            connection=connection,
-            top=settings.top,
+            fallback=fallback,
+            sender=Sender(connection, bundle.manifest, quality, settings.top),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Loaded:
+    path: Path
+    picture: NDArray[np.float32] | SplitwireError
+    milliseconds: float
+    deadline: Deadline
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Encoded:
-    body: bytes
-    payload_bytes: int
+    payload: bytes
+    own: Prediction | None
+    """The device's own answer."""
     timings: dict[str, float]
     """Stage -> milliseconds."""
 
@@ -76,77 +100,127 @@ class _Encoded:
 class Classifier:
     """A device's half for one bundle and quality, and the way to its cloud."""
 
+    settings: DeviceSettings
     manifest: Manifest
     quality: str
     head: Head
     encoder: Encoder
     codec: Codec
-    connection: Connection
-    top: int
+    fallback: Fallback | None
+    sender: Sender
 
     async def classify(self, paths: Iterable[Path]) -> AsyncIterator[Record]:
         """Give a record for every path, in order; a picture that fails does not stop the others."""
         pending: deque[asyncio.Task[Record]] = deque()
         try:
-            for path in paths:
-                pending.append(asyncio.create_task(self._send(path, await self._encode(path))))
-                while pending and (pending[0].done() or len(pending) > MAX_IN_FLIGHT):
+            async for loaded in self._load_ahead(paths):
+                encoded = await self._encode(loaded)
+                pending.append(asyncio.create_task(self._answer(loaded, encoded)))
+                await asyncio.sleep(0)  # let it enter the sender's queue
+                while pending and (pending[0].done() or len(pending) > _UNANSWERED):
                     yield await pending.popleft()
+            self.sender.flush()
             while pending:
                 yield await pending.popleft()
         finally:
             for task in pending:
                 task.cancel()
 
-    async def _encode(self, path: Path) -> _Encoded | SplitwireError:
+    async def _load_ahead(self, paths: Iterable[Path]) -> AsyncIterator[_Loaded]:
+        loading: deque[asyncio.Task[_Loaded]] = deque()
         try:
-            return await asyncio.to_thread(self._encode_now, path)
+            for path in paths:
+                loading.append(asyncio.create_task(asyncio.to_thread(self._load, path)))
+                if len(loading) > _AHEAD:
+                    yield await loading.popleft()
+            while loading:
+                yield await loading.popleft()
+        finally:
+            for task in loading:
+                task.cancel()
+
+    def _load(self, path: Path) -> _Loaded:
+        started = time.perf_counter()
+        deadline = Deadline.after(self.settings.deadline_ms / 1e3)
+        picture: NDArray[np.float32] | SplitwireError
+        try:
+            picture = prepare(load_picture(path), self.manifest.preparation)
+        except SplitwireError as exc:
+            picture = exc
+        return _Loaded(
+            path=path,
+            picture=picture,
+            milliseconds=_milliseconds(time.perf_counter() - started),
+            deadline=deadline,
+        )
+
+    async def _encode(self, loaded: _Loaded) -> _Encoded | SplitwireError:
+        if isinstance(loaded.picture, SplitwireError):
+            return loaded.picture
+        try:
+            return await asyncio.to_thread(self._encode_now, loaded.picture, loaded.milliseconds)
         except SplitwireError as exc:
             return exc
 
-    def _encode_now(self, path: Path) -> _Encoded:
-        moments = [time.perf_counter()]
-        picture = prepare(load_picture(path), self.manifest.preparation)
-        moments.append(time.perf_counter())
+    def _encode_now(self, picture: NDArray[np.float32], load: float) -> _Encoded:
+        started = time.perf_counter()
         feature = self.head(picture)
-        moments.append(time.perf_counter())
+        computed = time.perf_counter()
+        own = self.fallback(feature, self.settings.top) if self.fallback else None
         payload = self.codec.encode(self.encoder(feature))
-        frame = Frame(
-            fingerprint=self.manifest.fingerprint(self.quality),
-            quality=self.manifest.qualities[self.quality].id,
-            payloads=(payload,),
-        )
-        body = pack(frame)
-        moments.append(time.perf_counter())
-        spans = zip(STAGES, moments, moments[1:], strict=False)
+        encoded = time.perf_counter()
         return _Encoded(
-            body=body,
-            payload_bytes=len(payload),
-            timings={stage: _milliseconds(end - start) for stage, start, end in spans},
+            payload=payload,
+            own=own,
+            timings={
+                "load": load,
+                "head": _milliseconds(computed - started),
+                "encode": _milliseconds(encoded - computed),
+            },
         )
 
-    async def _send(self, path: Path, encoded: _Encoded | SplitwireError) -> Record:
-        record = Record(path=shown(path), quality=self.quality, source=self.connection.source)
+    async def _answer(self, loaded: _Loaded, encoded: _Encoded | SplitwireError) -> Record:
+        record = Record(path=shown(loaded.path), quality=self.quality, source=self.sender.source)
         if isinstance(encoded, SplitwireError):
             return record.model_copy(update={"error": problem(encoded)})
-        sent = {"payload_bytes": encoded.payload_bytes, "body_bytes": float(len(encoded.body))}
+        record = record.model_copy(
+            update={"timings_ms": encoded.timings, "payload_bytes": len(encoded.payload)}
+        )
+        own, confident = encoded.own, self.settings.confident
+        if own and confident is not None and own.probability >= confident:
+            return _own_answer(
+                record.model_copy(update={"payload_bytes": 0, "body_bytes": 0.0, "wire_bytes": 0.0}),
+                own,
+                f"at least {confident:g} sure",
+            )
         started = time.perf_counter()
         try:
-            answer = await self.connection.infer(encoded.body, 1, self.top)
+            sent = await self.sender.send(encoded.payload, loaded.deadline.before(_FALLBACK_SECONDS))
         except SplitwireError as exc:
-            return record.model_copy(update={**sent, "timings_ms": encoded.timings, "error": problem(exc)})
-        network = _milliseconds(time.perf_counter() - started)
-        timings = {**encoded.timings, "network": network}
+            network = {**encoded.timings, "network": _milliseconds(time.perf_counter() - started)}
+            record = record.model_copy(update={"timings_ms": network})
+            passing = isinstance(exc, CloudError) and not isinstance(exc, CloudRefused)
+            if own and self.settings.fallback and passing:
+                return _own_answer(record, own, str(exc))
+            return record.model_copy(update={"error": problem(exc)})
+        timings = {**encoded.timings, "network": _milliseconds(time.perf_counter() - started)}
         timings["total"] = round(sum(timings.values()), 3)
-        (prediction,) = answer.predictions
         return record.model_copy(
             update={
-                **dict(prediction),
-                **sent,
-                "timings_ms": {**timings, **answer.timings_ms.model_dump()},
-                "bundle": answer.bundle,
+                **dict(sent.prediction),
+                "body_bytes": sent.body_bytes,
+                "wire_bytes": sent.wire_bytes,
+                "timings_ms": {**timings, **sent.timings_ms.model_dump()},
+                "bundle": sent.bundle,
             }
         )
+
+
+def _own_answer(record: Record, own: Prediction, reason: str) -> Record:
+    timings = {**record.timings_ms, "total": round(sum(record.timings_ms.values()), 3)}
+    return record.model_copy(
+        update={**dict(own), "source": "device", "reason": reason, "timings_ms": timings}
+    )
 
 
 def _milliseconds(seconds: float) -> float:

@@ -62,9 +62,17 @@ def classify(
     key: Annotated[
         str | None, typer.Option(envvar="SPLITWIRE_KEY", help="The cloud's API key.", show_default=False)
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(min=0.001, max=86_400, help="Seconds to wait for an answer.")
-    ] = 10.0,
+    deadline_ms: Annotated[
+        float, typer.Option(min=1, max=86_400_000, help="Milliseconds for one picture, all tries together.")
+    ] = 10_000,
+    fallback: Annotated[
+        bool,
+        typer.Option(help="Where the cloud gives no answer in time, the device's small classifier does."),
+    ] = True,
+    confident: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Send nothing where the device's classifier is at least so sure."),
+    ] = None,
 ) -> None:
     """Classify pictures.
 
@@ -73,7 +81,15 @@ def classify(
     Splitwire cloud; 7 packages are missing. With several pictures, the first failure's.
     """
     settings = DeviceSettings(
-        bundle=bundle, head=head, cloud=cloud, quality=quality, top=top, key=key, timeout=timeout
+        bundle=bundle,
+        head=head,
+        cloud=cloud,
+        quality=quality,
+        top=top,
+        key=key,
+        deadline_ms=deadline_ms,
+        fallback=fallback,
+        confident=confident,
     )
     raise typer.Exit(asyncio.run(_classify(paths, settings, as_json=as_json)))
 
@@ -122,11 +138,11 @@ def _print(record: Record, *, as_json: bool) -> None:
         print_line(f"error: {named}")
     elif not as_json:
         guesses = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in record.top)
-        stages = ", ".join(f"{stage} {record.timings_ms[stage]:.0f}" for stage in STAGES)
-        typer.echo(
-            f"{record.path}: {guesses} ({record.body_bytes:,.0f} bytes, "
-            f"{record.timings_ms['total']:.0f} ms: {stages}; {record.source})"
-        )
+        times = record.timings_ms
+        stages = ", ".join(f"{stage} {times[stage]:.0f}" for stage in STAGES if stage in times)
+        source = record.source if record.reason is None else f"{record.source}, {record.reason}"
+        size = "no answer" if record.body_bytes is None else f"{record.body_bytes:,.0f} bytes"
+        typer.echo(f"{record.path}: {guesses} ({size}, {times['total']:.0f} ms: {stages}; {source})")
 
 
 def main() -> None:

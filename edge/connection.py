@@ -1,26 +1,65 @@
-"""The way to a cloud, and what comes back."""
+"""The way to a cloud, and what comes back.
+
+A try that fails for a reason that may pass is made again, while the picture's deadline allows. A cloud
+that failed several times in a row is not asked again for a while.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
+from circuitbreaker import STATE_HALF_OPEN, CircuitBreaker
 from pydantic import ValidationError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from edge.embedded import URL as EMBEDDED_URL
 from edge.embedded import embedded_cloud
-from shared.errors import CloudAnswerInvalid, CloudRefused, CloudUnreachable, SettingsError
-from shared.messages import Answer, ErrorAnswer
+from edge.wire import WireCounter
+from shared.errors import (
+    CloudAnswerInvalid,
+    CloudBusy,
+    CloudError,
+    CloudLate,
+    CloudRefused,
+    CloudUnreachable,
+    SettingsError,
+)
+from shared.messages import DEADLINE_HEADER, Answer, ErrorAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from edge.deadline import Deadline
     from edge.settings import DeviceSettings
 
 _NEVER_BY_PROXY = ("embedded", "localhost", "127.0.0.1", "::1")
+_TRY_SHARE = 0.7
+"""How much of what is left a try may take, so that another one can follow."""
+_LEAST_TRY_SECONDS = 0.02
+_BACK_OFF = wait_random_exponential(multiplier=0.1, max=2)
+_FAILURES_TO_OPEN = 3
+_SECONDS_OPEN = 5
+
+
+def _breaker() -> CircuitBreaker:
+    def counts(_: type[BaseException], error: BaseException) -> bool:
+        return isinstance(error, CloudError) and error.may_pass and not isinstance(error, CloudBusy)
+
+    return CircuitBreaker(
+        failure_threshold=_FAILURES_TO_OPEN, recovery_timeout=_SECONDS_OPEN, expected_exception=counts
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """An answer, and the bytes both ways that the try that brought it put on the wire, where known."""
+
+    answer: Answer
+    wire_bytes: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,37 +70,76 @@ class Connection:
     url: str
     source: str
     """``cloud`` or ``embedded``, as records say it."""
-    timeout: float
-    """Seconds for a whole request."""
+    breaker: CircuitBreaker = field(default_factory=_breaker)
+    """Opens when pictures in a row got no answer by any of their tries."""
+    counter: WireCounter = field(default_factory=WireCounter)
+    probing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the one picture that finds out whether the cloud is back."""
 
-    async def infer(self, body: bytes, pictures: int, top: int) -> Answer:
-        """Send a frame, wait for the answer.
+    async def infer(self, body: bytes, pictures: int, top: int, deadline: Deadline) -> Exchange:
+        """Send a frame, wait for the answer; try again what may pass.
 
         Raises:
-            CloudUnreachable: no connection, or no answer in time.
-            CloudRefused: an error, with the cloud's own words.
+            CloudUnreachable: no connection, or it has failed so often that it is not asked now.
+            CloudBusy: it has no time for this (HTTP 429, 502, 503).
+            CloudLate: no answer before the deadline.
+            CloudRefused: another error, with the cloud's own words.
             CloudAnswerInvalid: what answered does not speak Splitwire, or not of these pictures.
 
         """
-        try:
-            async with asyncio.timeout(self.timeout):
-                response = await self.client.post("/infer", params={"top": top}, content=body)
-        except (TimeoutError, httpx.TimeoutException) as exc:
+
+        def too_late(state: RetryCallState) -> bool:
+            return state.upcoming_sleep + _LEAST_TRY_SECONDS > deadline.left()
+
+        retrying = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_wait, stop=too_late, reraise=True)
+        async with self._permission():
+            exchange: Exchange = await retrying(self._ask, body, pictures, top, deadline)
+        return exchange
+
+    @asynccontextmanager
+    async def _permission(self) -> AsyncIterator[None]:
+        probe = self.breaker.state == STATE_HALF_OPEN
+        if self.breaker.opened or (probe and self.probing.locked()):
+            wait = max(0, self.breaker.open_remaining)
             raise CloudUnreachable(
-                self.url, "no answer in time; try again, or allow more with --timeout"
+                self.url, f"{_FAILURES_TO_OPEN} pictures in a row got no answer; asked again in {wait:.0f} s"
+            )
+        async with self.probing if probe else nullcontext():
+            with self.breaker:
+                yield
+
+    async def _ask(self, body: bytes, pictures: int, top: int, deadline: Deadline) -> Exchange:
+        left = deadline.left()
+        try:
+            async with asyncio.timeout(max(_LEAST_TRY_SECONDS, _TRY_SHARE * left)):
+                request = self.client.build_request(
+                    "POST",
+                    "/infer",
+                    params={} if top == 1 else {"top": top},
+                    content=body,
+                    headers={DEADLINE_HEADER: f"{1e3 * left:.0f}"},
+                )
+                response = await self.client.send(request, stream=True)
+                try:
+                    await response.aread()
+                    wire_bytes = self.counter.since_last(response)
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx.TimeoutException) as exc:
+            raise CloudLate(
+                self.url, "no answer in time; try again, or allow more with --deadline-ms"
             ) from exc
         except httpx.RequestError as exc:
             reason = str(exc) or type(exc).__name__
             raise CloudUnreachable(
                 self.url, f"{reason}; is cloud-server running there, and is it http or https?"
             ) from exc
-        return self._answer(response, pictures)
+        return Exchange(answer=self._answer(response, pictures), wire_bytes=wire_bytes)
 
     def _answer(self, response: httpx.Response, pictures: int) -> Answer:
         try:
             if response.status_code != httpx.codes.OK:
-                refusal = ErrorAnswer.model_validate_json(response.content)
-                raise CloudRefused(self.url, response.status_code, refusal.message)
+                raise self._refusal(response)
             answer = Answer.model_validate_json(response.content)
         except ValidationError as exc:
             raise CloudAnswerInvalid(
@@ -73,6 +151,42 @@ class Connection:
             )
         return answer
 
+    def _refusal(self, response: httpx.Response) -> CloudError:
+        status = response.status_code
+        if status in _BUSY:
+            return CloudBusy(self.url, status, _words(response), _retry_after(response))
+        refusal = ErrorAnswer.model_validate_json(response.content)
+        if status == httpx.codes.GATEWAY_TIMEOUT:
+            return CloudLate(self.url, f"{refusal.message} (HTTP {status})", may_pass=False)
+        return CloudRefused(self.url, status, refusal.message)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, CloudError) and error.may_pass
+
+
+_BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE)
+
+
+def _words(response: httpx.Response) -> str:
+    """Find what a cloud, or a proxy before it, says of being busy."""
+    try:
+        return ErrorAnswer.model_validate_json(response.content).message
+    except ValidationError:
+        return response.reason_phrase
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Seconds that the cloud asks to be left alone; 0 where it says nothing usable."""
+    text = response.headers.get("Retry-After", "")
+    return float(text[:9]) if text.isascii() and text.isdecimal() else 0.0
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, CloudBusy) else 0.0
+    return asked + _BACK_OFF(state)
+
 
 @asynccontextmanager
 async def connect(settings: DeviceSettings) -> AsyncIterator[Connection]:
@@ -83,10 +197,7 @@ async def connect(settings: DeviceSettings) -> AsyncIterator[Connection]:
         PackagesMissing: no URL, and the cloud's packages are not installed.
 
     """
-    headers = {
-        "Content-Type": "application/octet-stream",
-        "Deadline-Ms": str(round(settings.timeout * 1e3)),
-    }
+    headers = {"Content-Type": "application/octet-stream"}
     if settings.key:
         key = settings.key.strip()
         if not (key.isascii() and key.isprintable()):
@@ -103,14 +214,14 @@ async def connect(settings: DeviceSettings) -> AsyncIterator[Connection]:
             client = httpx.AsyncClient(
                 base_url=url,
                 headers=headers,
-                timeout=settings.timeout,
+                timeout=None,  # noqa: S113 - every try has its own
                 transport=transport,
                 trust_env=httpx.URL(url).host not in _NEVER_BY_PROXY,
             )
         except (ImportError, ValueError) as exc:  # a proxy from the environment
             raise SettingsError(f"the way to {url} can't be used ({exc}); check the proxy variables") from exc
         await stack.enter_async_context(client)
-        yield Connection(client=client, url=url, source=source, timeout=settings.timeout)
+        yield Connection(client=client, url=url, source=source)
 
 
 def _checked(url: str) -> str:

@@ -21,9 +21,11 @@ class Problem(BaseModel):
 class Record(BaseModel):
     """One picture's answer, or its problem. What is not known is null or empty.
 
-    ``payload_bytes``: the codec's bytes. ``body_bytes``: the request body divided by its
-    pictures. ``source``: cloud or embedded. ``timings_ms``: load, head, encode, network (the
-    round trip, the cloud's own times included), of which decode, queue and tail; total.
+    ``payload_bytes``: the codec's bytes. ``body_bytes``, ``wire_bytes``: the request body, and what
+    the socket sent and received for it, headers included, each divided by the frame's pictures.
+    ``source``: cloud, embedded, or device where its own small classifier answered; ``reason``: why it
+    did. ``timings_ms``: load, head, encode, network (waiting to be sent with others, and the round
+    trip, the cloud's own times included), of which decode, queue and tail; total.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,7 +38,9 @@ class Record(BaseModel):
     quality: str | None = None
     payload_bytes: int | None = None
     body_bytes: float | None = None
+    wire_bytes: float | None = None
     source: str | None = None
+    reason: str | None = None
     timings_ms: dict[str, float] = {}
     bundle: str | None = None
     error: Problem | None = None

@@ -15,7 +15,9 @@ class DeviceSettings(BaseModel):
 
     ``head``: what runs the convolutions. ``cloud``: URL, as http://host:port; None: a cloud inside this process. ``quality``: None is
     the bundle's default. ``top``: how many of the likeliest classes to ask for. ``key``: the
-    cloud's API key. ``timeout``: seconds to wait for an answer.
+    cloud's API key. ``deadline_ms``: for one picture, from when it leaves the queue.
+    ``fallback``: where the cloud gives no answer in time, the device's own classifier does.
+    ``confident``: nothing is sent where that one is at least so sure.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,4 +28,6 @@ class DeviceSettings(BaseModel):
     quality: str | None = None
     top: int = Field(default=1, ge=1, le=999_999_999)
     key: str | None = None
-    timeout: float = Field(default=10.0, gt=0, le=86_400)
+    deadline_ms: float = Field(default=10_000, ge=1, le=86_400_000)
+    fallback: bool = True
+    confident: float | None = Field(default=None, ge=0, le=1)

@@ -123,6 +123,13 @@ class QualityMissing(BundleError):
         super().__init__(path, f"no quality {quality!r}; choose one of {', '.join(available)}")
 
 
+class FallbackMissing(BundleError):
+    """The bundle has no small classifier for the device."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "it has no classifier for the device alone; leave out --confident")
+
+
 class ShapeInvalid(SplitwireError):
     """A network was given, or made, a tensor of another shape."""
 
@@ -304,7 +311,9 @@ class DeadlinePassed(RequestError):
 
 
 class CloudError(SplitwireError):
-    """The device got no answer from its cloud."""
+    """The device got no answer from its cloud. ``may_pass``: trying again can help."""
+
+    may_pass = False
 
     def __init__(self, url: str, reason: str) -> None:
         self.url = url
@@ -313,7 +322,29 @@ class CloudError(SplitwireError):
 
 
 class CloudUnreachable(CloudError):
-    """No connection, or no answer in time."""
+    """No connection."""
+
+    may_pass = True
+
+
+class CloudLate(CloudError):
+    """No answer before the deadline."""
+
+    def __init__(self, url: str, reason: str, *, may_pass: bool = True) -> None:
+        self.may_pass = may_pass
+        super().__init__(url, reason)
+
+
+class CloudBusy(CloudError):
+    """The cloud, or a proxy before it, has no time for this now."""
+
+    may_pass = True
+
+    def __init__(self, url: str, status: int, message: str, retry_after: float) -> None:
+        self.status = status
+        self.message = message
+        self.retry_after = retry_after
+        super().__init__(url, f"{message} (HTTP {status})")
 
 
 class CloudRefused(CloudError):
@@ -369,6 +400,8 @@ CODES: Mapping[type[SplitwireError], Codes] = {
     NotReady: Codes(status=503, exit=6),
     DeadlinePassed: Codes(status=504, exit=6),
     CloudUnreachable: Codes(status=0, exit=5),
+    CloudLate: Codes(status=0, exit=5),
+    CloudBusy: Codes(status=0, exit=5),
     CloudRefused: Codes(status=0, exit=6),
     CloudAnswerInvalid: Codes(status=0, exit=6),
     PackagesMissing: Codes(status=500, exit=7),

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DEADLINE_HEADER = "Deadline-Ms"
+"""Milliseconds after which the caller stops waiting."""
 
 
 class _Message(BaseModel):
@@ -24,6 +33,15 @@ class Prediction(_Message):
     class_id: int
     probability: float
     top: tuple[Guess, ...]
+
+
+def prediction(probabilities: NDArray[np.float32], classes: tuple[str, ...], top: int) -> Prediction:
+    """Name the ``top`` likeliest classes of probabilities [classes]."""
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    guesses = tuple(
+        Guess(label=classes[i], class_id=int(i), probability=round(float(probabilities[i]), 6)) for i in order
+    )
+    return Prediction(**guesses[0].model_dump(), top=guesses)
 
 
 class Timings(_Message):

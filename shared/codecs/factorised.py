@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from shared.codecs import arithmetic
 from shared.codecs.abc import Codec
 from shared.errors import BundleInvalid, PayloadInvalid
+from shared.layers import load_layers, run_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,17 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shared.bundle import Bundle
+    from shared.layers import Layer
 
 ANALYSIS, SYNTHESIS = "analysis", "synthesis"
 """Prefixes of tensor names in a bundle's files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One fully connected layer: ``weight`` [outputs, inputs], ``bias`` [outputs], float32."""
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
 
 
 class Factorised(Codec):
@@ -80,19 +73,20 @@ class Factorised(Codec):
             raise BundleInvalid(bundle.path, f"{exc} in quality {quality!r}; copy the bundle again") from exc
         shape = bundle.manifest.latent_shape
         numbers, elements = len(tables), int(np.prod(shape))
+        tensors = bundle.tensors_of(quality)
         return cls(
             shape,
             smallest=smallest,
             tables=tables,
-            analysis=_layers(bundle, quality, ANALYSIS, elements, numbers),
-            synthesis=_layers(bundle, quality, SYNTHESIS, numbers, elements),
+            analysis=load_layers(bundle.path, tensors, ANALYSIS, elements, numbers),
+            synthesis=load_layers(bundle.path, tensors, SYNTHESIS, numbers, elements),
         )
 
     def quantise(self, latent: NDArray[np.float32]) -> NDArray[np.int64]:
         """Map to d numbers, round halves to even, clamp to the tables: [d]."""
         if self._analysis is None:
             raise NotImplementedError("the cloud's side of a codec can't encode")
-        numbers = _run(self._analysis, latent.reshape(-1))
+        numbers = run_layers(self._analysis, latent.reshape(-1))
         return np.clip(np.rint(numbers), self._smallest, self._largest).astype(np.int64)
 
     def pack(self, symbols: NDArray[np.int64]) -> bytes:
@@ -114,27 +108,4 @@ class Factorised(Codec):
         """Map d integers back to a latent."""
         if self._synthesis is None:
             raise NotImplementedError("the device's side of a codec can't decode")
-        return _run(self._synthesis, symbols.astype(np.float32)).reshape(self.shape)
-
-
-def _layers(bundle: Bundle, quality: str, name: str, inputs: int, outputs: int) -> list[Layer] | None:
-    """Collect the layers of a map from ``inputs`` numbers to ``outputs``; None where this side has none."""
-    present = bundle.tensors_of(quality)
-    layers: list[Layer] = []
-    while (key := f"{name}.{2 * len(layers)}") and f"{key}.weight" in present:
-        weight = bundle.tensor(quality, f"{key}.weight", (None, inputs)).astype(np.float32)
-        inputs = len(weight)
-        bias = bundle.tensor(quality, f"{key}.bias", (inputs,)).astype(np.float32)
-        layers.append(Layer(weight=weight, bias=bias))
-    if layers and inputs != outputs:
-        raise BundleInvalid(
-            bundle.path, f"{name} of quality {quality!r} ends in {inputs} numbers, expected {outputs}"
-        )
-    return layers or None
-
-
-def _run(layers: Sequence[Layer], numbers: NDArray[np.float32]) -> NDArray[np.float32]:
-    *hidden, last = layers
-    for layer in hidden:
-        numbers = np.maximum(layer.weight @ numbers + layer.bias, 0)
-    return last.weight @ numbers + last.bias
+        return run_layers(self._synthesis, symbols.astype(np.float32)).reshape(self.shape)

@@ -15,12 +15,13 @@ from hypothesis.extra import numpy as arrays
 
 from shared.codecs import arithmetic
 from shared.codecs.arithmetic import TOTAL, Table
-from shared.codecs.factorised import Factorised, Layer
+from shared.codecs.factorised import Factorised
 from shared.codecs.float32 import Float32
 from shared.codecs.half import Half
 from shared.codecs.int8 import Int8
 from shared.errors import LatentInvalid, PayloadInvalid
 from shared.frame import MAX_PAYLOAD_BYTES
+from shared.layers import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

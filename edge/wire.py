@@ -1,0 +1,41 @@
+"""What a request really put on the wire and took off it, from the socket's own counters."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from weakref import WeakKeyDictionary
+
+import httpx
+
+_INFO_BYTES = 232
+_RECEIVED_AT, _SENT_AT = 128, 200
+"""Offsets of tcpi_bytes_received and tcpi_bytes_sent in struct tcp_info (linux/tcp.h, since 4.19)."""
+
+
+class WireCounter:
+    """Counts bytes both ways, HTTP's headers and TLS included, without those of TCP and IP."""
+
+    def __init__(self) -> None:
+        self._counted: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+
+    def since_last(self, response: httpx.Response) -> int | None:
+        """Count what passed on the response's connection since it was counted last; None where unknown.
+
+        The response has been read and not been closed.
+        """
+        stream = response.extensions.get("network_stream")
+        connection = stream.get_extra_info("socket") if stream is not None else None
+        if connection is None or sys.platform != "linux":
+            return None
+        try:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+        except OSError:
+            return None
+        if len(info) < _SENT_AT + 8:
+            return None
+        total = sum(struct.unpack_from("<Q", info, offset)[0] for offset in (_RECEIVED_AT, _SENT_AT))
+        since = total - self._counted.get(stream, 0)
+        self._counted[stream] = total
+        return int(since)

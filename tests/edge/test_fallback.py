@@ -1,0 +1,98 @@
+"""The device's own classifier answers where the cloud does not, or where it is sure enough."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from typer.testing import CliRunner
+
+from edge import cli
+from edge.fallback import Fallback
+from shared.bundle import load_bundle
+from shared.errors import FallbackMissing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEAD = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def bundle_with_fallback(bundle_copy: Path) -> Path:
+    """The shipped bundle with a classifier that finds everything a frog, 99 % sure."""
+    file = "device/fallback.safetensors"
+    weights = {
+        "fallback.0.weight": np.zeros((4, 512), np.float16),
+        "fallback.0.bias": np.ones(4, np.float16),
+        "fallback.2.weight": np.zeros((10, 4), np.float16),
+        "fallback.2.bias": np.zeros(10, np.float16),
+    }
+    weights["fallback.2.weight"][6] = np.log(99 * 9) / 4
+    save_file(weights, bundle_copy / file)
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    manifest["files"]["device"] = [name for name in manifest["files"]["device"] if "fallback" not in name]
+    manifest["files"]["device"].append(file)
+    manifest["sha256"][file] = hashlib.sha256((bundle_copy / file).read_bytes()).hexdigest()
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    return bundle_copy
+
+
+def classify(*arguments: object) -> tuple[int, list[dict[str, Any]]]:
+    result = CliRunner().invoke(cli.app, ["classify", "--json", *map(str, arguments)], catch_exceptions=False)
+    return result.exit_code, [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_it_classifies_the_mean_of_each_channel(bundle_with_fallback: Path) -> None:
+    fallback = Fallback.load(load_bundle(bundle_with_fallback, "device"))
+    assert fallback is not None
+    answer = fallback(np.ones((512, 7, 7), np.float32), 3)
+    assert answer.label == "frog"
+    assert answer.probability == pytest.approx(0.99, abs=0.002)
+    assert len(answer.top) == 3
+
+
+def test_it_answers_for_a_cloud_that_does_not(bundle_with_fallback: Path, cat: Path) -> None:
+    code, (record,) = classify(cat, "--bundle", bundle_with_fallback, "--cloud", DEAD, "--deadline-ms", 1500)
+    assert code == 0
+    assert (record["source"], record["label"], record["error"]) == ("device", "frog", None)
+    assert "is cloud-server running there" in record["reason"]
+    assert record["bundle"] is None
+    assert {"load", "head", "encode", "network", "total"} == set(record["timings_ms"])
+
+
+def test_without_fallback_that_is_an_error(bundle_with_fallback: Path, cat: Path) -> None:
+    code, (record,) = classify(
+        cat, "--bundle", bundle_with_fallback, "--cloud", DEAD, "--deadline-ms", 1500, "--no-fallback"
+    )
+    assert code == 5
+    assert record["error"]["error"] == "CloudUnreachable"
+    assert record["label"] is None
+
+
+def test_nothing_is_sent_where_it_is_sure_enough(bundle_with_fallback: Path, cat: Path) -> None:
+    code, (record,) = classify(cat, "--bundle", bundle_with_fallback, "--cloud", DEAD, "--confident", 0.95)
+    assert code == 0
+    assert (record["source"], record["reason"]) == ("device", "at least 0.95 sure")
+    assert (record["payload_bytes"], record["body_bytes"], record["wire_bytes"]) == (0, 0, 0)
+    code, (record,) = classify(cat, "--bundle", bundle_with_fallback, "--confident", 0.999)
+    assert record["source"] == "embedded"
+
+
+def test_it_does_not_change_the_fingerprint_of_a_quality(
+    bundle_with_fallback: Path, bundle_path: Path
+) -> None:
+    with_it, without = (load_bundle(path, "device").manifest for path in (bundle_with_fallback, bundle_path))
+    assert with_it.fingerprint("int8") == without.fingerprint("int8")
+
+
+def test_confidence_needs_a_bundle_with_it(bundle_copy: Path, cat: Path) -> None:
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    manifest["files"]["device"] = [name for name in manifest["files"]["device"] if "fallback" not in name]
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(FallbackMissing, match="leave out --confident"):
+        classify(cat, "--bundle", bundle_copy, "--confident", 0.9)
