@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 from edge.connection import connect
 from edge.deadline import Deadline
 from edge.encoder import Encoder
-from edge.fallback import Fallback
 from edge.head import open_head
 from edge.records import Record, problem
 from edge.sender import Sender
 from shared.bundle import load_bundle
 from shared.codecs import codec_of
 from shared.errors import CloudError, CloudRefused, FallbackMissing, SplitwireError, shown
+from shared.fallback import Fallback
 from shared.picture import load_picture, prepare
 
 if TYPE_CHECKING:

@@ -117,6 +117,8 @@ def info(
     typer.echo(f"{described.bundle}: {', '.join(described.classes)}")
     if described.base_accuracy is not None:
         typer.echo(f"without compression {_accuracy(described.base_accuracy)}")
+    if described.device_accuracy is not None:
+        typer.echo(f"the device alone {_accuracy(described.device_accuracy)}")
     for quality in described.qualities:
         size = "not measured" if quality.body_bytes is None else f"{quality.body_bytes:,.1f} bytes"
         default = ", the default" if quality.default else ""

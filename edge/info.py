@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from shared.bundle import load_manifest
-from shared.evaluation import BASE, Share, load_evaluation
+from shared.evaluation import BASE, DEVICE, Share, load_evaluation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,10 @@ class QualityInfo(BaseModel):
 
 
 class BundleInfo(BaseModel):
-    """A bundle; qualities from the fewest bytes to the most. ``base_accuracy``: without compression."""
+    """A bundle; qualities from the fewest bytes to the most. ``base_accuracy``: without compression.
+
+    ``device_accuracy``: of the device's own small classifier.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,6 +44,7 @@ class BundleInfo(BaseModel):
     classes: tuple[str, ...]
     pictures_measured: int | None
     base_accuracy: Share | None
+    device_accuracy: Share | None
     qualities: tuple[QualityInfo, ...]
 
 
@@ -70,5 +74,6 @@ def describe(path: Path) -> BundleInfo:
         classes=manifest.classes,
         pictures_measured=evaluation.pictures if evaluation else None,
         base_accuracy=scores[BASE].accuracy if BASE in scores else None,
+        device_accuracy=scores[DEVICE].accuracy if DEVICE in scores else None,
         qualities=tuple(sorted(qualities, key=lambda quality: quality.body_bytes or 0)),
     )

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from shared.bundle import Bundle
 
-CONVOLUTIONS, CLASSIFIER, ENCODER, DECODER = "convolutions", "classifier", "encoder", "decoder"
+CONVOLUTIONS, CLASSIFIER = "convolutions", "classifier"
+ENCODER, DECODER, FALLBACK = "encoder", "decoder", "fallback"
 """Prefixes of tensor names in a bundle's files."""
 
 

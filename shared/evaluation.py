@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 EVALUATION = "evaluation.json"
 BASE = "base"
 """The name of the uncompressed network: convolutions and classifier."""
+DEVICE = "device"
+"""The name of the device's own small classifier."""
 
 _NORMAL_95 = 1.959964  # the normal distribution's 97.5 % point
 

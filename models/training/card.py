@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models import paper
-from models.training.settings import ConvolutionSettings, TeacherSettings
+from models.training.settings import ConvolutionSettings, FallbackSettings, TeacherSettings
 from shared.evaluation import BASE
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ Classes: {", ".join(manifest.classes)}.
 ## Accuracy
 
 On {evaluation.pictures:,} test pictures, used for nothing else, in float32, through head, codec and tail.
-`base` is the network without autoencoder. In brackets: 95 % intervals (Wilson's).
+`base` is the network without autoencoder, `device` the device's own small classifier. In brackets: 95 % intervals (Wilson's).
 
 {_accuracy_table(evaluation, manifest.classes)}
 {_paper_table(evaluation, manifest.classes)}{_autoencoder_table(comparison) if comparison else ""}
@@ -72,7 +72,7 @@ A picture's centre square is brought to {manifest.preparation.size} pixels a sid
 ## Recipe
 
 {_recipe_table(run, manifest)}
-
+{_qualities_table(run)}
 Seed {run.seed}.
 
 ## Files
@@ -97,7 +97,8 @@ Seed {run.seed}.
 
 
 def _recipe_table(run: Run, manifest: Manifest) -> str:
-    stages = run.settings.preset.stages
+    preset = run.settings.preset
+    stages = [stage for stage in preset.stages if stage not in preset.qualities and run.has_ended(stage)]
     rows: dict[str, list[str]] = {"": list(stages), "---": ["---"] * len(stages)}
     descriptions = [_description(run, stage, manifest) for stage in stages]
     for name in descriptions[0]:
@@ -125,9 +126,15 @@ def _description(run: Run, stage: str, manifest: Manifest) -> dict[str, str]:
         )
         rate = f"convolutions {settings.convolution_rate:g}, classifier {settings.classifier_rate:g}"
         pictures = _changes(mirrored=settings.mirrored, shift=settings.shift)
+    elif isinstance(settings, FallbackSettings):
+        widths = _widths((512, *settings.hidden, len(manifest.classes)))
+        trained = f"the device's own classifier, {widths}"
+        loss = f"cross-entropy, label smoothing {settings.label_smoothing:g}"
+        optimiser = f"Adam, decoupled weight decay {settings.weight_decay:g}"
+        rate, pictures = f"{settings.rate:g}", _variants(run)
     else:
         trained, loss, optimiser = "encoder and decoder", "mean squared error", "Adam"
-        rate, pictures = f"{settings.rate:g}", _changes(mirrored=False, shift=0)
+        rate, pictures = f"{settings.rate:g}", _variants(run)
     return {
         "trained": trained,
         "loss": loss,
@@ -140,6 +147,37 @@ def _description(run: Run, stage: str, manifest: Manifest) -> dict[str, str]:
         "hours": f"{result.hours:.2f}",
         "computed on": result.compute,
     }
+
+
+def _variants(run: Run) -> str:
+    drawn = run.settings.preset.data.variants - 1
+    return f"as they are, and {drawn} mirrored and moved variants of each" if drawn else "as they are"
+
+
+def _qualities_table(run: Run) -> str:
+    """Say how the learned qualities were trained; nothing where there are none."""
+    learned = {name: s for name, s in run.settings.preset.qualities.items() if run.has_ended(name)}
+    if not learned:
+        return ""
+    rows: dict[str, list[str]] = {"": list(learned), "---": ["---"] * len(learned)}
+    rows["integers a picture"] = [str(settings.numbers) for settings in learned.values()]
+    rows["layers"] = [_widths((3200, *s.hidden, s.numbers)) + " and back" for s in learned.values()]
+    rows["weight of a bit, of the class"] = [
+        f"{settings.rate_weight:g}, {settings.class_weight:g}" for settings in learned.values()
+    ]
+    rows["mixup"] = [f"{settings.mixup:g}" for settings in learned.values()]
+    rows["epochs, batch, highest rate"] = [
+        f"{settings.epochs}, {settings.batch}, {settings.rate:g}" for settings in learned.values()
+    ]
+    results = [run.result(name) for name in learned]
+    rows["accuracy on held-out pictures"] = [f"{result.held_out_accuracy:.2%}" for result in results]
+    rows["hours"] = [f"{result.hours:.2f}" for result in results]
+    return f"""
+The learned qualities: encoder and decoder from the `cae` stage on, and what lies between them, for the divergence
+from the uncompressed network's answers, the class, and the rate:
+
+{_table(rows)}
+"""
 
 
 def _changes(*, mirrored: bool, shift: int) -> str:

@@ -14,7 +14,8 @@ from models.training.sources import PictureSource
 from shared.bundle import load_bundle
 from shared.codecs import codec_of
 from shared.errors import TrainingError
-from shared.evaluation import BASE, Evaluation, Score, Share, share
+from shared.evaluation import BASE, DEVICE, Evaluation, Score, Share, share
+from shared.fallback import Fallback
 from shared.frame import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
     encoding = {name: codec_of(device_side, name) for name in manifest.qualities}
     decoding = {name: codec_of(cloud_side, name) for name in manifest.qualities}
     classifier = tails[manifest.default_quality].classifier
+    fallback = Fallback.load(device_side)
+    networks = (BASE, *((DEVICE,) if fallback else ()), *manifest.qualities)
     source = PictureSource(pictures, manifest.preparation)
-    answers: dict[str, list[NDArray[np.int64]]] = {name: [] for name in (BASE, *manifest.qualities)}
+    answers: dict[str, list[NDArray[np.int64]]] = {name: [] for name in networks}
     sizes: dict[str, list[int]] = {name: [] for name in manifest.qualities}
 
     with stage_progress() as progress, torch.inference_mode():
@@ -57,6 +60,9 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
             inputs = source.batch(chosen, np.zeros_like(chosen)).contiguous(memory_format=torch.channels_last)
             feature = convolutions(inputs)
             answers[BASE].append(_classes(classifier, feature))
+            if fallback:
+                own = [fallback(each, top=1).class_id for each in feature.contiguous().numpy()]
+                answers[DEVICE].append(np.array(own))
             for name in manifest.qualities:
                 payloads = _encode(encoders[name], encoding[name], feature)
                 sizes[name] += [HEADER_BYTES + len(payload) for payload in payloads]
@@ -64,10 +70,7 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
             progress.update(task, advance=len(chosen))
 
     given = {name: np.concatenate(parts) for name, parts in answers.items()}
-    scores = {
-        name: _score(pictures, given[name], given[BASE], sizes.get(name))
-        for name in (BASE, *manifest.qualities)
-    }
+    scores = {name: _score(pictures, given[name], given[BASE], sizes.get(name)) for name in networks}
     agreement = None
     if {"int8", "paper"} <= manifest.qualities.keys():
         agreement = _agreement(given["int8"], given["paper"])

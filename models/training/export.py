@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.autoencoder import LATENT_SHAPE
-from models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER
+from models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK
 from models.training.card import Origins, model_card
 from models.training.evaluate import evaluate_bundle
 from models.training.sae import compare_autoencoders
@@ -39,6 +39,7 @@ _CONVOLUTIONS_FILE = "device/convolutions.safetensors"
 _ENCODER_FILE = "device/cae.safetensors"
 _CLASSIFIER_FILE = "cloud/classifier.safetensors"
 _DECODER_FILE = "cloud/cae.safetensors"
+_FALLBACK_FILE = "device/fallback.safetensors"
 _INT8_FILE = "codecs/int8.safetensors"
 _FIRST_LEARNED_ID = 16
 
@@ -72,6 +73,10 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
         learned = run.trained_quality(name)
         qualities[name] = quality
         files |= _learned_tensors(quality.files, learned, run.training_integers(trained, learned))
+    device_files: tuple[str, ...] = (_CONVOLUTIONS_FILE,)
+    if run.has_ended("fallback"):
+        files[_FALLBACK_FILE] = _half(FALLBACK, run.trained_fallback().layers)
+        device_files = (*device_files, _FALLBACK_FILE)
     for name, tensors in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / name)
@@ -84,7 +89,7 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
         feature_shape=FEATURE_SHAPE,
         latent_shape=LATENT_SHAPE,
         hidden=run.settings.preset.backbone.hidden,
-        files=Files(device=(_CONVOLUTIONS_FILE,), cloud=(_CLASSIFIER_FILE,)),
+        files=Files(device=device_files, cloud=(_CLASSIFIER_FILE,)),
         qualities=qualities,
         default_quality="int8",
         sha256={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},

@@ -15,10 +15,12 @@ from models.autoencoder import cae
 from models.training.augmentation import Frozen
 from models.training.autoencoder import SquaredError, build_autoencoder
 from models.training.backbone import CrossEntropy, cross_entropy, stage_networks
+from models.training.fallback import build_fallback
 from models.training.qualities import TaskAndRate, build_quality
 from models.training.settings import (
-    AutoencoderSettings,
     ConvolutionSettings,
+    FallbackSettings,
+    FeatureSettings,
     QualitySettings,
     TeacherSettings,
 )
@@ -70,7 +72,7 @@ def plan(run: Run, stages: Sequence[str]) -> list[Expectation]:
     for stage in stages:
         settings = run.settings.preset.settings_of(stage)
         seen = size.training
-        if isinstance(settings, AutoencoderSettings | QualitySettings):
+        if isinstance(settings, FeatureSettings):
             seen *= run.settings.preset.data.variants
         steps = settings.epochs * math.ceil(seen / settings.batch)
         if isinstance(settings, TeacherSettings):
@@ -113,14 +115,14 @@ def _teacher(run: Run, settings: TeacherSettings, size: _Size) -> float:
     return _step_seconds(teacher, CrossEntropy(), shape, settings.batch, size, run.compute)
 
 
-def _after_convolutions(
-    run: Run, stage: str, settings: AutoencoderSettings | QualitySettings, size: _Size
-) -> float:
+def _after_convolutions(run: Run, stage: str, settings: FeatureSettings, size: _Size) -> float:
     network: nn.Module
     loss: nn.Module
     if isinstance(settings, QualitySettings):
         network = build_quality(settings, cae(), run.seed)
         loss = TaskAndRate(run.fresh_backbone(size.classes).classifier, settings)
+    elif isinstance(settings, FallbackSettings):
+        network, loss = build_fallback(settings, size.classes, run.seed), CrossEntropy()
     else:
         network, loss = build_autoencoder(stage, run.seed), SquaredError()
     return _step_seconds(network, loss, FEATURE_SHAPE, settings.batch, size, run.compute)

@@ -24,11 +24,13 @@ from models.training.augmentation import AugmentedSource, DrawnSource, Enlarge, 
 from models.training.autoencoder import build_autoencoder, train_autoencoder
 from models.training.backbone import Backbone, build_backbone, cross_entropy, train_backbone
 from models.training.data import Pictures, balanced_sample, load_pictures
+from models.training.fallback import build_fallback, train_fallback
 from models.training.loop import Job
 from models.training.qualities import Integers, LearnedQuality, build_quality, train_quality
 from models.training.settings import (
     AutoencoderSettings,
     ConvolutionSettings,
+    FallbackSettings,
     Preset,
     QualitySettings,
     StageSettings,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.autoencoder import Autoencoder
+    from models.fallback import Fallback
     from models.training.device import Compute
     from models.training.loop import Fitted
 
@@ -177,6 +180,8 @@ class Run:
             fitted, networks = self._teacher(settings, pictures, job)
         elif isinstance(settings, ConvolutionSettings):
             fitted, networks = self._convolutions(stage, settings, pictures, job)
+        elif isinstance(settings, FallbackSettings):
+            fitted, networks = self._fallback(settings, pictures, job)
         elif isinstance(settings, AutoencoderSettings):
             fitted, networks = self._autoencoder(stage, settings, pictures, job)
         else:
@@ -203,6 +208,18 @@ class Run:
             backbone=self._backbone_of(self.last_backbone_stage, len(classes)),
             autoencoder=autoencoder,
         )
+
+    def trained_fallback(self) -> Fallback:
+        """Load the device's own classifier.
+
+        Raises:
+            TrainingError: it has not been trained.
+
+        """
+        classes = len(self.result("fallback").classes)
+        fallback = build_fallback(self.settings.preset.fallback, classes, self.seed)
+        self._load("fallback", fallback=fallback)
+        return fallback
 
     def trained_quality(self, name: str) -> LearnedQuality:
         """Load a learned quality.
@@ -267,6 +284,13 @@ class Run:
         fitted = train_autoencoder(autoencoder, backbone.classifier, features, settings, job)
         return fitted, {"encoder": autoencoder.encoder, "decoder": autoencoder.decoder}
 
+    def _fallback(self, settings: FallbackSettings, pictures: Pair, job: Job) -> _Fit:
+        classes = len(pictures.training.classes)
+        backbone = self._backbone_of(self.last_backbone_stage, classes)
+        fallback = build_fallback(settings, classes, self.seed)
+        fitted = train_fallback(fallback, self._features(backbone, pictures), settings, job)
+        return fitted, {"fallback": fallback}
+
     def _quality(self, settings: QualitySettings, pictures: Pair, job: Job) -> _Fit:
         trained = self.trained_networks()
         quality = build_quality(settings, trained.autoencoder, self.seed)
@@ -323,7 +347,7 @@ class Run:
         if stage == "teacher":
             return ()
         settings = self.settings.preset.settings_of(stage)
-        if isinstance(settings, AutoencoderSettings):
+        if isinstance(settings, FallbackSettings | AutoencoderSettings):
             return (self.last_backbone_stage,)
         if isinstance(settings, QualitySettings):
             return (self.last_backbone_stage, "cae")

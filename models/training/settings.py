@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Schedule = Literal["constant", "one-cycle"]
 PresetName = Literal["cached", "shipped", "paper", "full"]
 
-STAGES = ("teacher", "backbone", "finetune", "cae", "sae")
+STAGES = ("teacher", "backbone", "finetune", "fallback", "cae", "sae")
 """All but the learned qualities, whose names are the preset's."""
 
 
@@ -126,6 +126,17 @@ class AutoencoderSettings(StageSettings):
     rate: float = Field(default=1e-3, gt=0)
 
 
+class FallbackSettings(StageSettings):
+    """The device's own small classifier. ``hidden``: widths of its layers."""
+
+    hidden: Widths = (128,)
+    epochs: int = Field(default=5, gt=0)
+    batch: int = Field(default=256, gt=0)
+    rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
 class QualitySettings(StageSettings):
     """A learned quality: CAE and bottleneck, for the task and the rate.
 
@@ -146,7 +157,10 @@ class QualitySettings(StageSettings):
     weight_decay: float = Field(default=0.01, ge=0)
 
 
-AnySettings = TeacherSettings | ConvolutionSettings | AutoencoderSettings | QualitySettings
+FeatureSettings = FallbackSettings | AutoencoderSettings | QualitySettings
+"""Of stages that see the output of all convolutions."""
+
+AnySettings = TeacherSettings | ConvolutionSettings | FeatureSettings
 
 _LADDER = {
     "q1": QualitySettings(numbers=16, rate_weight=0.02),
@@ -163,6 +177,7 @@ class Preset(_Settings):
     teacher: TeacherSettings = TeacherSettings()
     backbone: BackboneSettings
     finetune: FinetuneSettings | None = None
+    fallback: FallbackSettings = FallbackSettings()
     cae: AutoencoderSettings = AutoencoderSettings()
     sae: AutoencoderSettings = AutoencoderSettings(epochs=10, batch=256, rate=2e-4)
     qualities: dict[Annotated[str, Field(pattern=r"^q[0-9]+$")], QualitySettings] = _LADDER
@@ -176,6 +191,7 @@ class Preset(_Settings):
             *(("teacher",) if taught else ()),
             "backbone",
             *(("finetune",) if self.finetune else ()),
+            "fallback",
             "cae",
             *self.qualities,
         )

@@ -12,9 +12,9 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from edge import cli
-from edge.fallback import Fallback
 from shared.bundle import load_bundle
 from shared.errors import FallbackMissing
+from shared.fallback import Fallback
 
 if TYPE_CHECKING:
     from pathlib import Path
