@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _COMPONENTS = 3
 _LEAST_PROBABILITY = 1e-9
+_SPREAD = 2.0
 
 
 class FactorisedPrior(nn.Module):
@@ -58,6 +59,15 @@ class Bottleneck(nn.Module):
         self.analysis = _fully_connected((elements, *hidden, numbers))
         self.synthesis = _fully_connected((numbers, *reversed(hidden), elements))
         self.prior = FactorisedPrior(numbers)
+
+    @torch.no_grad()
+    def spread(self, latents: Tensor) -> None:
+        """Scale fresh weights so that each number has mean 0 and deviation 2: rounded, most would be 0."""
+        numbers = self.analysis(latents.flatten(1))
+        weight, bias = self.analysis[-1].parameters()
+        factor = _SPREAD / numbers.std(0).clamp_min(1e-6)
+        weight.mul_(factor[:, None])
+        bias.sub_(numbers.mean(0)).mul_(factor)
 
     def integers(self, latent: Tensor) -> Tensor:
         """Round what the analysis makes of a latent: [N, 128, 5, 5] -> [N, d], float32."""

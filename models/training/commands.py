@@ -18,6 +18,7 @@ from models.training.plan import Expectation, plan
 from models.training.progress import CONSOLE
 from models.training.run import Run, RunSettings, begin_run, open_run
 from models.training.settings import PRESETS, STAGES, PresetName
+from models.training.stages import train_stage
 from models.training.weights import TORCHVISION_WEIGHTS
 from shared.bundle import default_bundle_path, load_bundle
 from shared.command import command_group
@@ -199,7 +200,7 @@ def _train(run: Run, stages: tuple[str, ...], *, resume: bool) -> None:
     ahead = [stage for stage in stages if not (resume and run.has_ended(stage))]
     _announce(plan(run, ahead))
     for stage in ahead:
-        result = run.train(stage, resume=resume)
+        result = train_stage(run, stage, resume=resume)
         CONSOLE.print(
             f"{stage}: {result.held_out_pictures} held-out pictures, accuracy {result.held_out_accuracy:.2%}, "
             f"loss {result.held_out_loss:.4g}; {result.hours:.2f} hours on {result.compute}"

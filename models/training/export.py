@@ -12,7 +12,10 @@ from models.autoencoder import LATENT_SHAPE
 from models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK
 from models.training.card import Origins, model_card
 from models.training.evaluate import evaluate_bundle
+from models.training.inputs import feature_inputs
+from models.training.qualities import Integers
 from models.training.sae import compare_autoencoders
+from models.training.sources import outputs
 from models.training.tables import frequency_tables
 from models.vgg16 import FEATURE_SHAPE
 from shared.bundle import ID, MANIFEST, Files, Manifest, Quality
@@ -53,13 +56,20 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
 
     """
     check_name(folder)
-    trained = run.trained_networks()
+    classes = run.result(run.last_backbone_stage).classes
+    backbone = run.trained_backbone(run.last_backbone_stage, len(classes))
+    autoencoder = run.trained_autoencoder("cae")
+    features = feature_inputs(run, run.pictures(), backbone).training
+
+    def of_training(network: nn.Module) -> Tensor:
+        return torch.cat(list(outputs(network, features, run.compute)))
+
     files: dict[str, dict[str, Tensor]] = {
-        _CONVOLUTIONS_FILE: _half(CONVOLUTIONS, trained.backbone.convolutions),
-        _CLASSIFIER_FILE: _half(CLASSIFIER, trained.backbone.classifier),
-        _ENCODER_FILE: _half(ENCODER, trained.autoencoder.encoder),
-        _DECODER_FILE: _half(DECODER, trained.autoencoder.decoder),
-        _INT8_FILE: {"scales": int8_scales(run.training_latents(trained))},
+        _CONVOLUTIONS_FILE: _half(CONVOLUTIONS, backbone.convolutions),
+        _CLASSIFIER_FILE: _half(CLASSIFIER, backbone.classifier),
+        _ENCODER_FILE: _half(ENCODER, autoencoder.encoder),
+        _DECODER_FILE: _half(DECODER, autoencoder.decoder),
+        _INT8_FILE: {"scales": int8_scales(of_training(autoencoder.encoder))},
     }
     plain = Files(device=(_ENCODER_FILE,), cloud=(_DECODER_FILE,))
     scaled = Files(device=(*plain.device, _INT8_FILE), cloud=(*plain.cloud, _INT8_FILE))
@@ -72,7 +82,7 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
         quality = Quality(id=_FIRST_LEARNED_ID + number, codec=Factorised.name, files=_learned_files(name))
         learned = run.trained_quality(name)
         qualities[name] = quality
-        files |= _learned_tensors(quality.files, learned, run.training_integers(trained, learned))
+        files |= _learned_tensors(quality.files, learned, of_training(Integers(learned)).long().numpy())
     device_files: tuple[str, ...] = (_CONVOLUTIONS_FILE,)
     if run.has_ended("fallback"):
         files[_FALLBACK_FILE] = _half(FALLBACK, run.trained_fallback().layers)
@@ -84,7 +94,7 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
     manifest = Manifest(
         format=1,
         id=folder.name,
-        classes=trained.classes,
+        classes=classes,
         preparation=run.settings.preparation,
         feature_shape=FEATURE_SHAPE,
         latent_shape=LATENT_SHAPE,

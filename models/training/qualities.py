@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from models.training.device import Compute
     from models.training.settings import QualitySettings
     from models.training.sources import Inputs, Source
+
+_SPREAD_FEATURES = 500
 
 
 class LearnedQuality(nn.Module):
@@ -64,6 +67,10 @@ def train_quality(
     quality: LearnedQuality, classifier: nn.Module, features: Inputs, settings: QualitySettings, job: Job
 ) -> Fitted:
     """Train on features [N, 512, 7, 7]; ``classifier`` is not changed."""
+    count = len(features.training.labels)
+    some = np.arange(0, count, max(1, count // _SPREAD_FEATURES), dtype=np.int64)
+    with torch.no_grad():
+        quality.bottleneck.spread(quality.encoder(features.training.batch(some, some).float()))
     return fit(
         Training(
             job=job,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.autoencoder import LATENT_SHAPE
 from models.training.autoencoder import validate_reconstruction
+from models.training.inputs import features
 from models.training.settings import AutoencoderSettings
 from shared.evaluation import Share, share
 
@@ -57,15 +58,14 @@ def compare_autoencoders(run: Run, test: Pictures) -> AutoencoderComparison:
         TrainingError: one of them has not been trained.
 
     """
+    backbone = run.trained_backbone(run.last_backbone_stage, len(test.classes))
+    tested = features(run, test, backbone, "test")
 
     def score(kind: str) -> AutoencoderScore:
-        trained, result = run.trained_networks(kind), run.result(kind)
-        features = run.features(trained.backbone, test, "test")
-        measured = validate_reconstruction(
-            trained.autoencoder, trained.backbone.classifier, features, run.compute
-        )
+        autoencoder, result = run.trained_autoencoder(kind), run.result(kind)
+        measured = validate_reconstruction(autoencoder, backbone.classifier, tested, run.compute)
         return AutoencoderScore(
-            parameters=sum(parameter.numel() for parameter in trained.autoencoder.parameters()),
+            parameters=sum(parameter.numel() for parameter in autoencoder.parameters()),
             reconstruction_error=measured.loss,
             accuracy=share(round(measured.accuracy * len(test)), len(test)),
             settings=AutoencoderSettings.model_validate(result.settings),

@@ -143,7 +143,7 @@ class QualitySettings(StageSettings):
     ``numbers``: integers that a picture becomes; ``hidden``: widths of the layers before and, in
     reverse, after. Loss: divergence from the uncompressed network's answer (nats) + ``class_weight``
     x cross-entropy + ``rate_weight`` x bits. ``mixup``: concentration of the shares in which features
-    are mixed; 0: not mixed.
+    are mixed; 0: not mixed. ``seed`` is added to the run's.
     """
 
     numbers: int = Field(gt=0, le=128)
@@ -151,6 +151,7 @@ class QualitySettings(StageSettings):
     rate_weight: float = Field(ge=0)
     class_weight: float = Field(default=0.1, ge=0)
     mixup: float = Field(default=1.0, ge=0)
+    seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=5, gt=0)
     batch: int = Field(default=128, gt=0)
     rate: float = Field(default=5e-4, gt=0)

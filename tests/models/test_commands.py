@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from models.training import commands
 from models.training.commands import app
-from models.training.run import Run
 from models.training.settings import PRESETS
+from models.training.stages import train_stage
 from shared.bundle import load_bundle
 from shared.command import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.training.run import StageResult
+    from models.training.run import Run, StageResult
 
 SETTINGS = f"""{{"preset": {PRESETS["cached"].model_dump_json()}, "data": "d", "initial_weights": "w.safetensors"}}"""
 
@@ -111,19 +112,17 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
     ]
     monkeypatch.setattr(sys, "argv", command)
 
-    train = Run.train
-
-    def stopping(self: Run, stage: str, *, resume: bool) -> StageResult:
+    def stopping(run: Run, stage: str, *, resume: bool) -> StageResult:
         if stage == "cae":
             raise KeyboardInterrupt
-        return train(self, stage, resume=resume)
+        return train_stage(run, stage, resume=resume)
 
-    monkeypatch.setattr(Run, "train", stopping)
+    monkeypatch.setattr(commands, "train_stage", stopping)
     with pytest.raises(SystemExit) as exited:
         run(app)
     assert exited.value.code == 130
     assert not (tmp_path / "colours").exists()
-    monkeypatch.setattr(Run, "train", train)
+    monkeypatch.setattr(commands, "train_stage", train_stage)
     capsys.readouterr()
     run(app)
 
@@ -139,6 +138,6 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
     assert comparison["cae"]["parameters"] == 624_000
     assert comparison["sae"]["settings"]["epochs"] == 1
     card = (tmp_path / "colours" / "README.md").read_text()
-    for said in ("Made for a test.", "| teacher | backbone | finetune | cae |", "160,591,488"):
+    for said in ("Made for a test.", "| teacher | backbone | finetune | fallback | cae |", "160,591,488"):
         assert said in card
     assert str(tmp_path) not in card

@@ -1,0 +1,67 @@
+"""What each stage of a run sees: pixels, pictures, or cached outputs of frozen layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from models.training.augmentation import AugmentedSource, DrawnSource, Enlarge, Frozen
+from models.training.sources import CachedSource, Inputs, PictureSource, Source, cache_features
+from models.vgg16 import split_blocks
+
+if TYPE_CHECKING:
+    from models.training.backbone import Backbone
+    from models.training.data import Pictures
+    from models.training.run import Pair, Run
+    from models.training.settings import ConvolutionSettings, TeacherSettings
+
+_FEATURE_SHIFT = 4
+
+
+def teacher_inputs(run: Run, pictures: Pair, settings: TeacherSettings) -> Inputs:
+    """Build pixels: [N, 3, side, side], 0..255."""
+    device = run.compute.device
+    return Inputs(
+        training=AugmentedSource(pictures.training, device, mirrored=True, shift=settings.shift),
+        held_out=AugmentedSource(pictures.held_out, device, mirrored=False, shift=0),
+    )
+
+
+def convolution_inputs(run: Run, pictures: Pair, backbone: Backbone, settings: ConvolutionSettings) -> Inputs:
+    """Build what a stage trains on (pictures, pixels or the output of frozen blocks) and measures on."""
+    frozen, _ = split_blocks(backbone.convolutions, settings.frozen_blocks)
+
+    def prepared(part: Pictures, name: str) -> Source:
+        source = PictureSource(part, run.settings.preparation)
+        return _cache(run, f"frozen-{name}", frozen, source) if len(frozen) else source
+
+    def pixels(part: Pictures) -> Source:
+        device, mirrored, shift = run.compute.device, settings.mirrored, settings.shift
+        return AugmentedSource(part, device, mirrored=mirrored, shift=shift)
+
+    training = pixels if settings.augmented else lambda part: prepared(part, "training")
+    return Inputs(training=training(pictures.training), held_out=prepared(pictures.held_out, "held-out"))
+
+
+def feature_inputs(run: Run, pictures: Pair, backbone: Backbone) -> Inputs:
+    """Build the output of all convolutions: [N, 512, 7, 7]; of training pictures in several variants."""
+    variants, preparation = run.settings.preset.data.variants, run.settings.preparation
+    if variants == 1:
+        training = features(run, pictures.training, backbone, "training")
+    else:
+        pixels = AugmentedSource(pictures.training, run.compute.device, mirrored=True, shift=_FEATURE_SHIFT)
+        network = nn.Sequential(Enlarge(preparation), backbone.convolutions)
+        training = _cache(run, "features-training", network, DrawnSource(pixels, variants, run.seed))
+    return Inputs(training=training, held_out=features(run, pictures.held_out, backbone, "held-out"))
+
+
+def features(run: Run, pictures: Pictures, backbone: Backbone, name: str) -> CachedSource:
+    """Build the output of all convolutions for pictures as they are: [N, 512, 7, 7]."""
+    source = PictureSource(pictures, run.settings.preparation)
+    return _cache(run, f"features-{name}", backbone.convolutions, source)
+
+
+def _cache(run: Run, name: str, network: nn.Module, source: Source) -> CachedSource:
+    folder = run.folder / "cache" / name
+    return cache_features(folder, Frozen(network), source, compute=run.compute, title=name)
