@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 from edge.embedded import URL as EMBEDDED_URL
 from edge.embedded import embedded_cloud
-from edge.wire import WireCounter
+from edge.wire import Wire, WireCounter
 from shared.errors import (
     CloudAnswerInvalid,
     CloudBusy,
@@ -56,10 +56,10 @@ def _breaker() -> CircuitBreaker:
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """An answer, and the bytes both ways that the try that brought it put on the wire, where known."""
+    """An answer, and what the try that brought it cost, where known."""
 
     answer: Answer
-    wire_bytes: int | None
+    wire: Wire | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ class Connection:
                 response = await self.client.send(request, stream=True)
                 try:
                     await response.aread()
-                    wire_bytes = self.counter.since_last(response)
+                    wire = self.counter.since_last(response)
                 finally:
                     await response.aclose()
         except (TimeoutError, httpx.TimeoutException) as exc:
@@ -134,7 +134,7 @@ class Connection:
             raise CloudUnreachable(
                 self.url, f"{reason}; is cloud-server running there, and is it http or https?"
             ) from exc
-        return Exchange(answer=self._answer(response, pictures), wire_bytes=wire_bytes)
+        return Exchange(answer=self._answer(response, pictures), wire=wire)
 
     def _answer(self, response: httpx.Response, pictures: int) -> Answer:
         try:

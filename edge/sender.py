@@ -110,6 +110,6 @@ class Sender:
                         bundle=answer.bundle,
                         timings_ms=answer.timings_ms,
                         body_bytes=len(body) / count,
-                        wire_bytes=None if exchange.wire_bytes is None else exchange.wire_bytes / count,
+                        wire_bytes=None if exchange.wire is None else exchange.wire.bytes / count,
                     )
                 )

@@ -5,23 +5,32 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import httpx
 
 _INFO_BYTES = 232
-_RECEIVED_AT, _SENT_AT = 128, 200
-"""Offsets of tcpi_bytes_received and tcpi_bytes_sent in struct tcp_info (linux/tcp.h, since 4.19)."""
+_RECEIVED_AT, _MIN_RTT_AT, _SENT_AT = 128, 148, 200
+"""Offsets of tcpi_bytes_received, tcpi_min_rtt and tcpi_bytes_sent in struct tcp_info (linux/tcp.h, since 4.19)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """``bytes``: both ways, HTTP's headers and TLS included, without TCP's and IP's. ``round_trip``: seconds."""
+
+    bytes: int
+    round_trip: float
 
 
 class WireCounter:
-    """Counts bytes both ways, HTTP's headers and TLS included, without those of TCP and IP."""
+    """Reads what an exchange cost from the counters of its connection."""
 
     def __init__(self) -> None:
         self._counted: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
-    def since_last(self, response: httpx.Response) -> int | None:
-        """Count what passed on the response's connection since it was counted last; None where unknown.
+    def since_last(self, response: httpx.Response) -> Wire | None:
+        """Read what passed on the response's connection since it was read last; None where unknown.
 
         The response has been read and not been closed.
         """
@@ -38,4 +47,5 @@ class WireCounter:
         total = sum(struct.unpack_from("<Q", info, offset)[0] for offset in (_RECEIVED_AT, _SENT_AT))
         since = total - self._counted.get(stream, 0)
         self._counted[stream] = total
-        return int(since)
+        (microseconds,) = struct.unpack_from("<I", info, _MIN_RTT_AT)
+        return Wire(bytes=since, round_trip=microseconds / 1e6)

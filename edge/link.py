@@ -1,0 +1,87 @@
+"""What is known of the way to the cloud, and which quality suits it: ``--quality auto``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OVERHEAD_BYTES = 400
+"""HTTP's headers, both ways, and the answer."""
+_CAREFUL = 0.7
+"""The share of what is left that an exchange is allowed to be expected to take."""
+_NEW = 0.5
+"""The weight of the latest observation."""
+_LEAST_SECONDS = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """A quality to choose: mean body in bytes, and accuracy, 0 to 1."""
+
+    name: str
+    body_bytes: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The chosen quality, and why."""
+
+    name: str
+    reason: str
+
+
+class Link:
+    """Round trip (seconds) and throughput (bytes a second), as observed."""
+
+    def __init__(self) -> None:
+        self.round_trip = 0.0
+        self.throughput: float | None = None
+
+    def answered(self, size: float, seconds: float, round_trip: float) -> None:
+        """Learn from an exchange of ``size`` bytes.
+
+        Args:
+            size: both ways.
+            seconds: it took, without the cloud's own time.
+            round_trip: of the connection, seconds, as its socket knows it; 0 where it does not.
+
+        """
+        self.round_trip = round_trip
+        rate = size / max(_LEAST_SECONDS, seconds - round_trip)
+        if self.throughput is None:
+            self.throughput = rate
+        else:
+            self.throughput *= math.exp(_NEW * math.log(rate / self.throughput))
+
+    def late(self, size: float, seconds: float) -> None:
+        """Learn from ``size`` bytes that brought no answer in ``seconds``."""
+        rate = 0.5 * size / max(_LEAST_SECONDS, seconds)
+        self.throughput = rate if self.throughput is None else min(rate, 0.5 * self.throughput)
+
+    def expected(self, size: float) -> float | None:
+        """Seconds that an exchange will take; None where nothing is known."""
+        if self.throughput is None:
+            return None
+        return self.round_trip + size / self.throughput
+
+    def choose(self, options: Sequence[Option], left: float) -> Choice:
+        """Choose the most accurate quality that is expected to be answered in ``left`` seconds.
+
+        Of equally accurate ones the smallest; where none fits, or nothing is known, the smallest of all.
+        """
+        smallest = min(options, key=lambda option: option.body_bytes)
+        if self.expected(0) is None:
+            return Choice(name=smallest.name, reason="the link is not known yet")
+        for option in sorted(options, key=lambda option: (-option.accuracy, option.body_bytes)):
+            seconds = self.expected(OVERHEAD_BYTES + option.body_bytes) or 0.0
+            if seconds <= _CAREFUL * left:
+                return Choice(
+                    name=option.name,
+                    reason=f"the most accurate that fits: {1e3 * seconds:.0f} of {1e3 * left:.0f} ms expected",
+                )
+        return Choice(name=smallest.name, reason=f"none is expected to fit in {1e3 * left:.0f} ms")
