@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format accuracy bench fuzz golden clean
+.PHONY: help demo test check format accuracy heads bench fuzz golden clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
@@ -27,6 +27,9 @@ accuracy: .venv/dev.installed  ## classify 1,000 test pictures with edge-client 
 
 fuzz: .venv/dev.installed  ## 100,000 damaged and random frames against every codec
 	$(BIN)/pytest -p no:cacheprovider tests/property/test_hostile_bytes.py --hypothesis-profile=fuzz
+
+heads: .venv/dev.installed  ## compare the answers of ncnn and torch on 1,000 test pictures
+	$(BIN)/python -m tests.e2e.heads
 
 bench: .venv/dev.installed  ## time the codecs on real latents (needs SPLITWIRE_DATA)
 	$(BIN)/python -m tests.bench.codecs
