@@ -1,0 +1,89 @@
+"""The Python API: as small as the command, sync and async."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edge import AsyncClient, Client
+from shared.errors import CloudUnreachable, PictureBroken, PictureMissing, SettingsError
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def client() -> Client:
+    return Client(quality="int8")
+
+
+def test_one_picture_is_one_call(client: Client, cat: Path) -> None:
+    record = client.classify(cat)
+    assert (record.label, record.source, record.error) == ("cat", "embedded", None)
+    assert record.path == str(cat)
+
+
+def test_a_picture_may_be_a_name_or_the_bytes_of_a_file(client: Client, cat: Path) -> None:
+    by_name, by_bytes = client.classify(str(cat)), client.classify(cat.read_bytes())
+    assert by_name.probability == by_bytes.probability
+    assert by_bytes.path == "picture"
+
+
+def test_what_is_wrong_is_raised(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(PictureMissing, match=r"absent\.png"):
+        client.classify(tmp_path / "absent.png")
+    with pytest.raises(PictureBroken):
+        client.classify(b"no picture")
+
+
+def test_many_files_give_a_record_each_in_order(client: Client, cat: Path, tmp_path: Path) -> None:
+    records = list(client.classify_files([cat, tmp_path / "absent.png", cat]))
+    assert [record.label for record in records] == ["cat", None, "cat"]
+    assert records[1].error is not None
+
+
+def test_many_files_need_not_be_taken_to_the_end(client: Client, cat: Path) -> None:
+    for record in client.classify_files([cat] * 3):
+        assert record.label == "cat"
+        break
+    assert client.classify(cat).label == "cat"
+
+
+def test_a_closed_client_opens_again(cat: Path) -> None:
+    with Client() as client:
+        client.classify(cat)
+    assert client.classify(cat).label == "cat"
+    client.close()
+
+
+def test_a_cloud_that_is_not_there_is_raised(cat: Path) -> None:
+    with (
+        Client(cloud="http://127.0.0.1:9", deadline_ms=1500, fallback=False) as client,
+        pytest.raises(CloudUnreachable),
+    ):
+        client.classify(cat)
+
+
+@pytest.mark.parametrize(("settings", "message"), [({"qualty": "int8"}, "qualty"), ({"top": 0}, "top = 0")])
+def test_settings_that_are_not_allowed_are_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Client(**settings)
+
+
+@pytest.mark.anyio
+async def test_the_asynchronous_client_does_the_same(cat: Path) -> None:
+    async with AsyncClient() as client:
+        assert (await client.classify(cat)).label == "cat"
+        assert [record.label async for record in client.classify_files([cat])] == ["cat"]
+    with pytest.raises(SettingsError, match="not open"):
+        await client.classify(cat)
+
+
+def test_the_example_in_the_readme_runs(
+    cat: Path, cloud_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    monkeypatch.chdir(cat.parent)
+    exec(example.replace("http://127.0.0.1:8000", cloud_url).replace("picture.png", cat.name), {})  # noqa: S102
+    assert capsys.readouterr().out.startswith("cat")
