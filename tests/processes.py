@@ -19,7 +19,7 @@ def running_cloud(*options: str) -> Iterator[str]:
         try:
             assert process.stderr is not None
             line = process.stderr.readline()
-            assert "http://" in line, f"cloud-server did not start: {line}{process.stderr.read()}"
+            assert "://" in line, f"cloud-server did not start: {line}{process.stderr.read()}"
             yield line.split()[-1]
         finally:
             process.terminate()

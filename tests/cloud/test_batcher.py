@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.anyio
+GOOD, OTHER, BROKEN = 1, 2, 3
 
 
 class GatedEngine:
@@ -27,21 +28,21 @@ class GatedEngine:
         self.gate = threading.Event()
         self.batches: list[int] = []
 
-    def group(self, quality: str) -> str:
-        return quality
+    def group(self, fingerprint: int) -> int:
+        return fingerprint
 
-    def tail(self, quality: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def tail(self, fingerprint: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
         self.gate.wait(timeout=10)
         self.batches.append(len(values))
-        if quality == "broken":
+        if fingerprint == BROKEN:
             raise RuntimeError("the model failed")
         return values[:, :1, 0, 0]
 
 
-def latents(*values: float, quality: str = "good") -> Latents:
+def latents(*values: float, fingerprint: int = GOOD) -> Latents:
     array = np.zeros((len(values), 128, 5, 5), dtype=np.float32)
     array[:, 0, 0, 0] = values
-    return Latents(quality=quality, values=array)
+    return Latents(fingerprint=fingerprint, values=array)
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ async def test_a_batch_keeps_its_cap_and_one_quality_and_a_large_frame_goes_alon
     batcher: Batcher, engine: GatedEngine
 ) -> None:
     tasks = await submitted(
-        batcher, latents(0), latents(1, 2), latents(3, 4, 5), latents(6, quality="other"), latents(7)
+        batcher, latents(0), latents(1, 2), latents(3, 4, 5), latents(6, fingerprint=OTHER), latents(7)
     )
     engine.gate.set()
     await asyncio.gather(*tasks)
@@ -95,7 +96,7 @@ async def test_a_full_queue_refuses_with_a_time_to_retry(batcher: Batcher, engin
 
 
 async def test_a_failing_batch_fails_its_own_requests_only(batcher: Batcher, engine: GatedEngine) -> None:
-    tasks = await submitted(batcher, latents(0), latents(1, quality="broken"), latents(2))
+    tasks = await submitted(batcher, latents(0), latents(1, fingerprint=BROKEN), latents(2))
     engine.gate.set()
     await asyncio.wait(tasks)
     with pytest.raises(RuntimeError, match="the model failed"):
