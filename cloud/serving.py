@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from fastapi import FastAPI
+
     from cloud.settings import CloudSettings, ServerSettings
 
 _CLOSING_SECONDS = 0.5
@@ -86,6 +88,25 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     return context
 
 
+def server_of(
+    application: FastAPI, tls: ssl.SSLContext | None = None, protocol: type[Protocol] = Protocol
+) -> Server:
+    """Build uvicorn's server around an application whose lifespan is somebody else's business."""
+    config = uvicorn.Config(
+        application,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=MAX_INCOMPLETE_BYTES,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
+    )
+    return Server(config)
+
+
 async def serve(
     settings: CloudSettings,
     server_settings: ServerSettings,
@@ -110,20 +131,7 @@ async def serve(
     application = build_app(service)
     # Entered here rather than by uvicorn, so that a bundle that can't be used ends in one line.
     async with application.router.lifespan_context(application):
-        server = _Server(
-            uvicorn.Config(
-                application,
-                http=Protocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                h11_max_incomplete_event_size=MAX_INCOMPLETE_BYTES,
-                ssl_context_factory=None if tls is None else lambda *_: tls,
-            )
-        )
+        server = server_of(application, tls)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         ready()
@@ -149,7 +157,7 @@ async def _drain(service: Service, seconds: float) -> None:
     service.drop()
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn's server, which leaves the signals to ``serve``."""
 
     @contextmanager
