@@ -196,6 +196,30 @@ async def test_an_unforeseen_failure_is_a_500_and_the_next_request_is_served(
     assert (await client.get("/readyz")).status_code == 200
 
 
+async def test_readiness_is_proved_by_a_forward_pass_that_all_who_ask_share(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    tail = Engine.tail
+
+    def counted(engine: Engine, fingerprint: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        passes.append(len(values))
+        return tail(engine, fingerprint, values)
+
+    monkeypatch.setattr(Engine, "tail", counted)
+    responses = await asyncio.gather(*(client.get("/readyz") for _ in range(20)))
+    assert {response.status_code for response in responses} == {200}
+    assert passes == [1]
+    monkeypatch.setattr("cloud.service._SECONDS_A_PROOF_HOLDS", 0)
+    await client.get("/readyz")
+    assert passes == [1, 1]
+
+
+async def test_head_is_answered_on_the_supervisors_routes(client: httpx.AsyncClient) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert (await client.head(path)).status_code == 200
+
+
 async def test_model_describes_every_loaded_bundle(client: httpx.AsyncClient, bundle_path: Path) -> None:
     manifest = load_manifest(bundle_path)
     model = Model.model_validate_json((await client.get("/model")).content)

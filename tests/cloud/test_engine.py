@@ -25,7 +25,7 @@ def test_each_tail_is_warmed_once_however_many_qualities_share_it(
     fingerprints = [cloud_bundle.manifest.fingerprint(name) for name in cloud_bundle.manifest.qualities]
     groups = {engine.group(fingerprint) for fingerprint in fingerprints}
     assert len(groups) < len(fingerprints)
-    assert [engine.group(fingerprint) for fingerprint in warmed] == list(groups)
+    assert len(warmed) == len(groups) == len(set(map(engine.group, warmed)))
 
 
 def test_the_processor_computes_in_single_precision(cloud_bundle: Bundle) -> None:
