@@ -74,13 +74,11 @@ class Service:
         self._parts = Parts(model=model, engine=engine, files=files, keys=keys, batcher=batcher)
 
     def refuse(self) -> None:
-        """Be not ready, from now on; frames that have been admitted are still answered."""
+        """Be not ready and admit no frame, from now on; those that have been admitted are still answered."""
         self._draining = True
-        if self._parts is not None:
-            self._parts.batcher.refuse()
 
     def drop(self) -> None:
-        """Refuse what waits as well."""
+        """Refuse what has been admitted as well, but for the batch in work."""
         self.refuse()
         if self._parts is not None:
             self._parts.batcher.drop()
