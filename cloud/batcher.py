@@ -95,14 +95,9 @@ class Batcher:
         """Begin to serve; needs a running event loop."""
         self._worker = asyncio.create_task(self._serve())
 
-    def refuse(self) -> None:
-        """Take no new requests; what waits is still answered."""
-        self._closed = True
-        self._arrival.set()
-
     def drop(self) -> None:
-        """Take no new requests, and refuse those that wait as well; only the batch in work is answered."""
-        self.refuse()
+        """Take no new requests, and refuse those that wait; only the batch in work is answered."""
+        self._close()
         for item in self._waiting:
             if not item.answer.done():
                 item.answer.set_exception(NotReady("stopping"))
@@ -111,9 +106,13 @@ class Batcher:
 
     async def close(self) -> None:
         """Answer what waits, then stop; new requests are refused at once."""
-        self.refuse()
+        self._close()
         if self._worker is not None:
             await self._worker
+
+    def _close(self) -> None:
+        self._closed = True
+        self._arrival.set()
 
     async def submit(self, latents: Latents, deadline: float | None = None) -> Result:
         """Wait for a request's result.
