@@ -63,7 +63,9 @@ FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
         "description": "the file; its ETag is its SHA-256",
         "content": {"application/octet-stream": _BINARY},
     },
+    206: {"description": "the part that the caller asked for (Range)"},
     304: {"description": "the caller has it already (If-None-Match)"},
+    416: {"description": "the file has no such part"},
     **errors(401, 403, 404, 503),
 }
 
