@@ -2,113 +2,54 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import asynccontextmanager
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
-from cloud.batcher import Batcher
-from cloud.body import CONTENT_TYPE, read_body
-from cloud.engine import Engine
-from cloud.keys import check_key, read_keys
+import shared.answer
+from cloud import metrics
+from cloud.accept import wants_compact
+from cloud.body import read_body
+from cloud.description import FILE_ANSWERS, FILE_INPUTS, INFER_ANSWERS, INFER_INPUTS, errors
+from cloud.journal import Journal, entry_of
+from cloud.refusals import answer_error, answer_http_error
+from cloud.service import Service
 from cloud.settings import CloudSettings
-from shared.bundle import Manifest, load_bundle
-from shared.errors import (
-    FingerprintUnknown,
-    NotReady,
-    ParameterInvalid,
-    PayloadInvalid,
-    SplitwireError,
-    codes_of,
-)
+from shared.errors import ParameterInvalid, PayloadInvalid, SplitwireError
 from shared.frame import unpack
-from shared.messages import DEADLINE_HEADER, Answer, ErrorAnswer, Health, Timings, prediction
+from shared.messages import DEADLINE_HEADER, Answer, BundleList, Health, Model, Timings, prediction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer, "description": description}
-    for status, description in {
-        400: "not a valid frame",
-        401: "an API key is needed",
-        403: "the API key is not accepted",
-        408: "the body did not arrive in time",
-        409: "no loaded bundle has the frame's fingerprint",
-        413: "the body is over the cap",
-        415: "another Content-Type, or any Content-Encoding",
-        429: "the queue is full; see Retry-After",
-        503: "starting or stopping; see Retry-After",
-        504: "the deadline passed before the model ran",
-    }.items()
-}
+    from numpy.typing import NDArray
 
-# Read by hand, since what is wrong with them is answered with 400, never FastAPI's 422.
-_INFER_INPUTS: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}},
-    },
-    "parameters": [
-        {
-            "name": "top",
-            "in": "query",
-            "description": "how many of the likeliest classes to give",
-            "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 1},
-        },
-        {
-            "name": DEADLINE_HEADER,
-            "in": "header",
-            "description": "milliseconds after which the caller stops waiting",
-            "schema": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
-        },
-    ],
-}
-
-
-class _State:
-    """What the routes share: nothing until the lifespan has begun."""
-
-    def __init__(self, settings: CloudSettings) -> None:
-        self.settings = settings
-        self.keys: tuple[bytes, ...] = ()
-        self.running: tuple[Engine, Batcher] | None = None
-
-    def ready(self) -> tuple[Engine, Batcher]:
-        if self.running is None:
-            raise NotReady("starting or stopping")
-        return self.running
+    from cloud.engine import Loaded
 
 
 def create_app(settings: CloudSettings | None = None) -> FastAPI:
     """Build the application; models load when it starts.
 
-    Starting fails with a ``SplitwireError`` where bundle, device or keys can't be used.
+    Starting fails with a ``SplitwireError`` where bundles, device or keys can't be used.
     """
-    state = _State(settings or CloudSettings())
+    return build_app(Service(settings or CloudSettings()))
+
+
+def build_app(service: Service) -> FastAPI:
+    """Build the application around what its requests share, which starts and stops with it."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        state.keys = read_keys(state.settings.key_file)
-        engine = await asyncio.to_thread(_load_engine, state.settings)
-        batcher = Batcher(
-            engine,
-            queue_pictures=state.settings.queue_pictures,
-            batch_pictures=state.settings.batch_pictures,
-        )
-        batcher.start()
-        state.running = engine, batcher
+        await service.start()
         try:
             yield
         finally:
-            state.running = None
-            await batcher.close()
+            await service.stop()
 
     app = FastAPI(
         title="Splitwire cloud",
@@ -116,61 +57,120 @@ def create_app(settings: CloudSettings | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    app.exception_handler(SplitwireError)(_answer_error)
-    app.exception_handler(HTTPException)(_answer_http_error)
-    app.exception_handler(Exception)(_answer_failure)
-    _add_routes(app, state)
+    app.exception_handler(SplitwireError)(answer_error)
+    app.exception_handler(HTTPException)(answer_http_error)
+    app.add_middleware(Journal, metrics=service.metrics)
+    _add_infer(app, service)
+    _add_bundles(app, service)
+    _add_state(app, service)
     return app
 
 
-def _load_engine(settings: CloudSettings) -> Engine:
-    engine = Engine(load_bundle(settings.bundle, "cloud"), settings.device)
-    engine.warm_up()
-    return engine
-
-
-def _add_routes(app: FastAPI, state: _State) -> None:
-    @app.post("/infer", responses=_ERRORS, openapi_extra=_INFER_INPUTS)
-    async def infer(request: Request) -> Answer:
+def _add_infer(app: FastAPI, service: Service) -> None:
+    @app.post("/infer", responses=INFER_ANSWERS, openapi_extra=INFER_INPUTS)
+    async def infer(request: Request) -> Response:
         """Classify every picture of a frame (docs/wire-format.md)."""
-        check_key(request, state.keys)
-        deadline, top = _deadline(request), _top(request)
-        engine, batcher = state.ready()
-        body = await read_body(request, state.settings.body_seconds)
-        started = time.monotonic()
-        latents = engine.decode(unpack(body))
-        decoded = time.monotonic() - started
-        result = await batcher.submit(latents, deadline)
-        if not np.isfinite(result.probabilities).all():
-            raise PayloadInvalid(latents.quality, "values too large for the network")
-        return Answer(
-            predictions=tuple(prediction(row, engine.manifest.classes, top) for row in result.probabilities),
-            bundle=engine.manifest.id,
-            quality=latents.quality,
-            device=str(engine.device),
-            timings_ms=Timings(
+        with service.admitted(request) as parts:
+            deadline, top = _deadline(request), _top(request)
+            body = await read_body(request, service.settings.body_seconds)
+            started = time.monotonic()
+            frame = unpack(body)
+            loaded = parts.engine.loaded(frame.fingerprint)
+            entry = entry_of(request)
+            entry.bundle, entry.quality = loaded.manifest.id, loaded.quality
+            entry.pictures, entry.body_bytes = len(frame.payloads), len(body)
+            latents = parts.engine.decode(frame)
+            decoded = time.monotonic() - started
+            result = await parts.batcher.submit(latents, deadline)
+            if not np.isfinite(result.probabilities).all():
+                raise PayloadInvalid(loaded.quality, "values too large for the network")
+            service.metrics.frame_timed(decoded=decoded, queued=result.queued)
+            service.metrics.frame_done(
+                loaded.manifest.id, loaded.quality, pictures=len(frame.payloads), body_bytes=len(body)
+            )
+            timings = Timings(
                 decode=round(1e3 * decoded, 3),
                 queue=round(1e3 * result.queued, 3),
                 tail=round(1e3 * result.computed, 3),
-            ),
+            )
+            if wants_compact(request.headers.get("accept", "")):
+                return _compact_answer(result.probabilities, top, timings)
+            return _json_answer(result.probabilities, top, timings, loaded, parts.model)
+
+
+def _compact_answer(probabilities: NDArray[np.float32], top: int, timings: Timings) -> Response:
+    most = shared.answer.MAX_GUESSES
+    if min(top, probabilities.shape[1]) > most:
+        raise ParameterInvalid("top", str(top), f"at most {most}, or ask for JSON")
+    answer = shared.answer.compact(probabilities, top, timings)
+    return Response(shared.answer.pack(answer), media_type=shared.answer.CONTENT_TYPE)
+
+
+def _json_answer(
+    probabilities: NDArray[np.float32], top: int, timings: Timings, loaded: Loaded, model: Model
+) -> Response:
+    answer = Answer(
+        predictions=tuple(prediction(row, loaded.manifest.classes, top) for row in probabilities),
+        bundle=loaded.manifest.id,
+        quality=loaded.quality,
+        device=model.device,
+        timings_ms=timings,
+    )
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _add_bundles(app: FastAPI, service: Service) -> None:
+    @app.get("/bundles", responses=errors(401, 403, 503))
+    async def bundles(request: Request) -> BundleList:
+        """List what a device can fetch."""
+        return service.parts(request).files.describe()
+
+    @app.get(
+        "/bundles/{bundle}/{path:path}",  # noqa: FAST003 - as arguments they would bring a 422
+        responses=FILE_ANSWERS,
+        openapi_extra=FILE_INPUTS,
+        response_class=FileResponse,
+    )
+    async def bundle_file(request: Request) -> Response:
+        """Give out a file of the device's part of a bundle."""
+        bundle, path = request.path_params["bundle"], request.path_params["path"]
+        file = service.parts(request).files.find(bundle, path)
+        headers = {"ETag": f'"{file.sha256}"'}
+        known = request.headers.get("if-none-match", "")
+        if any(tag.strip() in {headers["ETag"], "*"} for tag in known.split(",")):
+            return Response(status_code=304, headers=headers)
+        return FileResponse(
+            file.path, headers=headers, media_type="application/octet-stream", stat_result=file.status
         )
 
-    @app.get("/model", responses={status: _ERRORS[status] for status in (401, 403, 503)})
-    async def model(request: Request) -> Manifest:
-        """Describe the loaded bundle."""
-        check_key(request, state.keys)
-        return state.ready()[0].manifest
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    @app.get("/model", responses=errors(401, 403, 503))
+    async def model(request: Request) -> Model:
+        """Describe the loaded bundles."""
+        return service.parts(request).model
+
+    @app.get(
+        "/metrics",
+        responses={200: {"content": {"text/plain": {}}}, **errors(401, 403, 503)},
+        response_class=Response,
+    )
+    async def prometheus(request: Request) -> Response:
+        """Count and time, for Prometheus."""
+        service.parts(request)
+        return Response(service.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     @app.get("/healthz")
+    @app.head("/healthz", include_in_schema=False)
     async def healthz() -> Health:
         """Tell that the process lives."""
         return Health(status="alive")
 
-    @app.get("/readyz", responses={status: _ERRORS[status] for status in (429, 503)})
+    @app.get("/readyz", responses=errors(429, 503))
+    @app.head("/readyz", include_in_schema=False)
     async def readyz() -> Health:
-        """Tell whether a forward pass works: it makes one, on the way that requests go."""
-        engine, batcher = state.ready()
-        await batcher.submit(engine.blank())
+        """Tell whether a forward pass works: it makes one, on the way that requests go, if none has just worked."""
+        await service.prove_ready()
         return Health(status="ready")
 
 
@@ -189,34 +189,3 @@ def _deadline(request: Request) -> float | None:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise ParameterInvalid(DEADLINE_HEADER, text, "the milliseconds left, a whole number")
     return time.monotonic() + int(text) / 1e3
-
-
-async def _answer_error(_: Request, error: SplitwireError) -> JSONResponse:
-    status = codes_of(error).status or 500
-    answer = ErrorAnswer(error=type(error).__name__, message=str(error))
-    if isinstance(error, FingerprintUnknown):
-        loaded = {f"{fingerprint:08x}": name for fingerprint, name in error.loaded.items()}
-        answer = answer.model_copy(update={"fingerprint": f"{error.actual:08x}", "loaded": loaded})
-    headers = {}
-    retry_after = getattr(error, "retry_after", None)
-    if retry_after is not None:
-        headers["Retry-After"] = str(retry_after)
-    if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(answer.model_dump(exclude_none=True), status, headers)
-
-
-async def _answer_http_error(_: Request, error: HTTPException) -> JSONResponse:
-    answer = ErrorAnswer(
-        error=HTTPStatus(error.status_code).phrase.replace(" ", ""),
-        message=f"{error.detail}; POST a frame to /infer, or see /docs",
-    )
-    return JSONResponse(answer.model_dump(exclude_none=True), error.status_code, error.headers)
-
-
-async def _answer_failure(_: Request, __: Exception) -> JSONResponse:
-    """Answer what nobody foresaw; the server logs it."""
-    answer = ErrorAnswer(
-        error="Failure", message="the cloud failed on this request; the server's log says why"
-    )
-    return JSONResponse(answer.model_dump(exclude_none=True), 500)

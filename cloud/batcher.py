@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from cloud.pace import Pace
 from shared.errors import DeadlinePassed, NotReady, QueueFull
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from numpy.typing import NDArray
 
@@ -45,43 +46,73 @@ class _Item:
 class Tails(Protocol):
     """What runs a batch: see ``cloud.engine.Engine``."""
 
-    def group(self, quality: str) -> Hashable:
-        """Name the group of qualities that can share a forward pass."""
+    def group(self, fingerprint: int) -> Hashable:
+        """Name the group of fingerprints that can share a forward pass."""
         ...
 
-    def tail(self, quality: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def tail(self, fingerprint: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Latents [pictures, 128, 5, 5] to probabilities [pictures, classes]."""
         ...
 
 
 class Batcher:
-    """Collects requests for one engine; everything but the forward pass runs on the event loop."""
+    """Collects requests for one engine; everything but the forward pass runs on the event loop.
 
-    def __init__(self, engine: Tails, *, queue_pictures: int, batch_pictures: int) -> None:
+    ``batch_done`` is told of every batch that worked: its pictures, and the seconds it took.
+    """
+
+    def __init__(
+        self,
+        engine: Tails,
+        *,
+        queue_pictures: int,
+        batch_pictures: int,
+        batch_done: Callable[[int, float], None] = lambda *_: None,
+    ) -> None:
+        self.pace = Pace()
         self._engine = engine
         self._queue_pictures = queue_pictures
         self._batch_pictures = batch_pictures
+        self._batch_done = batch_done
         self._waiting: deque[_Item] = deque()
+        self._depth = 0
+        self._running = 0
+        self._worked: dict[Hashable, float] = {}
         self._arrival = asyncio.Event()
-        self._seconds_a_picture = 0.01
         self._closed = False
         self._worker: asyncio.Task[None] | None = None
 
     @property
     def depth(self) -> int:
         """Pictures that wait."""
-        return sum(item.pictures for item in self._waiting)
+        return self._depth
+
+    def worked(self, fingerprint: int) -> float:
+        """Tell when the fingerprint's tail last worked, on ``time.monotonic``'s clock; 0: never, or failed since."""
+        return self._worked.get(self._engine.group(fingerprint), 0.0)
 
     def start(self) -> None:
         """Begin to serve; needs a running event loop."""
         self._worker = asyncio.create_task(self._serve())
 
+    def drop(self) -> None:
+        """Take no new requests, and refuse those that wait; only the batch in work is answered."""
+        self._close()
+        for item in self._waiting:
+            if not item.answer.done():
+                item.answer.set_exception(NotReady("stopping"))
+        self._waiting.clear()
+        self._depth = 0
+
     async def close(self) -> None:
         """Answer what waits, then stop; new requests are refused at once."""
-        self._closed = True
-        self._arrival.set()
+        self._close()
         if self._worker is not None:
             await self._worker
+
+    def _close(self) -> None:
+        self._closed = True
+        self._arrival.set()
 
     async def submit(self, latents: Latents, deadline: float | None = None) -> Result:
         """Wait for a request's result.
@@ -98,11 +129,12 @@ class Batcher:
         """
         if self._closed:
             raise NotReady("stopping")
-        depth = self.depth
-        if depth + len(latents.values) > self._queue_pictures:
-            raise QueueFull(max(1, round(depth * self._seconds_a_picture)))
+        pictures = len(latents.values)
+        if self._depth + pictures > self._queue_pictures:
+            raise QueueFull(self.pace.whole_seconds(self._running + self._depth))
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Item(latents=latents, deadline=deadline, answer=answer))
+        self._depth += pictures
         self._arrival.set()
         return await answer
 
@@ -121,13 +153,14 @@ class Batcher:
         pictures = 0
         while self._waiting:
             item = self._waiting[0]
-            group = self._engine.group(item.latents.quality)
+            group = self._engine.group(item.latents.fingerprint)
             if batch and (
                 pictures + item.pictures > self._batch_pictures
-                or group != self._engine.group(batch[0].latents.quality)
+                or group != self._engine.group(batch[0].latents.fingerprint)
             ):
                 break
             self._waiting.popleft()
+            self._depth -= item.pictures
             if item.answer.done():  # the caller has gone
                 continue
             if item.deadline is not None and time.monotonic() > item.deadline:
@@ -141,22 +174,29 @@ class Batcher:
         if not batch:
             return
         started = time.monotonic()
-        quality = batch[0].latents.quality
+        fingerprint = batch[0].latents.fingerprint
+        group = self._engine.group(fingerprint)
+        self._running = sum(item.pictures for item in batch)
         try:
             values = np.concatenate([item.latents.values for item in batch])
-            probabilities = await asyncio.to_thread(self._engine.tail, quality, values)
+            probabilities = await asyncio.to_thread(self._engine.tail, fingerprint, values)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
+            self._worked.pop(group, None)
             for item in batch:
                 with suppress(asyncio.InvalidStateError):
                     item.answer.set_exception(exc)
             return
-        computed = time.monotonic() - started
-        self._seconds_a_picture += 0.1 * (computed / len(values) - self._seconds_a_picture)
+        finally:
+            self._running = 0
+        now = time.monotonic()
+        self._worked[group] = now
+        self.pace.add(len(values), now - started)
+        self._batch_done(len(values), now - started)
         first = 0
         for item in batch:
             rows = probabilities[first : first + item.pictures]
             first += item.pictures
             with suppress(asyncio.InvalidStateError):
                 item.answer.set_result(
-                    Result(probabilities=rows, queued=started - item.arrived, computed=computed)
+                    Result(probabilities=rows, queued=started - item.arrived, computed=now - started)
                 )

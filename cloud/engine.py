@@ -1,4 +1,4 @@
-"""The model behind the server: payloads to latents, latents to probabilities."""
+"""The models behind the server: payloads to latents, latents to probabilities."""
 
 from __future__ import annotations
 
@@ -11,42 +11,85 @@ import torch
 from models.device import choose_device
 from models.loading import load_tails
 from shared.codecs import codec_of
-from shared.errors import FingerprintUnknown, FrameQualityInvalid
+from shared.errors import BundleInvalid, FingerprintUnknown, FrameQualityInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from models.split import Tail
+    from shared.bundle import Bundle, Manifest
+    from shared.codecs.abc import Codec
     from shared.frame import Frame
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latents:
-    """A decoded frame: the quality's name, and [pictures, 128, 5, 5] float32."""
+    """A decoded frame: the fingerprint that it names, and [pictures, 128, 5, 5] float32."""
 
-    quality: str
+    fingerprint: int
     values: NDArray[np.float32]
 
 
-class Engine:
-    """Decodes frames of one bundle and runs its tails on one device."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Loaded:
+    """A quality of a loaded bundle."""
 
-    def __init__(self, bundle: Bundle, device: str) -> None:
-        """Load every quality's tail.
+    manifest: Manifest
+    quality: str
+    codec: Codec
+    tail: Tail
+
+
+class Engine:
+    """Decodes frames of its bundles and runs their tails on one device."""
+
+    def __init__(self, bundles: Sequence[Bundle], device: str) -> None:
+        """Load every quality's tail; of two qualities with one contract, the first bundle's serves.
 
         Raises:
-            BundleError: the bundle's weights or tables can't be used.
+            BundleError: a bundle's weights or tables can't be used, or two contracts have one fingerprint.
             SettingsError: the device is not there.
 
         """
-        self.manifest = bundle.manifest
         self.device = choose_device(device)
-        qualities = self.manifest.qualities
-        self._by_fingerprint = {self.manifest.fingerprint(name): name for name in qualities}
-        self._codecs = {name: codec_of(bundle, name) for name in qualities}
-        self._tails = {name: tail.to(self.device) for name, tail in load_tails(bundle).items()}
+        self.precision = torch.float16 if self.device.type == "cuda" else torch.float32
+        self._loaded: dict[int, Loaded] = {}
+        for bundle in bundles:
+            self._add(bundle)
+
+    def _add(self, bundle: Bundle) -> None:
+        manifest = bundle.manifest
+        for quality, tail in load_tails(bundle).items():
+            fingerprint = manifest.fingerprint(quality)
+            other = self._loaded.get(fingerprint)
+            if other is None:
+                self._loaded[fingerprint] = Loaded(
+                    manifest=manifest,
+                    quality=quality,
+                    codec=codec_of(bundle, quality),
+                    tail=tail.to(self.device, self.precision),
+                )
+            elif other.manifest.contract(other.quality) != manifest.contract(quality):
+                raise BundleInvalid(
+                    bundle.path,
+                    f"by chance its {quality} has the fingerprint of {other.manifest.id}/{other.quality}, "
+                    "so that frames can't be told apart; serve them from two processes",
+                )
+
+    def loaded(self, fingerprint: int) -> Loaded:
+        """Look up what decodes the frames of a fingerprint.
+
+        Raises:
+            FingerprintUnknown: no loaded bundle does.
+
+        """
+        try:
+            return self._loaded[fingerprint]
+        except KeyError:
+            names = {key: f"{each.manifest.id}/{each.quality}" for key, each in self._loaded.items()}
+            raise FingerprintUnknown(fingerprint, names) from None
 
     def decode(self, frame: Frame) -> Latents:
         """Turn a frame's payloads into latents.
@@ -57,42 +100,47 @@ class Engine:
             PayloadInvalid: a payload is not its codec's.
 
         """
-        quality = self._by_fingerprint.get(frame.fingerprint)
-        if quality is None:
-            loaded = {key: f"{self.manifest.id}/{name}" for key, name in self._by_fingerprint.items()}
-            raise FingerprintUnknown(frame.fingerprint, loaded)
-        expected = self.manifest.qualities[quality].id
+        loaded = self.loaded(frame.fingerprint)
+        expected = loaded.manifest.qualities[loaded.quality].id
         if frame.quality != expected:
             raise FrameQualityInvalid(frame.quality, expected)
-        codec = self._codecs[quality]
-        return Latents(quality=quality, values=np.stack([codec.decode(p) for p in frame.payloads]))
+        values = np.stack([loaded.codec.decode(payload) for payload in frame.payloads])
+        return Latents(fingerprint=frame.fingerprint, values=values)
 
-    def group(self, quality: str) -> Hashable:
-        """Name the group of a quality. Latents whose qualities are in the same group can share a forward pass."""
-        return id(self._tails[quality])
+    def group(self, fingerprint: int) -> Hashable:
+        """Name the group of a fingerprint. Latents of one group can share a forward pass."""
+        return id(self._loaded[fingerprint].tail)
 
     @torch.inference_mode()
-    def tail(self, quality: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Latents to probabilities.
+    def tail(self, fingerprint: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Latents to probabilities, in half precision on CUDA.
 
         Args:
-            quality: whose tail to run.
+            fingerprint: whose tail to run.
             values: [pictures, 128, 5, 5], float32.
 
         Returns:
-            [pictures, classes], float32, rows that add up to 1.
+            [pictures, classes], float32, rows that add up to 1; not finite where a value is too
+            large for the precision.
 
         """
-        logits = self._tails[quality](torch.from_numpy(values).to(self.device))
+        latents = torch.from_numpy(values).to(self.device, self.precision)
+        logits = self._loaded[fingerprint].tail(latents)
         probabilities: NDArray[np.float32] = torch.softmax(logits.float(), dim=1).cpu().numpy()
         return probabilities
 
-    def blank(self) -> Latents:
-        """Make a latent of zeros, of the default quality: a request that needs no picture."""
-        values = np.zeros((1, *self.manifest.latent_shape), dtype=np.float32)
-        return Latents(quality=self.manifest.default_quality, values=values)
+    def blanks(self) -> tuple[Latents, ...]:
+        """Make a latent of zeros for every tail: requests that need no picture."""
+        tails = {self.group(fingerprint): fingerprint for fingerprint in reversed(self._loaded)}
+        return tuple(
+            Latents(
+                fingerprint=fingerprint,
+                values=np.zeros((1, *self._loaded[fingerprint].manifest.latent_shape), dtype=np.float32),
+            )
+            for fingerprint in tails.values()
+        )
 
     def warm_up(self) -> None:
         """Run every tail once, so that the first request finds it ready."""
-        for quality in self._tails:
-            self.tail(quality, self.blank().values)
+        for blank in self.blanks():
+            self.tail(blank.fingerprint, blank.values)

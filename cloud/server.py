@@ -1,73 +1,102 @@
-"""The cloud as a process."""
+"""``cloud-server``: the options, the start line, the process."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-import socket
+import json
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
 
-from cloud.app import create_app
-from cloud.settings import CloudSettings
+from cloud.logs import LogFormat, set_up_logs
+from cloud.serving import is_loopback, listen, serve, url_of
+from cloud.settings import CloudSettings, ServerSettings
 from shared.bundle import default_bundle_path
 from shared.command import command_group
 from shared.errors import SettingsError
+
+if TYPE_CHECKING:
+    import socket
+
+_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 app = command_group("Serve the second half of a split network over HTTP.")
 
 
 @app.command()
-def serve(
+def command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     bundle: Annotated[
-        Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of the model bundle.")
-    ] = default_bundle_path(),
+        list[Path],
+        typer.Option(
+            envvar="SPLITWIRE_BUNDLE",
+            help="Folder of a model bundle; may repeat (in the variable: with colons between). "
+            "A frame is served by the first that can.",
+        ),
+    ] = [default_bundle_path()],  # noqa: B006 - typer reads it
     key_file: Annotated[
         Path | None,
-        typer.Option(envvar="SPLITWIRE_KEY_FILE", help="Accepted API keys, one a line; none: open to all."),
+        typer.Option(
+            envvar="SPLITWIRE_KEY_FILE",
+            help="Accepted API keys, one a line; read again when it changes. Without: this machine only.",
+        ),
     ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Serve other machines without asking for keys.")
+    ] = False,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="Certificate chain, a PEM file: serve HTTPS.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key, a PEM file.")] = None,
+    drain_seconds: Annotated[
+        float, typer.Option(min=1, help="How long stopping may take, with work still queued.")
+    ] = 10.0,
     log_level: Annotated[str, typer.Option(help="critical, error, warning, info or debug.")] = "info",
+    log_format: Annotated[LogFormat, typer.Option(help="Lines for people, or JSON for machines.")] = "text",
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Start the server; it stops on SIGINT or SIGTERM after answering what it has accepted."""
-    if log_level not in uvicorn.config.LOG_LEVELS:
-        raise SettingsError(f"log level {log_level!r}; choose one of {', '.join(uvicorn.config.LOG_LEVELS)}")
-    settings = CloudSettings(bundle=bundle, device=device, key_file=key_file)
-    listener = _listen(host, port)
-    with listener:
-        asyncio.run(_serve(settings, listener, log_level))
+    if show_version:
+        typer.echo(f"splitwire {version('splitwire')}")
+        return
+    if log_level not in _LEVELS:
+        raise SettingsError(f"log level {log_level!r}; choose one of {', '.join(_LEVELS)}")
+    settings = CloudSettings(bundles=tuple(bundle), device=device, key_file=key_file)
+    server_settings = ServerSettings(
+        host=host,
+        port=port,
+        open_to_all=open_to_all,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        drain_seconds=drain_seconds,
+    )
+    set_up_logs(log_level, log_format)
+    with listen(server_settings, keys=key_file is not None) as listener:
+
+        def ready() -> None:
+            url = url_of(listener, tls=tls_certificate is not None)
+            _say_start(settings, _access(settings, listener), url, log_format)
+
+        asyncio.run(serve(settings, server_settings, listener, ready))
 
 
-async def _serve(settings: CloudSettings, listener: socket.socket, log_level: str) -> None:
-    application = create_app(settings)
-    # Entered here rather than by uvicorn, so that a bundle that can't be used ends in one line.
-    async with application.router.lifespan_context(application):
-        typer.echo(f"cloud-server: bundle {settings.bundle.name}, http://{_address(listener)}", err=True)
-        config = uvicorn.Config(
-            application, lifespan="off", log_level=log_level, access_log=False, server_header=False
+def _access(settings: CloudSettings, listener: socket.socket) -> str:
+    if settings.key_file is not None:
+        return "keys asked for"
+    return "no key asked for, this machine only" if is_loopback(listener) else "OPEN TO ALL, no key asked for"
+
+
+def _say_start(settings: CloudSettings, access: str, url: str, log_format: LogFormat) -> None:
+    """Say in one line what is served to whom, and last, where."""
+    bundles = [path.name for path in settings.bundles]
+    if log_format == "json":
+        typer.echo(
+            json.dumps({"message": "started", "bundles": bundles, "access": access, "url": url}), err=True
         )
-        # uvicorn raises the signal that stopped it once more; by then all is done.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-        await uvicorn.Server(config).serve(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the port; who connects while the model loads is answered afterwards."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as exc:
-        raise SettingsError(
-            f"can't listen on {host} port {port} ({exc.strerror}); choose another --host or --port"
-        ) from exc
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
+    else:
+        noun = "bundle" if len(bundles) == 1 else "bundles"
+        typer.echo(f"cloud-server: {noun} {', '.join(bundles)}; {access}; {url}", err=True)

@@ -10,18 +10,37 @@ from shared.bundle import default_bundle_path
 
 
 class CloudSettings(BaseModel):
-    """Settings of one cloud process.
+    """Settings of one cloud's application.
 
-    ``device``: auto, cpu, cuda or cuda:N. ``key_file``: accepted API keys, one a line; none:
-    no key is asked for. ``queue_pictures``: how many may wait for the model. ``batch_pictures``:
-    how many it takes at once. ``body_seconds``: how long a request body may take to arrive.
+    ``bundles``: folders; where several can serve a frame, the first does. ``device``: auto, cpu,
+    cuda or cuda:N. ``key_file``: accepted API keys, one a line; none: no key is asked for.
+    ``queue_pictures``: how many may wait for the model. ``batch_pictures``: how many it takes at
+    once. ``body_seconds``: how long a request body may take to arrive.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bundle: Path = Field(default_factory=default_bundle_path)
+    bundles: tuple[Path, ...] = Field(default_factory=lambda: (default_bundle_path(),), min_length=1)
     device: str = "auto"
     key_file: Path | None = None
     queue_pictures: int = Field(default=512, ge=64)
     batch_pictures: int = Field(default=64, ge=1)
     body_seconds: float = Field(default=10.0, gt=0)
+
+
+class ServerSettings(BaseModel):
+    """Settings of the process around it.
+
+    ``host``, ``port``: where to listen; port 0: a free one. ``open_to_all``: serve other machines
+    without asking for keys. ``tls_certificate``, ``tls_key``: PEM files, both or neither.
+    ``drain_seconds``: how long stopping may take, from the signal to the end of the process.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    open_to_all: bool = False
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    drain_seconds: float = Field(default=10.0, ge=1)

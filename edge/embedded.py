@@ -34,6 +34,6 @@ async def embedded_cloud(bundle: Path) -> AsyncIterator[httpx.AsyncBaseTransport
             "classifying without a cloud",
             "name a cloud with --cloud URL, or install one here, in a clone with: pip install '.[cloud]'",
         ) from exc
-    app = create_app(CloudSettings(bundle=bundle))
+    app = create_app(CloudSettings(bundles=(bundle,)))
     async with app.router.lifespan_context(app):
         yield httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -109,11 +109,10 @@ class Manifest(_Part):
         parts = (self.files, *(quality.files for quality in self.qualities.values()))
         return tuple(dict.fromkeys(name for part in parts for name in part.of(role)))
 
-    def fingerprint(self, quality: str) -> int:
-        """32 bits that name the decoding contract of a quality.
+    def contract(self, quality: str) -> bytes:
+        """Write down what turns a quality's payload into an answer: codec, shapes, classes, the cloud's files.
 
-        It covers what turns a payload into an answer: codec, shapes, classes, and the cloud's
-        files. Encoders, other qualities and the card may change without changing it.
+        Encoders, other qualities and the card may change without changing it.
         """
         entry = self.qualities[quality]
         contract = {
@@ -125,8 +124,11 @@ class Manifest(_Part):
             "latent_shape": self.latent_shape,
             "sha256": [self.sha256[name] for name in (*self.files.cloud, *entry.files.cloud)],
         }
-        canonical = json.dumps(contract, sort_keys=True, separators=(",", ":")).encode()
-        return int.from_bytes(hashlib.sha256(canonical).digest()[:4], "little")
+        return json.dumps(contract, sort_keys=True, separators=(",", ":")).encode()
+
+    def fingerprint(self, quality: str) -> int:
+        """32 bits that name the decoding contract of a quality."""
+        return int.from_bytes(hashlib.sha256(self.contract(quality)).digest()[:4], "little")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,14 +21,22 @@
     │   ├── FrameLengthInvalid
     │   ├── FrameQualityInvalid
     │   └── PayloadInvalid
+    ├── AnswerError               bytes that are not a valid compact answer
+    │   ├── AnswerMagicInvalid
+    │   ├── AnswerVersionUnknown
+    │   ├── AnswerLengthInvalid
+    │   └── AnswerValueInvalid
     ├── RequestError              a request that the cloud does not serve
     │   ├── ParameterInvalid
+    │   ├── FileUnknown
     │   ├── FingerprintUnknown
     │   ├── KeyMissing
     │   ├── KeyWrong
     │   ├── BodyLate
     │   ├── BodyTooLarge
     │   ├── BodyTypeUnsupported
+    │   ├── HeadersLate
+    │   ├── HeadersTooLarge
     │   ├── QueueFull
     │   ├── NotReady
     │   └── DeadlinePassed
@@ -228,6 +236,46 @@ class PayloadInvalid(FrameError):
         super().__init__(f"payload of codec {codec}: {reason}; encode the picture again")
 
 
+class AnswerError(SplitwireError):
+    """Bytes that are not a valid compact answer."""
+
+
+class AnswerMagicInvalid(AnswerError):
+    """The first nibble is not a compact answer's."""
+
+    def __init__(self, actual: int) -> None:
+        self.actual = actual
+        super().__init__(f"not a compact answer (first nibble {actual:#x}); is the URL a Splitwire cloud's?")
+
+
+class AnswerVersionUnknown(AnswerError):
+    """A version that this code does not read."""
+
+    def __init__(self, actual: int, supported: int) -> None:
+        self.actual = actual
+        self.supported = supported
+        super().__init__(
+            f"compact answer version {actual} is unknown, this side reads {supported}; "
+            "install the same release on device and cloud"
+        )
+
+
+class AnswerLengthInvalid(AnswerError):
+    """Numbers of bytes, pictures or classes that don't add up, or break a cap."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; the answer was damaged or made by other software")
+
+
+class AnswerValueInvalid(AnswerError):
+    """A class, a probability or a time that no answer has."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; the answer was damaged or made by other software")
+
+
 class RequestError(SplitwireError):
     """A request that the cloud does not serve."""
 
@@ -240,6 +288,16 @@ class ParameterInvalid(RequestError):
         self.actual = actual
         self.allowed = allowed
         super().__init__(f"{name} is {actual!r}; send {allowed}")
+
+
+class FileUnknown(RequestError):
+    """A bundle or a file that this cloud does not give out."""
+
+    def __init__(self, bundle: str, name: str, reason: str) -> None:
+        self.bundle = bundle
+        self.name = name
+        self.reason = reason
+        super().__init__(f"{bundle}/{name}: {reason}; GET /bundles lists what can be fetched")
 
 
 class FingerprintUnknown(RequestError):
@@ -291,6 +349,23 @@ class BodyTypeUnsupported(RequestError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"{reason}; send Content-Type application/octet-stream and no Content-Encoding")
+
+
+class HeadersLate(RequestError):
+    """The request line and headers did not arrive in time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"the headers did not arrive within {seconds:g} s; send the request again")
+
+
+class HeadersTooLarge(RequestError):
+    """The request line and headers are over their caps."""
+
+    def __init__(self, most_bytes: int, most_lines: int) -> None:
+        self.most_bytes = most_bytes
+        self.most_lines = most_lines
+        super().__init__(f"the headers are over {most_bytes} bytes or {most_lines} lines; send fewer")
 
 
 class QueueFull(RequestError):
@@ -413,13 +488,17 @@ CODES: Mapping[type[SplitwireError], Codes] = {
     BundleError: Codes(status=500, exit=4),
     QualityMissing: Codes(status=500, exit=2),
     FrameError: Codes(status=400, exit=6),
+    AnswerError: Codes(status=500, exit=6),
     ParameterInvalid: Codes(status=400, exit=6),
+    FileUnknown: Codes(status=404, exit=6),
     FingerprintUnknown: Codes(status=409, exit=6),
     KeyMissing: Codes(status=401, exit=6),
     KeyWrong: Codes(status=403, exit=6),
     BodyLate: Codes(status=408, exit=6),
     BodyTooLarge: Codes(status=413, exit=6),
     BodyTypeUnsupported: Codes(status=415, exit=6),
+    HeadersLate: Codes(status=408, exit=6),
+    HeadersTooLarge: Codes(status=431, exit=6),
     QueueFull: Codes(status=429, exit=6),
     NotReady: Codes(status=503, exit=6),
     DeadlinePassed: Codes(status=504, exit=6),

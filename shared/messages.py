@@ -1,4 +1,4 @@
-"""What the cloud answers: the JSON bodies of ``POST /infer``."""
+"""What the cloud answers: its JSON bodies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+
+from shared.bundle import Manifest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,3 +77,39 @@ class Health(_Message):
     """Whether the process lives, and whether it can answer."""
 
     status: str
+
+
+class LoadedBundle(_Message):
+    """A bundle that the cloud has loaded."""
+
+    manifest: Manifest
+    fingerprints: dict[str, str] = Field(description="quality to fingerprint, as in errors: hexadecimal")
+
+
+class Model(_Message):
+    """What the cloud computes with."""
+
+    device: str
+    precision: str = Field(description="of the tails: float32, or float16 on CUDA")
+    bundles: tuple[LoadedBundle, ...] = Field(description="in order; the first serves what several can")
+
+
+class BundleFile(_Message):
+    """A file that a device can fetch at ``/bundles/{id}/{path}``."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class BundleFiles(_Message):
+    """The device's part of a bundle: its manifest and the files that the device's role needs."""
+
+    id: str
+    files: tuple[BundleFile, ...]
+
+
+class BundleList(_Message):
+    """The bundles that a device can fetch."""
+
+    bundles: tuple[BundleFiles, ...]

@@ -5,22 +5,46 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@dataclass(frozen=True, kw_only=True)
+class CloudProcess:
+    """A ``cloud-server`` that is ready, the line that it began with, and its URL."""
+
+    process: subprocess.Popen[str]
+    line: str
+    url: str
+
+    def stop(self) -> str:
+        """Ask it to stop, see that it does, and give what it wrote after its first line."""
+        self.process.terminate()
+        _, written = self.process.communicate(timeout=30)
+        assert self.process.returncode == 0, written
+        return written
+
+
 @contextmanager
-def running_cloud(*options: str) -> Iterator[str]:
-    """A real ``cloud-server`` process on a free port of loopback; gives its URL."""
+def cloud_process(*options: str) -> Iterator[CloudProcess]:
+    """A real ``cloud-server`` process on a free port of loopback; killed where it still runs at the end."""
     command = [sys.executable, "-m", "cloud.command", "--port", "0", "--log-level", "warning", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             line = process.stderr.readline()
-            assert "http://" in line, f"cloud-server did not start: {line}{process.stderr.read()}"
-            yield line.split()[-1]
+            assert "://" in line, f"cloud-server did not start: {line}{process.stderr.read()}"
+            yield CloudProcess(process=process, line=line, url=line.split()[-1].strip('"}'))
         finally:
-            process.terminate()
-            assert process.wait(timeout=30) == 0
+            process.kill()
+
+
+@contextmanager
+def running_cloud(*options: str) -> Iterator[str]:
+    """The URL of a real ``cloud-server`` process, which is stopped at the end."""
+    with cloud_process(*options) as cloud:
+        yield cloud.url
+        cloud.stop()

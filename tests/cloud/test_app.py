@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,8 +15,9 @@ from cloud.settings import CloudSettings
 from shared.bundle import load_manifest
 from shared.codecs import codec_of
 from shared.errors import BundleFileMismatch, SettingsError
-from shared.frame import MAX_FRAME_BYTES, Frame, pack
-from shared.messages import Answer
+from shared.frame import MAX_FRAME_BYTES
+from shared.messages import Answer, Model
+from tests.cloud.application import OCTETS, error_of, frame_of, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,46 +28,6 @@ if TYPE_CHECKING:
     from shared.bundle import Bundle
 
 pytestmark = pytest.mark.anyio
-OCTETS = {"Content-Type": "application/octet-stream"}
-
-
-@asynccontextmanager
-async def serving(**settings: object) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(CloudSettings(device="cpu", **settings))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://cloud", headers=OCTETS) as client,
-    ):
-        yield client
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with serving() as client:
-        yield client
-
-
-def frame_of(bundle: Bundle, latents: list[NDArray[np.float32]], quality: str = "int8") -> bytes:
-    codec = codec_of(bundle, quality)
-    return pack(
-        Frame(
-            fingerprint=bundle.manifest.fingerprint(quality),
-            quality=bundle.manifest.qualities[quality].id,
-            payloads=tuple(codec.encode(latent) for latent in latents),
-        )
-    )
-
-
-@pytest.fixture
-def frame(device_bundle: Bundle, latent: NDArray[np.float32]) -> bytes:
-    return frame_of(device_bundle, [latent])
-
-
-def error_of(response: httpx.Response) -> str:
-    body = response.json()
-    assert body["message"]
-    return str(body["error"])
 
 
 @pytest.mark.parametrize("quality", ["paper", "int8"])
@@ -82,10 +41,10 @@ async def test_a_frame_is_answered_with_what_the_tail_says(
     response = await client.post("/infer?top=3", content=frame_of(device_bundle, [latent], quality))
     answer = Answer.model_validate_json(response.content)
     (prediction,) = answer.predictions
-    engine = Engine(cloud_bundle, "cpu")
+    engine = Engine([cloud_bundle], "cpu")
     codec = codec_of(cloud_bundle, quality)
     y_hat = codec.decode(codec.encode(latent))[None]
-    (expected,) = engine.tail(quality, y_hat)
+    (expected,) = engine.tail(cloud_bundle.manifest.fingerprint(quality), y_hat)
     assert prediction.class_id == expected.argmax()
     assert prediction.label == cloud_bundle.manifest.classes[prediction.class_id]
     assert prediction.probability == pytest.approx(float(expected.max()), abs=1e-5)
@@ -231,14 +190,43 @@ async def test_an_unforeseen_failure_is_a_500_and_the_next_request_is_served(
         patch.setattr(Engine, "tail", lambda *_: 1 / 0)
         failed = await client.post("/infer", content=frame)
         assert (failed.status_code, error_of(failed)) == (500, "Failure")
+        assert failed.headers["X-Request-Id"]
         assert (await client.get("/readyz")).status_code == 500
     assert (await client.post("/infer", content=frame)).status_code == 200
     assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_model_is_the_manifest(client: httpx.AsyncClient, bundle_path: Path) -> None:
-    response = await client.get("/model")
-    assert response.json() == json.loads(load_manifest(bundle_path).model_dump_json())
+async def test_readiness_is_proved_by_a_forward_pass_that_all_who_ask_share(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    tail = Engine.tail
+
+    def counted(engine: Engine, fingerprint: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        passes.append(len(values))
+        return tail(engine, fingerprint, values)
+
+    monkeypatch.setattr(Engine, "tail", counted)
+    responses = await asyncio.gather(*(client.get("/readyz") for _ in range(20)))
+    assert {response.status_code for response in responses} == {200}
+    assert passes == [1]
+    monkeypatch.setattr("cloud.service._SECONDS_A_PROOF_HOLDS", 0)
+    await client.get("/readyz")
+    assert passes == [1, 1]
+
+
+async def test_head_is_answered_on_the_supervisors_routes(client: httpx.AsyncClient) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert (await client.head(path)).status_code == 200
+
+
+async def test_model_describes_every_loaded_bundle(client: httpx.AsyncClient, bundle_path: Path) -> None:
+    manifest = load_manifest(bundle_path)
+    model = Model.model_validate_json((await client.get("/model")).content)
+    assert (model.device, model.precision) == ("cpu", "float32")
+    (loaded,) = model.bundles
+    assert loaded.manifest == manifest
+    assert loaded.fingerprints["int8"] == f"{manifest.fingerprint('int8'):08x}"
 
 
 async def test_other_paths_and_methods_get_the_same_kind_of_error(client: httpx.AsyncClient) -> None:
@@ -249,14 +237,14 @@ async def test_other_paths_and_methods_get_the_same_kind_of_error(client: httpx.
 async def test_the_openapi_page_lists_every_status_and_no_422(client: httpx.AsyncClient) -> None:
     description = (await client.get("/openapi.json")).json()
     statuses = set(description["paths"]["/infer"]["post"]["responses"])
-    assert statuses == {"200", "400", "401", "403", "408", "409", "413", "415", "429", "503", "504"}
+    assert statuses == {"200", "400", "401", "403", "408", "409", "413", "415", "429", "431", "503", "504"}
 
 
 async def test_a_damaged_bundle_stops_the_start(bundle_copy: Path) -> None:
     file = bundle_copy / "cloud" / "cae.safetensors"
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(BundleFileMismatch):
-        async with serving(bundle=bundle_copy):
+        async with serving(bundles=(bundle_copy,)):
             pass
 
 

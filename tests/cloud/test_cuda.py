@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 @pytest.mark.parametrize("quality", ["paper", "int8"])
 def test_cuda_gives_the_processors_answers(cloud_bundle: Bundle, quality: str) -> None:
+    fingerprint = cloud_bundle.manifest.fingerprint(quality)
     latents = np.random.default_rng(0).normal(scale=8, size=(64, 128, 5, 5)).astype(np.float32)
-    on_cpu, on_cuda = (Engine(cloud_bundle, device).tail(quality, latents) for device in ("cpu", "cuda"))
+    on_cpu, on_cuda = (
+        Engine([cloud_bundle], device).tail(fingerprint, latents) for device in ("cpu", "cuda")
+    )
     assert np.allclose(on_cpu, on_cuda, atol=2e-3)
     assert (on_cpu.argmax(1) == on_cuda.argmax(1)).mean() >= 0.98

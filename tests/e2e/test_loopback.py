@@ -91,6 +91,10 @@ def test_a_cloud_that_is_ready_says_so(cloud_url: str) -> None:
         (["--key-file", "/nowhere"], 2, "key file /nowhere can't be read"),
         (["--device", "cuda:99"], 2, "can't be used here"),
         (["--log-level", "loud"], 2, "choose one of"),
+        (["--host", "0.0.0.0"], 2, "give --key-file, or --open"),
+        (["--tls-key", "/nowhere"], 2, "needs both"),
+        (["--tls-certificate", "/nowhere", "--tls-key", "/nowhere"], 2, "certificate /nowhere"),
+        (["--tls-certificate", __file__, "--tls-key", __file__], 2, "give PEM files"),
     ],
 )
 def test_a_server_that_can_not_start_says_why_in_one_line(

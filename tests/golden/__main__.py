@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+import shared.answer
 from models.training.data import load_pictures
 from models.training.tables import frequency_tables
+from shared.answer import Choice, CompactAnswer
 from shared.codecs.factorised import Factorised
 from shared.frame import Frame, pack
+from shared.messages import Timings
 from tests.e2e.accuracy import classify, sample_files
 from tests.golden import FINGERPRINT, FOLDER, PICTURES, SHAPE, committed_codecs
 from tests.processes import running_cloud
@@ -36,6 +39,20 @@ def write_frames() -> None:
         np.save(FOLDER / f"{codec.name}.symbols.npy", np.stack(symbols))
 
 
+def write_answer() -> None:
+    """A compact answer for two pictures, beside what it says."""
+    answer = CompactAnswer(
+        pictures=(
+            (Choice(3, 61_234), Choice(5, 4_000), Choice(0, 301)),
+            (Choice(8, 65_535), Choice(9, 0), Choice(1, 0)),
+        ),
+        timings_ms=Timings(decode=0.125, queue=3.5, tail=20.25),
+    )
+    (FOLDER / "compact.answer").write_bytes(shared.answer.pack(answer))
+    written = {"pictures": answer.pictures, "timings_ms": answer.timings_ms.model_dump()}
+    (FOLDER / "compact.json").write_text(json.dumps(written) + "\n")
+
+
 def write_predictions(data: Path) -> None:
     """The shipped bundle's answers for fixed test pictures, by the real command."""
     pictures = load_pictures(data, "test")
@@ -50,4 +67,5 @@ def write_predictions(data: Path) -> None:
 
 if __name__ == "__main__":
     write_frames()
+    write_answer()
     write_predictions(Path(os.environ["SPLITWIRE_DATA"]))

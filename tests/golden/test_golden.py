@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+import shared.answer
 from shared.codecs import CODECS
 from shared.frame import pack, unpack
 from tests.golden import FINGERPRINT, FOLDER, committed_codecs
@@ -30,3 +32,11 @@ def test_every_codecs_golden_frame_decodes_to_the_committed_symbols(codec: Codec
 
 def test_no_codec_is_without_a_golden_frame() -> None:
     assert {codec.name for codec in committed_codecs()} == CODECS.keys()
+
+
+def test_the_golden_answer_says_what_is_committed() -> None:
+    data = (FOLDER / "compact.answer").read_bytes()
+    answer = shared.answer.unpack(data)
+    said = {"pictures": answer.pictures, "timings_ms": answer.timings_ms.model_dump()}
+    assert json.loads(json.dumps(said)) == json.loads((FOLDER / "compact.json").read_text())
+    assert shared.answer.pack(answer) == data

@@ -1,0 +1,51 @@
+"""The application on httpx's own transport, and frames for it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+
+from cloud.app import create_app
+from cloud.settings import CloudSettings
+from shared.codecs import codec_of
+from shared.frame import Frame, pack
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from shared.bundle import Bundle
+
+OCTETS = {"Content-Type": "application/octet-stream"}
+
+
+@asynccontextmanager
+async def serving(**settings: object) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(CloudSettings(device="cpu", **settings))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://cloud", headers=OCTETS) as client,
+    ):
+        yield client
+
+
+def frame_of(bundle: Bundle, latents: list[NDArray[np.float32]], quality: str = "int8") -> bytes:
+    codec = codec_of(bundle, quality)
+    return pack(
+        Frame(
+            fingerprint=bundle.manifest.fingerprint(quality),
+            quality=bundle.manifest.qualities[quality].id,
+            payloads=tuple(codec.encode(latent) for latent in latents),
+        )
+    )
+
+
+def error_of(response: httpx.Response) -> str:
+    body = response.json()
+    assert body["message"]
+    return str(body["error"])
