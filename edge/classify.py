@@ -66,7 +66,7 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
     codec, encoder, fallback = codec_of(bundle, quality), Encoder(bundle, quality), Fallback.load(bundle)
     if fallback is None and settings.confident is not None:
         raise FallbackMissing(settings.bundle, "--confident")
-    async with connect(settings) as connection:
+    async with connect(settings, bundle.manifest.classes) as connection:
         yield Classifier(
             settings=settings,
             manifest=bundle.manifest,
@@ -233,7 +233,7 @@ class Classifier:
                 "body_bytes": sent.body_bytes,
                 "wire_bytes": sent.wire_bytes,
                 "timings_ms": {**timings, **sent.timings_ms.model_dump()},
-                "bundle": sent.bundle,
+                "bundle": self.manifest.id,
             }
         )
 

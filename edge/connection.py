@@ -19,7 +19,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 from edge.embedded import URL as EMBEDDED_URL
 from edge.embedded import embedded_cloud
 from edge.wire import Wire, WireCounter
+from shared.answer import CONTENT_TYPE as COMPACT
+from shared.answer import predictions, unpack
 from shared.errors import (
+    AnswerError,
     CloudAnswerInvalid,
     CloudBusy,
     CloudError,
@@ -28,7 +31,7 @@ from shared.errors import (
     CloudUnreachable,
     SettingsError,
 )
-from shared.messages import DEADLINE_HEADER, Answer, ErrorAnswer
+from shared.messages import DEADLINE_HEADER, Answer, ErrorAnswer, Prediction, Timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from edge.settings import DeviceSettings
 
 _NEVER_BY_PROXY = ("embedded", "localhost", "127.0.0.1", "::1")
+_NEEDLESS_HEADERS = ("Accept-Encoding", "Connection", "User-Agent")
+"""What httpx sends by itself and no cloud of ours reads."""
 _TRY_SHARE = 0.7
 """How much of what is left a try may take, so that another one can follow."""
 _LEAST_TRY_SECONDS = 0.02
@@ -56,9 +61,10 @@ def _breaker() -> CircuitBreaker:
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """An answer, and what the try that brought it cost, where known."""
+    """An answer for every picture of a frame, and what the try that brought it cost, where known."""
 
-    answer: Answer
+    predictions: tuple[Prediction, ...]
+    timings_ms: Timings
     wire: Wire | None
 
 
@@ -70,6 +76,7 @@ class Connection:
     url: str
     source: str
     """``cloud`` or ``embedded``, as records say it."""
+    classes: tuple[str, ...]
     breaker: CircuitBreaker = field(default_factory=_breaker)
     """Opens when pictures in a row got no answer by any of their tries."""
     counter: WireCounter = field(default_factory=WireCounter)
@@ -134,22 +141,28 @@ class Connection:
             raise CloudUnreachable(
                 self.url, f"{reason}; is cloud-server running there, and is it http or https?"
             ) from exc
-        return Exchange(answer=self._answer(response, pictures), wire=wire)
+        predictions, timings = self._answer(response, pictures)
+        return Exchange(predictions=predictions, timings_ms=timings, wire=wire)
 
-    def _answer(self, response: httpx.Response, pictures: int) -> Answer:
+    def _answer(self, response: httpx.Response, pictures: int) -> tuple[tuple[Prediction, ...], Timings]:
         try:
             if response.status_code != httpx.codes.OK:
                 raise self._refusal(response)
-            answer = Answer.model_validate_json(response.content)
-        except ValidationError as exc:
+            if response.headers.get("Content-Type") == COMPACT:
+                answer = unpack(response.content)
+                found, timings = predictions(answer, self.classes), answer.timings_ms
+            else:
+                full = Answer.model_validate_json(response.content)
+                found, timings = full.predictions, full.timings_ms
+        except (ValidationError, AnswerError) as exc:
             raise CloudAnswerInvalid(
                 self.url, f"HTTP {response.status_code} without a Splitwire answer; is the URL a cloud's?"
             ) from exc
-        if len(answer.predictions) != pictures:
+        if len(found) != pictures:
             raise CloudAnswerInvalid(
-                self.url, f"{len(answer.predictions)} answers for {pictures} pictures; use the same release"
+                self.url, f"{len(found)} answers for {pictures} pictures; use the same release"
             )
-        return answer
+        return found, timings
 
     def _refusal(self, response: httpx.Response) -> CloudError:
         status = response.status_code
@@ -189,7 +202,7 @@ def _wait(state: RetryCallState) -> float:
 
 
 @asynccontextmanager
-async def connect(settings: DeviceSettings) -> AsyncIterator[Connection]:
+async def connect(settings: DeviceSettings, classes: tuple[str, ...]) -> AsyncIterator[Connection]:
     """Open the way to a cloud; without a URL, to one inside this process.
 
     Raises:
@@ -197,7 +210,7 @@ async def connect(settings: DeviceSettings) -> AsyncIterator[Connection]:
         PackagesMissing: no URL, and the cloud's packages are not installed.
 
     """
-    headers = {"Content-Type": "application/octet-stream"}
+    headers = {"Accept": COMPACT, "Content-Type": "application/octet-stream"}
     if settings.key:
         key = settings.key.strip()
         if not (key.isascii() and key.isprintable()):
@@ -220,8 +233,10 @@ async def connect(settings: DeviceSettings) -> AsyncIterator[Connection]:
             )
         except (ImportError, ValueError) as exc:  # a proxy from the environment
             raise SettingsError(f"the way to {url} can't be used ({exc}); check the proxy variables") from exc
+        for name in _NEEDLESS_HEADERS:
+            del client.headers[name]
         await stack.enter_async_context(client)
-        yield Connection(client=client, url=url, source=source)
+        yield Connection(client=client, url=url, source=source, classes=classes)
 
 
 def _checked(url: str) -> str:

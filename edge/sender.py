@@ -27,7 +27,6 @@ class Sent:
     """One picture's answer; bytes are the frame's, divided by its pictures."""
 
     prediction: Prediction
-    bundle: str
     timings_ms: Timings
     body_bytes: float
     wire_bytes: float | None
@@ -96,14 +95,13 @@ class Sender:
                 if not waiting.sent.done():
                     waiting.sent.set_exception(exc)
             return
-        answer, count = exchange.answer, len(batch)
-        for waiting, prediction in zip(batch, answer.predictions, strict=True):
+        count = len(batch)
+        for waiting, prediction in zip(batch, exchange.predictions, strict=True):
             if not waiting.sent.done():
                 waiting.sent.set_result(
                     Sent(
                         prediction=prediction,
-                        bundle=answer.bundle,
-                        timings_ms=answer.timings_ms,
+                        timings_ms=exchange.timings_ms,
                         body_bytes=len(body) / count,
                         wire_bytes=None if exchange.wire is None else exchange.wire.bytes / count,
                     )

@@ -7,12 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 import httpx
+import numpy as np
 import pytest
 
 from edge import connection as module
 from edge.connection import Connection
 from edge.deadline import Deadline
+from shared.answer import CONTENT_TYPE, Choice, CompactAnswer, compact, pack
 from shared.errors import CloudAnswerInvalid, CloudBusy, CloudLate, CloudRefused, CloudUnreachable
+from shared.messages import Timings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,12 +61,12 @@ class Cloud:
 
     def connection(self) -> Connection:
         client = httpx.AsyncClient(transport=httpx.MockTransport(self.handle), base_url="http://cloud")
-        return Connection(client=client, url="http://cloud", source="cloud")
+        return Connection(client=client, url="http://cloud", source="cloud", classes=("a", "cat"))
 
 
 async def ask(connection: Connection, seconds: float = 2.0) -> str:
     exchange = await connection.infer(b"frame", 1, 1, Deadline.after(seconds))
-    return exchange.answer.predictions[0].label
+    return exchange.predictions[0].label
 
 
 @pytest.mark.parametrize(
@@ -168,3 +171,28 @@ async def test_a_busy_cloud_is_not_a_dead_one() -> None:
             await ask(connection, 0.05)
     cloud.answers = [OK]
     assert await ask(connection) == "cat"
+
+
+async def test_the_answer_may_be_compact() -> None:
+    timings = Timings(decode=1, queue=2, tail=3)
+    body = pack(compact(np.array([[0.1, 0.9]], np.float32), 1, timings))
+    cloud = Cloud(httpx.Response(200, content=body, headers={"Content-Type": CONTENT_TYPE}))
+    exchange = await cloud.connection().infer(b"frame", 1, 1, Deadline.after(1))
+    assert exchange.predictions[0].label == "cat"
+    assert exchange.predictions[0].probability == pytest.approx(0.9, abs=1e-4)
+    assert exchange.timings_ms == timings
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xa1",
+        pack(CompactAnswer(pictures=((Choice(9, 1),),), timings_ms=Timings(decode=0, queue=0, tail=0))),
+    ],
+)
+async def test_a_compact_answer_that_is_none_is_refused(body: bytes) -> None:
+    with pytest.raises(CloudAnswerInvalid):
+        await ask(
+            Cloud(httpx.Response(200, content=body, headers={"Content-Type": CONTENT_TYPE})).connection()
+        )
