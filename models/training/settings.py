@@ -245,12 +245,12 @@ PRESETS: dict[PresetName, Preset] = {
         backbone=BackboneSettings(),
     ),
     "shipped": Preset(
-        data=DataSettings(variants=3),
+        data=DataSettings(variants=2),
         backbone=BackboneSettings(
             frozen_blocks=3, epochs=4, batch=64, convolution_rate=5e-5, classifier_rate=3e-4
         ),
         finetune=FinetuneSettings(),
-        cae=AutoencoderSettings(epochs=15),
+        cae=AutoencoderSettings(epochs=12),
         sae=AutoencoderSettings(epochs=5, batch=256, rate=2e-4),
     ),
     "paper": Preset(
@@ -270,7 +270,7 @@ PRESETS: dict[PresetName, Preset] = {
         sae=_PAPERS_AUTOENCODER,
     ),
     "full": Preset(
-        data=DataSettings(variants=3),
+        data=DataSettings(variants=2),
         backbone=BackboneSettings(
             frozen_blocks=0,
             epochs=20,
