@@ -19,7 +19,7 @@ from edge.connection import connect
 from edge.deadline import Deadline
 from edge.encoder import Encoder
 from edge.head import open_head
-from edge.records import Record, problem
+from edge.records import Encoded, Record, problem
 from edge.sender import Sender
 from shared.bundle import load_bundle
 from shared.codecs import codec_of
@@ -65,7 +65,7 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
     quality = settings.quality or bundle.manifest.default_quality
     codec, encoder, fallback = codec_of(bundle, quality), Encoder(bundle, quality), Fallback.load(bundle)
     if fallback is None and settings.confident is not None:
-        raise FallbackMissing(settings.bundle)
+        raise FallbackMissing(settings.bundle, "--confident")
     async with connect(settings) as connection:
         yield Classifier(
             settings=settings,
@@ -85,15 +85,6 @@ class _Loaded:
     picture: NDArray[np.float32] | SplitwireError
     milliseconds: float
     deadline: Deadline
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Encoded:
-    payload: bytes
-    own: Prediction | None
-    """The device's own answer."""
-    timings: dict[str, float]
-    """Stage -> milliseconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +145,7 @@ class Classifier:
             deadline=deadline,
         )
 
-    async def _encode(self, loaded: _Loaded) -> _Encoded | SplitwireError:
+    async def _encode(self, loaded: _Loaded) -> Encoded | SplitwireError:
         if isinstance(loaded.picture, SplitwireError):
             return loaded.picture
         try:
@@ -162,29 +153,62 @@ class Classifier:
         except SplitwireError as exc:
             return exc
 
-    def _encode_now(self, picture: NDArray[np.float32], load: float) -> _Encoded:
+    def encode(self, data: bytes, name: str) -> Encoded:
+        """Make the code of one picture from its file's bytes; blocks while the head works.
+
+        Raises:
+            PictureBroken: the bytes are no usable picture; ``name`` says which.
+            LatentInvalid: the head made of it what can't be coded.
+
+        """
+        started = time.perf_counter()
+        picture = prepare(load_picture(data, name), self.manifest.preparation)
+        return self._encode_now(picture, _milliseconds(time.perf_counter() - started))
+
+    def _encode_now(self, picture: NDArray[np.float32], load: float) -> Encoded:
         started = time.perf_counter()
         feature = self.head(picture)
         computed = time.perf_counter()
         own = self.fallback(feature, self.settings.top) if self.fallback else None
         payload = self.codec.encode(self.encoder(feature))
         encoded = time.perf_counter()
-        return _Encoded(
+        return Encoded(
             payload=payload,
             own=own,
-            timings={
+            timings_ms={
                 "load": load,
                 "head": _milliseconds(computed - started),
                 "encode": _milliseconds(encoded - computed),
             },
         )
 
-    async def _answer(self, loaded: _Loaded, encoded: _Encoded | SplitwireError) -> Record:
-        record = Record(path=shown(loaded.path), quality=self.quality, source=self.sender.source)
+    async def _answer(self, loaded: _Loaded, encoded: Encoded | SplitwireError) -> Record:
+        path = shown(loaded.path)
         if isinstance(encoded, SplitwireError):
-            return record.model_copy(update={"error": problem(encoded)})
-        record = record.model_copy(
-            update={"timings_ms": encoded.timings, "payload_bytes": len(encoded.payload)}
+            return self._record(path).model_copy(update={"error": problem(encoded)})
+        started = time.perf_counter()
+        try:
+            return await self.answer(path, encoded, loaded.deadline)
+        except SplitwireError as exc:
+            return self._record(path).model_copy(
+                update={
+                    "payload_bytes": len(encoded.payload),
+                    "timings_ms": {**encoded.timings_ms, "network": _since(started)},
+                    "error": problem(exc),
+                }
+            )
+
+    async def answer(self, path: str, encoded: Encoded, deadline: Deadline) -> Record:
+        """Get the answer for one picture: from the cloud, or where that may be, from the device itself.
+
+        It is sent with others; ``sender.flush`` says that no more will come now.
+
+        Raises:
+            CloudError: there is none; see ``Connection.infer``.
+
+        """
+        record = self._record(path).model_copy(
+            update={"payload_bytes": len(encoded.payload), "timings_ms": encoded.timings_ms}
         )
         own, confident = encoded.own, self.settings.confident
         if own and confident is not None and own.probability >= confident:
@@ -195,15 +219,13 @@ class Classifier:
             )
         started = time.perf_counter()
         try:
-            sent = await self.sender.send(encoded.payload, loaded.deadline.before(_FALLBACK_SECONDS))
-        except SplitwireError as exc:
-            network = {**encoded.timings, "network": _milliseconds(time.perf_counter() - started)}
-            record = record.model_copy(update={"timings_ms": network})
-            passing = isinstance(exc, CloudError) and not isinstance(exc, CloudRefused)
-            if own and self.settings.fallback and passing:
-                return _own_answer(record, own, str(exc))
-            return record.model_copy(update={"error": problem(exc)})
-        timings = {**encoded.timings, "network": _milliseconds(time.perf_counter() - started)}
+            sent = await self.sender.send(encoded.payload, deadline.before(_FALLBACK_SECONDS))
+        except CloudError as exc:
+            if own is None or not self.settings.fallback or isinstance(exc, CloudRefused):
+                raise
+            timings = {**encoded.timings_ms, "network": _since(started)}
+            return _own_answer(record.model_copy(update={"timings_ms": timings}), own, str(exc))
+        timings = {**encoded.timings_ms, "network": _since(started)}
         timings["total"] = round(sum(timings.values()), 3)
         return record.model_copy(
             update={
@@ -215,12 +237,19 @@ class Classifier:
             }
         )
 
+    def _record(self, path: str) -> Record:
+        return Record(path=path, quality=self.quality, source=self.sender.source)
+
 
 def _own_answer(record: Record, own: Prediction, reason: str) -> Record:
     timings = {**record.timings_ms, "total": round(sum(record.timings_ms.values()), 3)}
     return record.model_copy(
         update={**dict(own), "source": "device", "reason": reason, "timings_ms": timings}
     )
+
+
+def _since(started: float) -> float:
+    return _milliseconds(time.perf_counter() - started)
 
 
 def _milliseconds(seconds: float) -> float:

@@ -1,11 +1,25 @@
-"""What is said of each picture: one JSON line, with stable fields."""
+"""What is known of each picture on its way, and what is said of it: one JSON line, with stable fields."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
 from shared.errors import SplitwireError, codes_of
-from shared.messages import Guess
+from shared.messages import Guess, Prediction
+
+
+class Encoded(BaseModel):
+    """One picture's code, and what the device knows of the picture beside it.
+
+    ``own``: the device's own answer, where the bundle has a classifier for that.
+    ``timings_ms``: load, head, encode.
+    """
+
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+    payload: bytes
+    own: Prediction | None
+    timings_ms: dict[str, float]
 
 
 class Problem(BaseModel):

@@ -51,7 +51,6 @@ class Sender:
         self._waiting: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._more = True
 
     @property
     def source(self) -> str:
@@ -68,19 +67,15 @@ class Sender:
         loop = asyncio.get_running_loop()
         waiting = _Waiting(payload=payload, deadline=deadline, sent=loop.create_future())
         self._waiting.append(waiting)
-        if not self._more or len(self._waiting) == MAX_PICTURES:
-            self._send_waiting()
+        if len(self._waiting) == MAX_PICTURES:
+            self.flush()
         elif self._timer is None:
             wait = min(_LONGEST_WAIT_SECONDS, _WAIT_SHARE * deadline.left())
-            self._timer = loop.call_later(wait, self._send_waiting)
+            self._timer = loop.call_later(wait, self.flush)
         return await waiting.sent
 
     def flush(self) -> None:
-        """Send what waits, and from now on everything at once: no more pictures will come."""
-        self._more = False
-        self._send_waiting()
-
-    def _send_waiting(self) -> None:
+        """Send what waits: no more pictures will come soon."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

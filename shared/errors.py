@@ -9,7 +9,8 @@
     │   ├── BundleMissing
     │   ├── BundleInvalid
     │   ├── BundleFileMismatch
-    │   └── QualityMissing
+    │   ├── QualityMissing
+    │   └── FallbackMissing
     ├── ShapeInvalid              a network was given, or made, a tensor of another shape
     ├── LatentInvalid             an encoder was given a latent it can't code
     ├── FrameError                bytes that are not a valid frame
@@ -33,8 +34,13 @@
     │   └── DeadlinePassed
     ├── CloudError                the device got no answer from its cloud
     │   ├── CloudUnreachable
+    │   ├── CloudLate
+    │   ├── CloudBusy
     │   ├── CloudRefused
     │   └── CloudAnswerInvalid
+    ├── JournalError              the record of a watched folder can't be kept
+    │   ├── JournalForeign
+    │   └── JournalHeld
     ├── PackagesMissing           an optional part of the installation is needed
     └── TrainingError             a training can't start or go on
 
@@ -126,8 +132,9 @@ class QualityMissing(BundleError):
 class FallbackMissing(BundleError):
     """The bundle has no small classifier for the device."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "it has no classifier for the device alone; leave out --confident")
+    def __init__(self, path: Path, option: str) -> None:
+        self.option = option
+        super().__init__(path, f"it has no classifier for the device alone; leave out {option}")
 
 
 class ShapeInvalid(SplitwireError):
@@ -360,6 +367,23 @@ class CloudAnswerInvalid(CloudError):
     """What answered does not speak Splitwire."""
 
 
+class JournalError(SplitwireError):
+    """The record of a watched folder can't be kept."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"record {shown(path)}: {reason}")
+
+
+class JournalForeign(JournalError):
+    """The file is something else, or a newer release's."""
+
+
+class JournalHeld(JournalError):
+    """Another program has it."""
+
+
 class PackagesMissing(SplitwireError):
     """An optional part of the installation is needed."""
 
@@ -406,6 +430,7 @@ CODES: Mapping[type[SplitwireError], Codes] = {
     CloudAnswerInvalid: Codes(status=0, exit=6),
     PackagesMissing: Codes(status=500, exit=7),
     TrainingError: Codes(status=0, exit=8),
+    JournalError: Codes(status=0, exit=9),
 }
 
 

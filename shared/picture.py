@@ -54,7 +54,7 @@ def load_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
 
     """
     label = name or (str(source) if isinstance(source, Path) else "picture")
-    data = source if isinstance(source, bytes) else _read(source, label)
+    data = source if isinstance(source, bytes) else read_file(source, label)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -75,6 +75,32 @@ def load_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
         raise PictureBroken(label, f"damaged or cut off ({_one_line(exc)})") from exc
 
 
+def read_file(path: Path, name: str | None = None) -> bytes:
+    """Read a picture's file whole; ``name`` is what to call it in errors.
+
+    Raises:
+        PictureMissing: there is no regular file, or no permission to read it.
+        PictureBroken: it is over 256 MiB.
+
+    """
+    label = name or str(path)
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise PictureMissing(label, "a directory; name the pictures in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise PictureMissing(label, "not a regular file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise PictureBroken(label, f"over {MAX_FILE_BYTES >> 20} MiB; make it smaller first")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise PictureMissing(label, "no such file") from None
+    except PermissionError:
+        raise PictureMissing(label, "no permission to read it") from None
+    except OSError as exc:
+        raise PictureMissing(label, f"can't be read ({_one_line(exc)})") from exc
+
+
 def prepare(image: Image.Image, preparation: Preparation) -> NDArray[np.float32]:
     """Turn an RGB picture into the network's input.
 
@@ -91,24 +117,6 @@ def prepare(image: Image.Image, preparation: Preparation) -> NDArray[np.float32]
 def resize(image: Image.Image, preparation: Preparation) -> Image.Image:
     """Cut the centre square and bring it to size x size pixels, bilinear with antialiasing."""
     return _centre_square(image).resize((preparation.size,) * 2, Image.Resampling.BILINEAR)
-
-
-def _read(path: Path, label: str) -> bytes:
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise PictureMissing(label, "a directory; name the pictures in it")
-        if not stat.S_ISREG(status.st_mode):
-            raise PictureMissing(label, "not a regular file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise PictureBroken(label, f"over {MAX_FILE_BYTES >> 20} MiB; make it smaller first")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise PictureMissing(label, "no such file") from None
-    except PermissionError:
-        raise PictureMissing(label, "no permission to read it") from None
-    except OSError as exc:
-        raise PictureMissing(label, f"can't be read ({_one_line(exc)})") from exc
 
 
 def _check_still(image: Image.Image, label: str) -> None:
