@@ -153,14 +153,15 @@ def watch(
 ) -> None:
     """Classify the pictures of a folder and its subfolders as they appear.
 
-    Every picture ends with exactly one answer in the record, whatever happens meanwhile: it waits for the cloud
-    through outages, and a restart goes on where the last run ended. The same content is classified once. Hidden
-    files, and those that other programs are still writing (.part, .tmp, ...), are left alone.
+    Every picture ends with exactly one answer in the record, whatever
+    happens meanwhile: it waits for the cloud through outages, and a restart
+    goes on where the last run ended. The same content is classified once.
+    Hidden files, and those with names of unfinished ones (.part, .tmp and
+    the like), are left alone. A picture that the cloud refuses is set aside
+    and tried again at a restart, or when the model bundle changes.
 
-    Refused pictures are set aside and tried again at a restart, or when the model bundle changes.
-
-    Runs until SIGTERM (exit code 0) or Ctrl-C (130). Exit codes otherwise: as classify's; 9 the record can't be
-    kept.
+    Runs until SIGTERM (exit code 0) or Ctrl-C (130). The other exit codes
+    are classify's, and 9: the record can't be kept.
     """
     device = DeviceSettings(
         bundle=bundle,

@@ -129,6 +129,7 @@ def _held(path: Path) -> Iterator[None]:
     with closing(connection):
         with translated(path):
             try:
+                connection.execute("PRAGMA journal_mode = MEMORY")  # no file beside the lock's
                 connection.execute("BEGIN EXCLUSIVE")
             except sqlite3.OperationalError as exc:
                 if _code(exc) != sqlite3.SQLITE_BUSY:
