@@ -78,10 +78,12 @@ def open_file(path: Path) -> Iterator[sqlite3.Connection]:
         JournalError: it can't be read or written.
 
     """
-    with _held(path):
+    with translated(path):
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    with closing(connection):
         with translated(path):
-            connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        with closing(connection):
+            _check(path, connection)
+        with _held(path):
             with translated(path):
                 _prepare(path, connection)
             yield connection
@@ -138,23 +140,30 @@ def _held(path: Path) -> Iterator[None]:
         yield
 
 
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse what is not a record of this release, before anything is written."""
+    if not _is_new(connection) and _value(connection, "application_id") != _APPLICATION_ID:
+        raise JournalForeign(path, "it is not Splitwire's; name another file with --record")
+    if _value(connection, "user_version") > _VERSION:
+        raise JournalForeign(path, "a newer release made it; install that one, or name another with --record")
+
+
 def _prepare(path: Path, connection: sqlite3.Connection) -> None:
     """Make it durable, and make the tables where there are none."""
-
-    def value(pragma: str) -> int:
-        return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
-
-    new = value("schema_version") == 0
-    if not new and value("application_id") != _APPLICATION_ID:
-        raise JournalForeign(path, "it is not Splitwire's; name another file with --record")
-    if value("user_version") > _VERSION:
-        raise JournalForeign(path, "a newer release made it; install that one, or name another with --record")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # what was said must be true after a power cut too
-    if new:
+    if _is_new(connection):
         with transaction(path, connection):
             for statement in _SCHEMA:
                 connection.execute(statement)
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    return _value(connection, "schema_version") == 0
+
+
+def _value(connection: sqlite3.Connection, pragma: str) -> int:
+    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
 def _code(error: sqlite3.Error) -> int:

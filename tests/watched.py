@@ -30,3 +30,11 @@ def rows(folder: Path, query: str = "SELECT * FROM pictures ORDER BY path") -> l
 
 def states(folder: Path) -> dict[str, str]:
     return {Path(row["path"]).name: row["state"] for row in rows(folder)}
+
+
+class FullDisk(sqlite3.Connection):
+    """A database on a disk with room for a few pages."""
+
+    def __init__(self, database: Path, *, timeout: float, isolation_level: None) -> None:
+        super().__init__(database, timeout=timeout, isolation_level=isolation_level)
+        self.execute("PRAGMA max_page_count = 12")

@@ -13,6 +13,7 @@ from edge.folder import Seen
 from edge.journal import Journal, digest, open_journal
 from edge.records import Encoded, Problem, Record
 from shared.errors import JournalError, JournalForeign, JournalHeld, codes_of
+from tests.watched import FullDisk
 
 CODE = Encoded(payload=b"\x00\xff code", own=None, timings_ms={"load": 1.5})
 
@@ -193,6 +194,7 @@ def test_a_file_that_is_something_else_is_refused_and_left_as_it_is(path: Path, 
     before = other.read_bytes()
     assert isinstance(refused(other), JournalForeign)
     assert other.read_bytes() == before
+    assert {file.name for file in tmp_path.iterdir()} == {"record.sqlite", "other.sqlite"}
 
 
 def test_a_record_of_a_newer_release_is_refused(path: Path) -> None:
@@ -237,21 +239,13 @@ def test_a_record_that_another_program_locks_is_one_clear_line(
         journal.settle("answered", {"1": answer()})
 
 
-class Small(sqlite3.Connection):
-    """On a disk with room for a few pages."""
-
-    def __init__(self, database: Path, *, timeout: float, isolation_level: None) -> None:
-        super().__init__(database, timeout=timeout, isolation_level=isolation_level)
-        self.execute("PRAGMA max_page_count = 12")
-
-
 def test_a_full_disk_is_one_clear_line_and_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fill(journal: Journal) -> None:
         for number in range(1000):
             journal.add(seen(f"{number}.png"), str(number), 7, CODE)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite3, "connect", Small)
+        patch.setattr(sqlite3, "connect", FullDisk)
         with open_journal(path) as journal, pytest.raises(JournalError, match="the disk is full"):
             fill(journal)
     with open_journal(path) as journal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from shared.errors import (
     SettingsError,
 )
 from shared.picture import load_picture, read_file
-from tests.watched import put_picture, rows, states
+from tests.watched import FullDisk, put_picture, rows, states
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -393,6 +394,20 @@ def test_two_watchers_of_one_folder_are_refused(folder: Path, monkeypatch: pytes
 
     with pytest.raises(JournalHeld):
         asyncio.run(both())
+
+
+@pytest.mark.usefixtures("device")
+def test_a_full_disk_stops_it_and_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(60):
+        put_picture(folder / f"{seed:02}.png", seed)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", FullDisk)
+        with pytest.raises(JournalError, match="the disk is full"):
+            run(folder)
+    answered = Counter(states(folder).values())["answered"]
+    assert 0 < answered < 60
+    assert len(run(folder).said) >= 60 - answered
+    assert Counter(states(folder).values()) == {"answered": 60}
 
 
 class Killed(BaseException):
