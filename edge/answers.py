@@ -135,12 +135,12 @@ class Answers:
         status = error.status if isinstance(error, CloudRefused) else None
         if status in _NEEDS_SOMEBODY:
             raise error
-        alone, self._burst = self._burst == 1, 1
+        self._burst = 1
         if status == _OTHER_BUNDLE:
             if self._bundle_changed():
                 raise BundleChanged
             self._refused = True
-        if status == _OTHER_BUNDLE or (alone and _lasting(error, pictures)):
+        if status == _OTHER_BUNDLE or (len(pictures) == 1 and _lasting(error, pictures[0])):
             self._write("set aside", pictures, error)
             return
         self._write("waiting", pictures, error)
@@ -187,8 +187,8 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, CloudError)
 
 
-def _lasting(error: CloudError, pictures: list[Waiting]) -> bool:
-    """Tell whether the cloud refuses these pictures, not everything."""
+def _lasting(error: CloudError, picture: Waiting) -> bool:
+    """Tell whether the cloud refuses this picture, not everything."""
     if not isinstance(error, CloudRefused):
         return False
-    return error.status not in _MAY_PASS or all(picture.attempts + 1 >= _ATTEMPTS for picture in pictures)
+    return error.status not in _MAY_PASS or picture.attempts + 1 >= _ATTEMPTS

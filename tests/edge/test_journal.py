@@ -160,18 +160,18 @@ def test_others_can_read_it_while_it_is_kept(path: Path) -> None:
 
 
 def test_it_survives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[sqlite3.Connection] = []
+    opened: dict[Path, sqlite3.Connection] = {}
 
     class Spied(sqlite3.Connection):
         def __init__(self, database: Path, *, timeout: float, isolation_level: None) -> None:
             super().__init__(database, timeout=timeout, isolation_level=isolation_level)
-            opened.append(self)
+            opened[database] = self
 
     monkeypatch.setattr(sqlite3, "connect", Spied)
     with open_journal(path):
-        assert opened[-1].execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert opened[path].execute("PRAGMA journal_mode").fetchone() == ("wal",)
         full = 2
-        assert opened[-1].execute("PRAGMA synchronous").fetchone() == (full,)
+        assert opened[path].execute("PRAGMA synchronous").fetchone() == (full,)
 
 
 def refused(path: Path) -> JournalError:
