@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +15,8 @@ import typer
 from edge.classify import STAGES, open_classifier
 from edge.head import HeadName
 from edge.info import describe
-from edge.settings import DeviceSettings
+from edge.settings import DeviceSettings, WatchSettings
+from edge.watch import watch as watch_folder
 from shared.bundle import default_bundle_path
 from shared.command import command_group, print_line, run
 
@@ -21,6 +25,33 @@ if TYPE_CHECKING:
     from shared.evaluation import Share
 
 BundlePath = Annotated[Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of the model bundle.")]
+CloudUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SPLITWIRE_CLOUD",
+        metavar="URL",
+        help="The cloud, as http://host:port. Without one, a cloud runs inside this process.",
+    ),
+]
+Quality = Annotated[
+    str | None, typer.Option(help="How the code is sent: a quality of the bundle, as paper or int8.")
+]
+Head = Annotated[HeadName, typer.Option(help="What runs the convolutions; torch is the reference.")]
+Top = Annotated[int, typer.Option(min=1, max=999_999_999, help="How many of the likeliest classes to give.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a picture, a line each.")]
+Key = Annotated[
+    str | None, typer.Option(envvar="SPLITWIRE_KEY", help="The cloud's API key.", show_default=False)
+]
+DeadlineMs = Annotated[
+    float, typer.Option(min=1, max=86_400_000, help="Milliseconds for one picture, all tries together.")
+]
+Fallback = Annotated[
+    bool, typer.Option(help="Where the cloud gives no answer in time, the device's small classifier does.")
+]
+Confident = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Send nothing where the device's classifier is at least so sure."),
+]
 
 app = command_group("Classify pictures with a network split between this device and a cloud.")
 
@@ -40,39 +71,16 @@ def classify(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Picture files.", show_default=False)
     ],
-    cloud: Annotated[
-        str | None,
-        typer.Option(
-            envvar="SPLITWIRE_CLOUD",
-            metavar="URL",
-            help="The cloud, as http://host:port. Without one, a cloud runs inside this process.",
-        ),
-    ] = None,
-    quality: Annotated[
-        str | None, typer.Option(help="How the code is sent: a quality of the bundle, as paper or int8.")
-    ] = None,
-    head: Annotated[
-        HeadName, typer.Option(help="What runs the convolutions; torch is the reference.")
-    ] = "ncnn",
-    top: Annotated[
-        int, typer.Option(min=1, max=999_999_999, help="How many of the likeliest classes to give.")
-    ] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture, a line each.")] = False,
+    cloud: CloudUrl = None,
+    quality: Quality = None,
+    head: Head = "ncnn",
+    top: Top = 1,
+    as_json: AsJson = False,
     bundle: BundlePath = default_bundle_path(),
-    key: Annotated[
-        str | None, typer.Option(envvar="SPLITWIRE_KEY", help="The cloud's API key.", show_default=False)
-    ] = None,
-    deadline_ms: Annotated[
-        float, typer.Option(min=1, max=86_400_000, help="Milliseconds for one picture, all tries together.")
-    ] = 10_000,
-    fallback: Annotated[
-        bool,
-        typer.Option(help="Where the cloud gives no answer in time, the device's small classifier does."),
-    ] = True,
-    confident: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Send nothing where the device's classifier is at least so sure."),
-    ] = None,
+    key: Key = None,
+    deadline_ms: DeadlineMs = 10_000,
+    fallback: Fallback = True,
+    confident: Confident = None,
 ) -> None:
     """Classify pictures.
 
@@ -102,6 +110,99 @@ async def _classify(paths: list[Path], settings: DeviceSettings, *, as_json: boo
             if record.error is not None:
                 exit_code = exit_code or record.error.exit_code
     return exit_code
+
+
+@app.command()
+def watch(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="Where pictures appear.")
+    ],
+    cloud: CloudUrl = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The record, a SQLite file on a local disk.",
+            show_default=".splitwire.sqlite in FOLDER",
+        ),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when everything in FOLDER has an answer.")
+    ] = False,
+    quality: Quality = None,
+    head: Head = "ncnn",
+    top: Top = 1,
+    as_json: AsJson = False,
+    bundle: BundlePath = default_bundle_path(),
+    key: Key = None,
+    deadline_ms: DeadlineMs = 10_000,
+    fallback: Fallback = False,
+    confident: Confident = None,
+    settle: Annotated[
+        float, typer.Option(min=0.01, help="Seconds without a change after which a file is complete.")
+    ] = 1,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds after which a file that is no picture is a failure.")
+    ] = 60,
+    poll: Annotated[
+        float,
+        typer.Option(
+            min=0.01, help="Seconds between looks where the system, as a network share, tells of no changes."
+        ),
+    ] = 5,
+) -> None:
+    """Classify the pictures of a folder and its subfolders as they appear.
+
+    Every picture ends with exactly one answer in the record, whatever
+    happens meanwhile: it waits for the cloud through outages, and a restart
+    goes on where the last run ended. The same content is classified once.
+    Hidden files, and those with names of unfinished ones (.part, .tmp and
+    the like), are left alone. A picture that the cloud refuses is set aside
+    and tried again at a restart, or when the model bundle changes.
+
+    Runs until SIGTERM (exit code 0) or Ctrl-C (130). The other exit codes
+    are classify's, and 9: the record can't be kept.
+    """
+    device = DeviceSettings(
+        bundle=bundle,
+        head=head,
+        cloud=cloud,
+        quality=quality,
+        top=top,
+        key=key,
+        deadline_ms=deadline_ms,
+        fallback=fallback,
+        confident=confident,
+    )
+    settings = WatchSettings(
+        folder=folder,
+        record=record,
+        once=once,
+        settle_seconds=settle,
+        patience_seconds=patience,
+        poll_seconds=poll,
+    )
+    raise typer.Exit(asyncio.run(_watch(device, settings, as_json=as_json)))
+
+
+async def _watch(device: DeviceSettings, settings: WatchSettings, *, as_json: bool) -> int:
+    watching = asyncio.create_task(
+        watch_folder(device, settings, partial(_print, as_json=as_json), print_line)
+    )
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        stopped.set()
+        watching.cancel()
+
+    with suppress(NotImplementedError):  # Windows has no such signals
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    try:
+        return await watching
+    except asyncio.CancelledError:
+        if stopped.is_set():
+            return 0
+        raise
 
 
 @app.command()

@@ -31,3 +31,22 @@ class DeviceSettings(BaseModel):
     deadline_ms: float = Field(default=10_000, ge=1, le=86_400_000)
     fallback: bool = True
     confident: float | None = Field(default=None, ge=0, le=1)
+
+
+class WatchSettings(BaseModel):
+    """Settings of one watched folder.
+
+    ``record``: the SQLite file; None: ``.splitwire.sqlite`` in the folder. ``once``: end when everything in the
+    folder has an answer. ``settle_seconds``: a file is complete when it has not changed for so long.
+    ``patience_seconds``: what can't be read for so long is given up until it changes. ``poll_seconds``: between
+    looks when the system tells of no changes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    record: Path | None = None
+    once: bool = False
+    settle_seconds: float = Field(default=1, gt=0)
+    patience_seconds: float = Field(default=60, ge=0)
+    poll_seconds: float = Field(default=5, gt=0)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from edge import cli
@@ -20,26 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEAD = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def bundle_with_fallback(bundle_copy: Path) -> Path:
-    """The shipped bundle with a classifier that finds everything a frog, 99 % sure."""
-    file = "device/fallback.safetensors"
-    weights = {
-        "fallback.0.weight": np.zeros((4, 512), np.float16),
-        "fallback.0.bias": np.ones(4, np.float16),
-        "fallback.2.weight": np.zeros((10, 4), np.float16),
-        "fallback.2.bias": np.zeros(10, np.float16),
-    }
-    weights["fallback.2.weight"][6] = np.log(99 * 9) / 4
-    save_file(weights, bundle_copy / file)
-    manifest = json.loads((bundle_copy / "manifest.json").read_text())
-    manifest["files"]["device"] = [name for name in manifest["files"]["device"] if "fallback" not in name]
-    manifest["files"]["device"].append(file)
-    manifest["sha256"][file] = hashlib.sha256((bundle_copy / file).read_bytes()).hexdigest()
-    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
-    return bundle_copy
 
 
 def classify(*arguments: object) -> tuple[int, list[dict[str, Any]]]:

@@ -1,0 +1,117 @@
+"""Takes the complete pictures of a folder into the journal: file ──> code, committed."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
+
+from edge.deadline import Deadline
+from edge.journal import digest
+from edge.records import Record, problem
+from shared.errors import LatentInvalid, PictureError, PictureMissing, SplitwireError, shown
+from shared.picture import read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edge.classify import Classifier
+    from edge.folder import Folder, Seen
+    from edge.journal import Journal, Waiting
+    from edge.reports import Reports
+    from edge.settings import WatchSettings
+
+
+class Intake:
+    """Runs the head on every content once; calls ``more`` when a picture has begun to wait for its answer."""
+
+    def __init__(
+        self,
+        settings: WatchSettings,
+        classifier: Classifier,
+        folder: Folder,
+        journal: Journal,
+        reports: Reports,
+        more: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._classifier = classifier
+        self._fingerprint = classifier.manifest.fingerprint(classifier.quality)
+        self._folder = folder
+        self._journal = journal
+        self._reports = reports
+        self._more = more
+        self._doubts: dict[Seen, Deadline] = {}
+        """Files that could not be read, and when they are given up."""
+
+    async def run(self) -> None:
+        """Take pictures in, for ever or until there are no others.
+
+        Raises:
+            JournalError: the record can't be kept.
+            SettingsError: the folder can't be read.
+
+        """
+        for picture in self._journal.outdated(self._fingerprint):
+            await self._encode_again(picture)
+        async with aclosing(self._folder.looks()) as looks:
+            async for complete in looks:
+                for seen in complete:
+                    if await self._take(seen):
+                        self._doubts.pop(seen, None)
+                        self._folder.done(seen)
+                if self._settings.once and not self._folder.pending:
+                    return
+
+    async def _take(self, seen: Seen) -> bool:
+        """Take a file in, or give it up; False if it is to be tried again."""
+        doubt = self._doubts.get(seen)
+        if doubt is not None and doubt.left():
+            return False
+        if self._journal.knows(seen):
+            return True
+        sha256 = None
+        try:
+            data, sha256 = await asyncio.to_thread(_read, seen.path)
+            if self._journal.has(sha256):
+                self._journal.place(seen, sha256)
+                return True
+            encoded = await asyncio.to_thread(self._classifier.encode, data, str(seen.path))
+        except (PictureError, LatentInvalid) as exc:
+            if self._doubts.setdefault(seen, Deadline.after(self._settings.patience_seconds)).left():
+                return False  # perhaps it is still being written
+            self._give_up(seen, sha256, exc)
+            return True
+        self._journal.add(seen, sha256, self._fingerprint, encoded)
+        self._more()
+        return True
+
+    def _give_up(self, seen: Seen, sha256: str | None, error: SplitwireError) -> None:
+        record = Record(path=shown(seen.path), error=problem(error))
+        if sha256 is None:
+            self._reports.say(record)  # without its content it can't have a row
+        else:
+            self._journal.fail(seen, sha256, record)
+            self._reports.catch_up()
+
+    async def _encode_again(self, picture: Waiting) -> None:
+        encoded = None
+        for path in self._journal.paths(picture.sha256):
+            with suppress(PictureError):
+                data, sha256 = await asyncio.to_thread(_read, path)
+                if sha256 == picture.sha256:
+                    encoded = await asyncio.to_thread(self._classifier.encode, data, str(path))
+                    break
+        if encoded is not None:
+            self._journal.encode_again(picture.sha256, self._fingerprint, encoded)
+            self._more()
+            return
+        gone = PictureMissing(picture.path, "set aside: its file is gone, and its code is for another bundle")
+        self._journal.settle("set aside", {picture.sha256: Record(path=picture.path, error=problem(gone))})
+        self._reports.catch_up()
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    data = read_file(path)
+    return data, digest(data)

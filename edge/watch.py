@@ -1,0 +1,88 @@
+"""Watches a folder: two tasks that meet in the journal only.
+
+    folder ──intake──> code ──> journal <──answers── cloud
+                                   └──reports──> said
+
+Whenever and however the process ends, what the journal says is enough to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from edge.answers import Answers, BundleChanged
+from edge.classify import open_classifier
+from edge.folder import Folder
+from edge.intake import Intake
+from edge.journal import open_journal
+from edge.reports import Reports
+from shared.errors import FallbackMissing, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.records import Record
+    from edge.settings import DeviceSettings, WatchSettings
+
+
+async def watch(
+    device: DeviceSettings,
+    settings: WatchSettings,
+    say: Callable[[Record], None],
+    notice: Callable[[str], None],
+) -> int:
+    """Watch a folder: for ever, or until everything in it has an answer.
+
+    ``say`` gets each picture's record after it was committed, ``notice`` what is worth knowing besides.
+
+    Returns:
+        The exit code: the first failure's, 0 without any.
+
+    Raises:
+        JournalError: the record can't be kept.
+        CloudRefused: the cloud takes nothing from this device, because of its key or URL.
+        SettingsError: the folder can't be read, or the cloud's URL is not one.
+        BundleError: the bundle can't be used.
+        PackagesMissing: the head's or the embedded cloud's packages are not installed.
+
+    """
+    path = settings.folder.absolute()
+    record = settings.record or path / ".splitwire.sqlite"
+    folder = Folder(
+        path,
+        record,
+        settle_seconds=settings.settle_seconds,
+        poll_seconds=settings.poll_seconds,
+        notice=notice,
+    )
+    with open_journal(record) as journal:
+        reports = Reports(journal, say)
+        while True:
+            async with open_classifier(device) as classifier:
+                if device.fallback and classifier.fallback is None:
+                    raise FallbackMissing(device.bundle, "--fallback")
+                answers = Answers(classifier, journal, reports, notice)
+                intake = Intake(settings, classifier, folder, journal, reports, answers.more)
+                reports.catch_up()
+                journal.release()
+                try:
+                    await _both(intake, answers)
+                except BundleChanged:
+                    notice(f"the model bundle {shown(device.bundle)} has changed; going on with the new one")
+                else:
+                    return reports.exit_code
+
+
+async def _both(intake: Intake, answers: Answers) -> None:
+    async def take_in() -> None:
+        await intake.run()
+        answers.no_more()
+
+    tasks = [asyncio.create_task(take_in()), asyncio.create_task(answers.run())]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,255 @@
+"""The record of a watched folder: what was committed stays, and a picture is answered once."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from edge import journal_file
+from edge.folder import Seen
+from edge.journal import Journal, digest, open_journal
+from edge.records import Encoded, Problem, Record
+from shared.errors import JournalError, JournalForeign, JournalHeld, codes_of
+from tests.watched import FullDisk
+
+CODE = Encoded(payload=b"\x00\xff code", own=None, timings_ms={"load": 1.5})
+
+
+def seen(name: str = "a.png", mtime_ns: int = 2) -> Seen:
+    return Seen(path=Path("/pictures") / name, size=1, mtime_ns=mtime_ns, ctime_ns=3)
+
+
+def answer(label: str = "cat") -> Record:
+    return Record(path="/pictures/a.png", label=label, class_id=3, probability=0.75, source="cloud")
+
+
+def refusal() -> Record:
+    return Record(
+        path="/pictures/a.png", error=Problem(error="CloudRefused", message="another bundle", exit_code=6)
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "record.sqlite"
+
+
+def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    """What another program reads."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.add(seen(), "1", 7, CODE)
+    with open_journal(path) as journal:
+        (waiting,) = journal.waiting(7, 10)
+        assert (waiting.sha256, waiting.path, waiting.encoded, waiting.attempts) == (
+            "1",
+            "/pictures/a.png",
+            CODE,
+            0,
+        )
+        assert journal.knows(seen())
+        assert not journal.knows(seen(mtime_ns=9))
+        assert not journal.knows(seen("b.png"))
+
+
+def test_a_picture_is_answered_once(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.add(seen(), "1", 7, CODE)
+        journal.settle("answered", {"1": answer("cat")})
+        for state in ("answered", "waiting", "set aside"):
+            journal.settle(state, {"1": answer("dog")})
+        journal.release()
+        journal.encode_again("1", 8, CODE)
+        assert journal.waiting(7, 10) == journal.outdated(7) == []
+    assert rows(path, "SELECT state, label, attempts, encoded FROM pictures") == [
+        ("answered", "cat", 1, None)
+    ]
+
+
+def test_what_was_not_said_is_said_until_it_was(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.add(seen(), "1", 7, CODE)
+        assert journal.unsaid() == {}
+        journal.settle("answered", {"1": answer()})
+    for _ in range(2):
+        with open_journal(path) as journal:
+            assert journal.unsaid() == {"1": answer()}
+    with open_journal(path) as journal:
+        journal.said(["1"])
+        assert journal.unsaid() == {}
+
+
+def test_what_was_set_aside_keeps_its_code_and_waits_again_when_released(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.add(seen(), "1", 7, CODE)
+        journal.settle("set aside", {"1": refusal()})
+        assert journal.count("set aside") == 1
+        assert journal.waiting(7, 10) == []
+        assert journal.unsaid() == {"1": refusal()}
+        journal.release()
+        (waiting,) = journal.waiting(7, 10)
+        assert (waiting.encoded, waiting.attempts) == (CODE, 1)
+        assert journal.unsaid() == {}
+
+
+def test_the_least_tried_pictures_come_first_and_of_them_the_oldest(path: Path) -> None:
+    with open_journal(path) as journal:
+        for sha256 in ("c", "a", "b"):
+            journal.add(seen(sha256), sha256, 7, CODE)
+        assert [picture.sha256 for picture in journal.waiting(7, 2)] == ["c", "a"]
+        journal.settle("waiting", {"c": refusal()})
+        assert [picture.sha256 for picture in journal.waiting(7, 10)] == ["a", "b", "c"]
+
+
+def test_a_code_for_another_bundle_is_not_sent_but_made_again(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.add(seen(), "1", 7, CODE)
+        assert journal.waiting(8, 10) == []
+        assert [picture.sha256 for picture in journal.outdated(8)] == ["1"]
+        journal.encode_again("1", 8, CODE)
+        assert [picture.sha256 for picture in journal.waiting(8, 10)] == ["1"]
+
+
+def test_one_content_in_several_places_is_one_row(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.add(seen("a.png"), "1", 7, CODE)
+        journal.place(seen("b.png"), "1")
+        journal.place(seen("b.png", mtime_ns=9), "1")
+        assert journal.has("1")
+        assert sorted(journal.paths("1")) == [Path("/pictures/a.png"), Path("/pictures/b.png")]
+        assert journal.knows(seen("b.png", mtime_ns=9))
+    assert rows(path, "SELECT count(*) FROM pictures") == [(1,)]
+
+
+def test_what_is_no_picture_has_a_row_with_its_error(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.fail(seen(), digest(b"text"), refusal())
+        assert journal.has(digest(b"text"))
+        assert list(journal.unsaid().values()) == [refusal()]
+        assert journal.waiting(7, 10) == []
+    assert rows(path, "SELECT state, error FROM pictures") == [("failed", "another bundle")]
+
+
+@pytest.mark.parametrize("name", [b"plain.png", "ü.png".encode(), b"b\xff\n.png"])
+def test_any_file_name_can_be_kept(path: Path, name: bytes) -> None:
+    file = seen(os.fsdecode(name))
+    with open_journal(path) as journal:
+        journal.add(file, "1", 7, CODE)
+        assert journal.knows(file)
+        assert journal.paths("1") == [file.path]
+
+
+def test_others_can_read_it_while_it_is_kept(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.add(seen(), "1", 7, CODE)
+        journal.settle("answered", {"1": answer()})
+        query = "SELECT state, label, class_id, probability, source, error FROM pictures"
+        assert rows(path, query) == [("answered", "cat", 3, 0.75, "cloud", None)]
+        (moments,) = rows(path, "SELECT first_seen, settled FROM pictures")
+        assert all(str(moment).endswith("+00:00") for moment in moments)
+
+
+def test_it_survives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: dict[Path, sqlite3.Connection] = {}
+
+    class Spied(sqlite3.Connection):
+        def __init__(self, database: Path, *, timeout: float, isolation_level: None) -> None:
+            super().__init__(database, timeout=timeout, isolation_level=isolation_level)
+            opened[database] = self
+
+    monkeypatch.setattr(sqlite3, "connect", Spied)
+    with open_journal(path):
+        assert opened[path].execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        full = 2
+        assert opened[path].execute("PRAGMA synchronous").fetchone() == (full,)
+
+
+def refused(path: Path) -> JournalError:
+    with pytest.raises(JournalError) as raised, open_journal(path):
+        pass
+    assert codes_of(raised.value).exit == 9
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).startswith(f"record {path}: ")
+    return raised.value
+
+
+def test_a_file_that_is_something_else_is_refused_and_left_as_it_is(path: Path, tmp_path: Path) -> None:
+    path.write_bytes(b"holiday plans" * 100)
+    assert isinstance(refused(path), JournalForeign)
+    assert path.read_bytes() == b"holiday plans" * 100
+    other = tmp_path / "other.sqlite"
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE pictures (sha256)")
+    connection.close()
+    before = other.read_bytes()
+    assert isinstance(refused(other), JournalForeign)
+    assert other.read_bytes() == before
+    assert {file.name for file in tmp_path.iterdir()} == {"record.sqlite", "other.sqlite"}
+
+
+def test_a_record_of_a_newer_release_is_refused(path: Path) -> None:
+    with open_journal(path):
+        pass
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    error = refused(path)
+    assert isinstance(error, JournalForeign)
+    assert "a newer release" in str(error)
+
+
+def test_a_record_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
+    assert "--record" in str(refused(tmp_path / "absent" / "record.sqlite"))
+    assert "--record" in str(refused(tmp_path))
+
+
+def test_two_watchers_can_not_have_one_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_file, "_BUSY_SECONDS", 0.05)
+    with open_journal(path) as journal:
+        error = refused(path)
+        assert isinstance(error, JournalHeld)
+        assert "another edge-client watch" in str(error)
+        journal.add(seen(), "1", 7, CODE)
+    with open_journal(path) as journal:
+        assert journal.has("1")
+
+
+def test_a_record_that_another_program_locks_is_one_clear_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_file, "_BUSY_SECONDS", 0.05)
+    with open_journal(path) as journal:
+        journal.add(seen(), "1", 7, CODE)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalHeld, match="another program has locked it"):
+            journal.settle("answered", {"1": answer()})
+        other.close()
+        assert len(journal.waiting(7, 10)) == 1
+        journal.settle("answered", {"1": answer()})
+
+
+def test_a_full_disk_is_one_clear_line_and_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(journal: Journal) -> None:
+        for number in range(1000):
+            journal.add(seen(f"{number}.png"), str(number), 7, CODE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", FullDisk)
+        with open_journal(path) as journal, pytest.raises(JournalError, match="the disk is full"):
+            fill(journal)
+    with open_journal(path) as journal:
+        kept = journal.waiting(7, -1)
+        assert len(kept) > 10
+        assert all(journal.knows(seen(f"{picture.sha256}.png")) for picture in kept)
+        assert not journal.has(str(len(kept)))
