@@ -48,7 +48,7 @@ class Answers:
         self, classifier: Classifier, journal: Journal, reports: Reports, notice: Callable[[str], None]
     ) -> None:
         self._classifier = classifier
-        self._fingerprint = classifier.manifest.fingerprint(classifier.quality)
+        self._fingerprint = classifier.manifest.fingerprint(classifier.coder.quality)
         self._journal = journal
         self._reports = reports
         self._notice = notice
@@ -159,7 +159,7 @@ class Answers:
         records = {
             picture.sha256: Record(
                 path=picture.path,
-                quality=self._classifier.quality,
+                quality=picture.encoded.quality,
                 payload_bytes=len(picture.encoded.payload),
                 source=self._classifier.sender.source,
                 timings_ms=picture.encoded.timings_ms,

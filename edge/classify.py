@@ -15,14 +15,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.coder import Coder
 from edge.connection import connect
 from edge.deadline import Deadline
-from edge.encoder import Encoder
 from edge.head import open_head
 from edge.records import Encoded, Record, problem
 from edge.sender import Sender
 from shared.bundle import load_bundle
-from shared.codecs import codec_of
 from shared.errors import CloudError, CloudRefused, FallbackMissing, SplitwireError, shown
 from shared.fallback import Fallback
 from shared.picture import load_picture, prepare
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from edge.head import Head
     from edge.settings import DeviceSettings
     from shared.bundle import Manifest
-    from shared.codecs.abc import Codec
     from shared.messages import Prediction
 
 STAGES = ("load", "head", "encode", "network")
@@ -62,20 +60,18 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
 
     """
     bundle = load_bundle(settings.bundle, "device")
-    quality = settings.quality or bundle.manifest.default_quality
-    codec, encoder, fallback = codec_of(bundle, quality), Encoder(bundle, quality), Fallback.load(bundle)
+    coder = Coder(bundle, settings.quality or bundle.manifest.default_quality)
+    fallback = Fallback.load(bundle)
     if fallback is None and settings.confident is not None:
         raise FallbackMissing(settings.bundle, "--confident")
     async with connect(settings, bundle.manifest.classes) as connection:
         yield Classifier(
             settings=settings,
             manifest=bundle.manifest,
-            quality=quality,
             head=open_head(settings.head, bundle),
-            encoder=encoder,
-            codec=codec,
+            coder=coder,
             fallback=fallback,
-            sender=Sender(connection, bundle.manifest, quality, settings.top),
+            sender=Sender(connection, bundle.manifest, settings.top, coder.link),
         )
 
 
@@ -93,10 +89,8 @@ class Classifier:
 
     settings: DeviceSettings
     manifest: Manifest
-    quality: str
     head: Head
-    encoder: Encoder
-    codec: Codec
+    coder: Coder
     fallback: Fallback | None
     sender: Sender
 
@@ -149,12 +143,16 @@ class Classifier:
         if isinstance(loaded.picture, SplitwireError):
             return loaded.picture
         try:
-            return await asyncio.to_thread(self._encode_now, loaded.picture, loaded.milliseconds)
+            return await asyncio.to_thread(
+                self._encode_now, loaded.picture, loaded.milliseconds, loaded.deadline.left()
+            )
         except SplitwireError as exc:
             return exc
 
-    def encode(self, data: bytes, name: str) -> Encoded:
-        """Make the code of one picture from its file's bytes; blocks while the head works.
+    def encode(self, data: bytes, name: str, left: float) -> Encoded:
+        """Make the code of one picture from its file's bytes, whose answer is due in ``left`` seconds.
+
+        Blocks while the head works.
 
         Raises:
             PictureBroken: the bytes are no usable picture; ``name`` says which.
@@ -163,17 +161,20 @@ class Classifier:
         """
         started = time.perf_counter()
         picture = prepare(load_picture(data, name), self.manifest.preparation)
-        return self._encode_now(picture, _milliseconds(time.perf_counter() - started))
+        loaded = time.perf_counter() - started
+        return self._encode_now(picture, _milliseconds(loaded), left - loaded)
 
-    def _encode_now(self, picture: NDArray[np.float32], load: float) -> Encoded:
+    def _encode_now(self, picture: NDArray[np.float32], load: float, left: float) -> Encoded:
         started = time.perf_counter()
         feature = self.head(picture)
         computed = time.perf_counter()
         own = self.fallback(feature, self.settings.top) if self.fallback else None
-        payload = self.codec.encode(self.encoder(feature))
+        coded = self.coder(feature, left - (computed - started))
         encoded = time.perf_counter()
         return Encoded(
-            payload=payload,
+            payload=coded.payload,
+            quality=coded.quality,
+            reason=coded.reason,
             own=own,
             timings_ms={
                 "load": load,
@@ -185,12 +186,12 @@ class Classifier:
     async def _answer(self, loaded: _Loaded, encoded: Encoded | SplitwireError) -> Record:
         path = shown(loaded.path)
         if isinstance(encoded, SplitwireError):
-            return self._record(path).model_copy(update={"error": problem(encoded)})
+            return self._record(path, None).model_copy(update={"error": problem(encoded)})
         started = time.perf_counter()
         try:
             return await self.answer(path, encoded, loaded.deadline)
         except SplitwireError as exc:
-            return self._record(path).model_copy(
+            return self._record(path, encoded).model_copy(
                 update={
                     "payload_bytes": len(encoded.payload),
                     "timings_ms": {**encoded.timings_ms, "network": _since(started)},
@@ -207,7 +208,7 @@ class Classifier:
             CloudError: there is none; see ``Connection.infer``.
 
         """
-        record = self._record(path).model_copy(
+        record = self._record(path, encoded).model_copy(
             update={"payload_bytes": len(encoded.payload), "timings_ms": encoded.timings_ms}
         )
         own, confident = encoded.own, self.settings.confident
@@ -219,7 +220,9 @@ class Classifier:
             )
         started = time.perf_counter()
         try:
-            sent = await self.sender.send(encoded.payload, deadline.before(_FALLBACK_SECONDS))
+            sent = await self.sender.send(
+                encoded.payload, encoded.quality, deadline.before(_FALLBACK_SECONDS)
+            )
         except CloudError as exc:
             if own is None or not self.settings.fallback or isinstance(exc, CloudRefused):
                 raise
@@ -237,8 +240,13 @@ class Classifier:
             }
         )
 
-    def _record(self, path: str) -> Record:
-        return Record(path=path, quality=self.quality, source=self.sender.source)
+    def _record(self, path: str, encoded: Encoded | None) -> Record:
+        return Record(
+            path=path,
+            quality=encoded.quality if encoded else self.coder.quality,
+            source=self.sender.source,
+            reason=encoded.reason if encoded else None,
+        )
 
 
 def _own_answer(record: Record, own: Prediction, reason: str) -> Record:

@@ -34,7 +34,10 @@ CloudUrl = Annotated[
     ),
 ]
 Quality = Annotated[
-    str | None, typer.Option(help="How the code is sent: a quality of the bundle, as paper or int8.")
+    str | None,
+    typer.Option(
+        help="How the code is sent: a quality of the bundle (see info), or auto: what the link carries."
+    ),
 ]
 Head = Annotated[HeadName, typer.Option(help="What runs the convolutions; torch is the reference.")]
 Top = Annotated[int, typer.Option(min=1, max=999_999_999, help="How many of the likeliest classes to give.")]

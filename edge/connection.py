@@ -7,6 +7,7 @@ that failed several times in a row is not asked again for a while.
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -61,10 +62,14 @@ def _breaker() -> CircuitBreaker:
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """An answer for every picture of a frame, and what the try that brought it cost, where known."""
+    """An answer for every picture of a frame, and what the try that brought it cost.
+
+    ``seconds``: from sending to having the answer. ``wire``: None where that can't be known.
+    """
 
     predictions: tuple[Prediction, ...]
     timings_ms: Timings
+    seconds: float
     wire: Wire | None
 
 
@@ -116,7 +121,7 @@ class Connection:
                 yield
 
     async def _ask(self, body: bytes, pictures: int, top: int, deadline: Deadline) -> Exchange:
-        left = deadline.left()
+        left, started = deadline.left(), time.monotonic()
         try:
             async with asyncio.timeout(max(_LEAST_TRY_SECONDS, _TRY_SHARE * left)):
                 request = self.client.build_request(
@@ -141,8 +146,9 @@ class Connection:
             raise CloudUnreachable(
                 self.url, f"{reason}; is cloud-server running there, and is it http or https?"
             ) from exc
+        seconds = time.monotonic() - started
         predictions, timings = self._answer(response, pictures)
-        return Exchange(predictions=predictions, timings_ms=timings, wire=wire)
+        return Exchange(predictions=predictions, timings_ms=timings, seconds=seconds, wire=wire)
 
     def _answer(self, response: httpx.Response, pictures: int) -> tuple[tuple[Prediction, ...], Timings]:
         try:

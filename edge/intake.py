@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ class Intake:
     ) -> None:
         self._settings = settings
         self._classifier = classifier
-        self._fingerprint = classifier.manifest.fingerprint(classifier.quality)
+        self._fingerprint = classifier.manifest.fingerprint(classifier.coder.quality)
         self._folder = folder
         self._journal = journal
         self._reports = reports
@@ -77,7 +78,7 @@ class Intake:
             if self._journal.has(sha256):
                 self._journal.place(seen, sha256)
                 return True
-            encoded = await asyncio.to_thread(self._classifier.encode, data, str(seen.path))
+            encoded = await asyncio.to_thread(self._classifier.encode, data, str(seen.path), math.inf)
         except (PictureError, LatentInvalid) as exc:
             if self._doubts.setdefault(seen, Deadline.after(self._settings.patience_seconds)).left():
                 return False  # perhaps it is still being written
@@ -101,7 +102,7 @@ class Intake:
             with suppress(PictureError):
                 data, sha256 = await asyncio.to_thread(_read, path)
                 if sha256 == picture.sha256:
-                    encoded = await asyncio.to_thread(self._classifier.encode, data, str(path))
+                    encoded = await asyncio.to_thread(self._classifier.encode, data, str(path), math.inf)
                     break
         if encoded is not None:
             self._journal.encode_again(picture.sha256, self._fingerprint, encoded)

@@ -11,13 +11,15 @@ from shared.messages import Guess, Prediction
 class Encoded(BaseModel):
     """One picture's code, and what the device knows of the picture beside it.
 
-    ``own``: the device's own answer, where the bundle has a classifier for that.
+    ``reason``: why it has this quality, where it was chosen. ``own``: the device's own answer, where the bundle has a classifier for that.
     ``timings_ms``: load, head, encode.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
     payload: bytes
+    quality: str
+    reason: str | None = None
     own: Prediction | None
     timings_ms: dict[str, float]
 
@@ -38,7 +40,7 @@ class Record(BaseModel):
     ``payload_bytes``: the codec's bytes. ``body_bytes``, ``wire_bytes``: the request body, and what
     the socket sent and received for it, headers included, each divided by the frame's pictures.
     ``source``: cloud, embedded, or device where its own small classifier answered; ``reason``: why it
-    did. ``timings_ms``: load, head, encode, network (waiting to be sent with others, and the round
+    did, or why ``auto`` chose the quality. ``timings_ms``: load, head, encode, network (waiting to be sent with others, and the round
     trip, the cloud's own times included), of which decode, queue and tail; total.
     """
 

@@ -7,14 +7,17 @@ picture's time, or until there is nothing more to wait for.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared.errors import CloudLate
 from shared.frame import MAX_PICTURES, Frame, pack
 
 if TYPE_CHECKING:
-    from edge.connection import Connection
+    from edge.connection import Connection, Exchange
     from edge.deadline import Deadline
+    from edge.link import Link
     from shared.bundle import Manifest
     from shared.messages import Prediction, Timings
 
@@ -35,18 +38,20 @@ class Sent:
 @dataclass(frozen=True, kw_only=True)
 class _Waiting:
     payload: bytes
+    quality: str
     deadline: Deadline
     sent: asyncio.Future[Sent]
 
 
 class Sender:
-    """Sends payloads of one quality over one connection."""
+    """Sends payloads over one connection, and lets ``link`` learn from that."""
 
-    def __init__(self, connection: Connection, manifest: Manifest, quality: str, top: int) -> None:
+    def __init__(self, connection: Connection, manifest: Manifest, top: int, link: Link) -> None:
         self._connection = connection
-        self._fingerprint = manifest.fingerprint(quality)
-        self._quality = manifest.qualities[quality].id
+        self._ids = {name: quality.id for name, quality in manifest.qualities.items()}
+        self._fingerprints = {name: manifest.fingerprint(name) for name in manifest.qualities}
         self._top = top
+        self._link = link
         self._waiting: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,7 +61,7 @@ class Sender:
         """Who answers, as records say it."""
         return self._connection.source
 
-    async def send(self, payload: bytes, deadline: Deadline) -> Sent:
+    async def send(self, payload: bytes, quality: str, deadline: Deadline) -> Sent:
         """Send one picture's payload, perhaps together with others.
 
         Raises:
@@ -64,7 +69,9 @@ class Sender:
 
         """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(payload=payload, deadline=deadline, sent=loop.create_future())
+        waiting = _Waiting(payload=payload, quality=quality, deadline=deadline, sent=loop.create_future())
+        if self._waiting and self._waiting[0].quality != quality:
+            self.flush()
         self._waiting.append(waiting)
         if len(self._waiting) == MAX_PICTURES:
             self.flush()
@@ -85,16 +92,21 @@ class Sender:
             task.add_done_callback(self._tasks.discard)
 
     async def _exchange(self, batch: list[_Waiting]) -> None:
-        payloads = tuple(waiting.payload for waiting in batch)
-        body = pack(Frame(fingerprint=self._fingerprint, quality=self._quality, payloads=payloads))
+        payloads, quality = tuple(waiting.payload for waiting in batch), batch[0].quality
+        frame = Frame(fingerprint=self._fingerprints[quality], quality=self._ids[quality], payloads=payloads)
+        body = pack(frame)
         deadline = min((waiting.deadline for waiting in batch), key=lambda each: each.at)
+        started = time.monotonic()
         try:
             exchange = await self._connection.infer(body, len(batch), self._top, deadline)
         except Exception as exc:  # noqa: BLE001 - it belongs to whoever waits
+            if isinstance(exc, CloudLate):
+                self._link.late(len(body), time.monotonic() - started)
             for waiting in batch:
                 if not waiting.sent.done():
                     waiting.sent.set_exception(exc)
             return
+        self._learn(body, exchange)
         count = len(batch)
         for waiting, prediction in zip(batch, exchange.predictions, strict=True):
             if not waiting.sent.done():
@@ -106,3 +118,11 @@ class Sender:
                         wire_bytes=None if exchange.wire is None else exchange.wire.bytes / count,
                     )
                 )
+
+    def _learn(self, body: bytes, exchange: Exchange) -> None:
+        times = exchange.timings_ms
+        seconds = exchange.seconds - (times.decode + times.queue + times.tail) / 1e3
+        if exchange.wire is None:
+            self._link.answered(len(body), seconds, 0.0)
+        else:
+            self._link.answered(exchange.wire.bytes, seconds, exchange.wire.round_trip)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from edge.answers import Answers, BundleChanged
 from edge.classify import open_classifier
+from edge.coder import AUTO
 from edge.folder import Folder
 from edge.intake import Intake
 from edge.journal import open_journal
 from edge.reports import Reports
-from shared.errors import FallbackMissing, shown
+from shared.errors import FallbackMissing, SettingsError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +43,13 @@ async def watch(
     Raises:
         JournalError: the record can't be kept.
         CloudRefused: the cloud takes nothing from this device, because of its key or URL.
-        SettingsError: the folder can't be read, or the cloud's URL is not one.
+        SettingsError: the folder can't be read, the cloud's URL is not one, or no quality is named.
         BundleError: the bundle can't be used.
         PackagesMissing: the head's or the embedded cloud's packages are not installed.
 
     """
+    if device.quality == AUTO:
+        raise SettingsError("watch keeps the code of every picture that waits; name a quality, not auto")
     path = settings.folder.absolute()
     record = settings.record or path / ".splitwire.sqlite"
     folder = Folder(

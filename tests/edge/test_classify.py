@@ -90,6 +90,15 @@ def test_the_paper_quality_sends_the_latent_as_float32(cat: Path) -> None:
     )
 
 
+def test_auto_chooses_a_quality_and_says_why(cat: Path) -> None:
+    code, output, _ = classify(cat, cat, cat, "--json", "--quality", "auto")
+    given = records(output)
+    assert code == 0
+    assert given[0]["quality"] in {"paper", "int8", "half", "q1", "q2", "q3", "q4"}
+    assert "the link is not known yet" in given[0]["reason"]
+    assert all(record["source"] == "embedded" for record in given)
+
+
 def test_a_line_for_people_has_label_probability_bytes_time_and_source(cat: Path) -> None:
     code, output, _ = classify(cat)
     assert code == 0

@@ -15,7 +15,7 @@ from edge.records import Encoded, Problem, Record
 from shared.errors import JournalError, JournalForeign, JournalHeld, codes_of
 from tests.watched import FullDisk
 
-CODE = Encoded(payload=b"\x00\xff code", own=None, timings_ms={"load": 1.5})
+CODE = Encoded(quality="int8", payload=b"\x00\xff code", own=None, timings_ms={"load": 1.5})
 
 
 def seen(name: str = "a.png", mtime_ns: int = 2) -> Seen:

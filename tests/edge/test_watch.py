@@ -67,10 +67,15 @@ class Device:
         self.bursts.append(self.burst)
         self.burst = []
 
-    def encode(self, data: bytes, name: str) -> Encoded:
+    @property
+    def coder(self) -> Device:
+        return self
+
+    def encode(self, data: bytes, name: str, left: float) -> Encoded:
+        assert left > 0
         load_picture(data, name)
         self.encoded.append(Path(name).name)
-        return Encoded(payload=data[-50:], own=None, timings_ms={"load": 1.0})
+        return Encoded(quality="int8", payload=data[-50:], own=None, timings_ms={"load": 1.0})
 
     async def answer(self, path: str, encoded: Encoded, deadline: object) -> Record:
         assert encoded.payload
