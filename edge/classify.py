@@ -77,7 +77,7 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
 
 @dataclass(frozen=True, kw_only=True)
 class _Loaded:
-    path: Path
+    name: str
     picture: NDArray[np.float32] | SplitwireError
     milliseconds: float
     deadline: Deadline
@@ -94,11 +94,14 @@ class Classifier:
     fallback: Fallback | None
     sender: Sender
 
-    async def classify(self, paths: Iterable[Path]) -> AsyncIterator[Record]:
-        """Give a record for every path, in order; a picture that fails does not stop the others."""
+    async def classify(self, pictures: Iterable[Path | bytes]) -> AsyncIterator[Record]:
+        """Give a record for every picture, a file or the bytes of one, in order.
+
+        One that fails does not stop the others.
+        """
         pending: deque[asyncio.Task[Record]] = deque()
         try:
-            async for loaded in self._load_ahead(paths):
+            async for loaded in self._load_ahead(pictures):
                 encoded = await self._encode(loaded)
                 pending.append(asyncio.create_task(self._answer(loaded, encoded)))
                 await asyncio.sleep(0)  # let it enter the sender's queue
@@ -111,11 +114,11 @@ class Classifier:
             for task in pending:
                 task.cancel()
 
-    async def _load_ahead(self, paths: Iterable[Path]) -> AsyncIterator[_Loaded]:
+    async def _load_ahead(self, pictures: Iterable[Path | bytes]) -> AsyncIterator[_Loaded]:
         loading: deque[asyncio.Task[_Loaded]] = deque()
         try:
-            for path in paths:
-                loading.append(asyncio.create_task(asyncio.to_thread(self._load, path)))
+            for picture in pictures:
+                loading.append(asyncio.create_task(asyncio.to_thread(self._load, picture)))
                 if len(loading) > _AHEAD:
                     yield await loading.popleft()
             while loading:
@@ -124,16 +127,19 @@ class Classifier:
             for task in loading:
                 task.cancel()
 
-    def _load(self, path: Path) -> _Loaded:
+    def _load(self, source: Path | bytes) -> _Loaded:
         started = time.perf_counter()
+        name = "standard input" if isinstance(source, bytes) else shown(source)
         deadline = Deadline.after(self.settings.deadline_ms / 1e3)
         picture: NDArray[np.float32] | SplitwireError
         try:
-            picture = prepare(load_picture(path), self.manifest.preparation)
+            picture = prepare(
+                load_picture(source, name if isinstance(source, bytes) else None), self.manifest.preparation
+            )
         except SplitwireError as exc:
             picture = exc
         return _Loaded(
-            path=path,
+            name=name,
             picture=picture,
             milliseconds=_milliseconds(time.perf_counter() - started),
             deadline=deadline,
@@ -184,7 +190,7 @@ class Classifier:
         )
 
     async def _answer(self, loaded: _Loaded, encoded: Encoded | SplitwireError) -> Record:
-        path = shown(loaded.path)
+        path = loaded.name
         if isinstance(encoded, SplitwireError):
             return self._record(path, None).model_copy(update={"error": problem(encoded)})
         started = time.perf_counter()

@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import suppress
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.classify import STAGES, open_classifier
+from edge.classify import open_classifier
 from edge.head import HeadName
 from edge.info import describe
+from edge.output import Output
 from edge.settings import DeviceSettings, WatchSettings
+from edge.sources import named_pictures
 from edge.watch import watch as watch_folder
 from shared.bundle import default_bundle_path
 from shared.command import command_group, print_line, run
+from shared.errors import shown
 
 if TYPE_CHECKING:
-    from edge.records import Record
     from shared.evaluation import Share
 
 BundlePath = Annotated[Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of the model bundle.")]
@@ -72,7 +73,12 @@ def about(
 @app.command()
 def classify(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Picture files.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="Picture files, directories of them, or - for a picture on standard input.",
+            show_default=False,
+        ),
     ],
     cloud: CloudUrl = None,
     quality: Quality = None,
@@ -107,11 +113,15 @@ def classify(
 
 async def _classify(paths: list[Path], settings: DeviceSettings, *, as_json: bool) -> int:
     exit_code = 0
+    pictures = named_pictures(paths)
+    widest = max((len(shown(picture)) for picture in pictures if isinstance(picture, Path)), default=0)
+    output = Output(as_json=as_json, widest_path=widest, total=len(pictures))
     async with open_classifier(settings) as classifier:
-        async for record in classifier.classify(paths):
-            _print(record, as_json=as_json)
-            if record.error is not None:
-                exit_code = exit_code or record.error.exit_code
+        with output:
+            async for record in classifier.classify(pictures):
+                output.record(record)
+                if record.error is not None:
+                    exit_code = exit_code or record.error.exit_code
     return exit_code
 
 
@@ -189,9 +199,7 @@ def watch(
 
 
 async def _watch(device: DeviceSettings, settings: WatchSettings, *, as_json: bool) -> int:
-    watching = asyncio.create_task(
-        watch_folder(device, settings, partial(_print, as_json=as_json), print_line)
-    )
+    watching = asyncio.create_task(watch_folder(device, settings, Output(as_json=as_json).record, print_line))
     stopped = asyncio.Event()
 
     def stop() -> None:
@@ -233,22 +241,6 @@ def _accuracy(share: Share | None) -> str:
     if share is None:
         return "not measured"
     return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%} of {share.n:,})"
-
-
-def _print(record: Record, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(record.model_dump_json())
-    if record.error is not None:
-        message = record.error.message
-        named = message if message.startswith(record.path) else f"{record.path}: {message}"
-        print_line(f"error: {named}")
-    elif not as_json:
-        guesses = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in record.top)
-        times = record.timings_ms
-        stages = ", ".join(f"{stage} {times[stage]:.0f}" for stage in STAGES if stage in times)
-        source = record.source if record.reason is None else f"{record.source}, {record.reason}"
-        size = "no answer" if record.body_bytes is None else f"{record.body_bytes:,.0f} bytes"
-        typer.echo(f"{record.path}: {guesses} ({size}, {times['total']:.0f} ms: {stages}; {source})")
 
 
 def main() -> None:

@@ -99,19 +99,49 @@ def test_auto_chooses_a_quality_and_says_why(cat: Path) -> None:
     assert all(record["source"] == "embedded" for record in given)
 
 
-def test_a_line_for_people_has_label_probability_bytes_time_and_source(cat: Path) -> None:
-    code, output, _ = classify(cat)
+def test_a_row_for_people_has_label_probability_bytes_time_and_source(cat: Path) -> None:
+    code, output, _ = classify(cat, "--top", 2)
+    heading, row = output.splitlines()
     assert code == 0
-    assert output.startswith(f"{cat}: ")
-    for part in ("%", "3,206 bytes", " ms", "embedded"):
-        assert part in output
+    assert heading.split() == ["picture", "label", "sure", "bytes", "ms", "source"]
+    path, label, sure, size, milliseconds, source, quality, *notes = row.split()
+    assert (path, label, size, source, quality) == (str(cat), "cat", "3,206", "embedded", "int8")
+    assert sure.endswith("%")
+    assert int(milliseconds) > 0
+    assert "load" in " ".join(notes)
+
+
+def test_a_directory_stands_for_its_files_and_a_dash_for_standard_input(cat: Path, tmp_path: Path) -> None:
+    for name in ("b.png", "a.png", ".hidden.png"):
+        shutil.copy(cat, tmp_path / name)
+    (tmp_path / "below").mkdir()
+    result = CliRunner().invoke(
+        cli.app, ["classify", str(tmp_path), "-", "--json"], input=cat.read_bytes(), catch_exceptions=False
+    )
+    given = records(result.stdout)
+    assert result.exit_code == 0
+    assert [record["path"] for record in given] == [
+        str(tmp_path / "a.png"),
+        str(tmp_path / "b.png"),
+        "standard input",
+    ]
+    assert {record["label"] for record in given} == {"cat"}
+
+
+def test_an_empty_directory_and_two_dashes_are_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="has no files"):
+        classify(tmp_path)
+    with pytest.raises(SettingsError, match="named twice"):
+        classify("-", "-")
 
 
 def test_bad_pictures_get_a_line_each_and_the_others_go_on(cat: Path, tmp_path: Path) -> None:
     text, cut = tmp_path / "notes.txt", tmp_path / "cut.png"
     text.write_text("no picture")
     cut.write_bytes(cat.read_bytes()[:5000])
-    code, output, errors = classify(tmp_path / "absent.png", cat, text, cut, cat, tmp_path, "--json")
+    code, output, errors = classify(
+        tmp_path / "absent.png", cat, text, cut, cat, tmp_path / "no\nfile", "--json"
+    )
     given = records(output)
     assert code == 3
     kinds = [record["error"] and record["error"]["error"] for record in given]

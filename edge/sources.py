@@ -1,0 +1,46 @@
+"""Which pictures a command line names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.errors import SettingsError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STANDARD_INPUT = Path("-")
+
+
+def named_pictures(paths: Iterable[Path]) -> list[Path | bytes]:
+    """List files as they are, the files of a directory by name, and the bytes of ``-``, standard input.
+
+    Hidden files of a directory, and its subdirectories, are left out.
+
+    Raises:
+        SettingsError: a directory can't be read or has no files, or ``-`` is named twice.
+
+    """
+    pictures: list[Path | bytes] = []
+    for path in paths:
+        if path == STANDARD_INPUT:
+            if any(isinstance(picture, bytes) for picture in pictures):
+                raise SettingsError("- is named twice; standard input has one picture")
+            pictures.append(sys.stdin.buffer.read())
+        elif path.is_dir():
+            pictures += _files(path)
+        else:
+            pictures.append(path)
+    return pictures
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as exc:
+        raise SettingsError(f"{shown(folder)} can't be read ({exc.strerror})") from exc
+    if not files:
+        raise SettingsError(f"{shown(folder)} has no files; name a directory with pictures")
+    return files
