@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.classify import open_classifier
-from edge.head import HeadName
+from edge.config import apply_config, default_config
 from edge.info import describe
+from edge.options import (
+    AsJson,
+    BundlePath,
+    CloudUrl,
+    Confident,
+    DeadlineMs,
+    Fallback,
+    Head,
+    Key,
+    Quality,
+    Top,
+)
 from edge.output import Output
 from edge.settings import DeviceSettings, WatchSettings
 from edge.sources import named_pictures
@@ -25,49 +37,28 @@ from shared.errors import shown
 if TYPE_CHECKING:
     from shared.evaluation import Share
 
-BundlePath = Annotated[Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of the model bundle.")]
-CloudUrl = Annotated[
-    str | None,
-    typer.Option(
-        envvar="SPLITWIRE_CLOUD",
-        metavar="URL",
-        help="The cloud, as http://host:port. Without one, a cloud runs inside this process.",
-    ),
-]
-Quality = Annotated[
-    str | None,
-    typer.Option(
-        help="How the code is sent: a quality of the bundle (see info), or auto: what the link carries."
-    ),
-]
-Head = Annotated[HeadName, typer.Option(help="What runs the convolutions; torch is the reference.")]
-Top = Annotated[int, typer.Option(min=1, max=999_999_999, help="How many of the likeliest classes to give.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a picture, a line each.")]
-Key = Annotated[
-    str | None, typer.Option(envvar="SPLITWIRE_KEY", help="The cloud's API key.", show_default=False)
-]
-DeadlineMs = Annotated[
-    float, typer.Option(min=1, max=86_400_000, help="Milliseconds for one picture, all tries together.")
-]
-Fallback = Annotated[
-    bool, typer.Option(help="Where the cloud gives no answer in time, the device's small classifier does.")
-]
-Confident = Annotated[
-    float | None,
-    typer.Option(min=0, max=1, help="Send nothing where the device's classifier is at least so sure."),
-]
-
 app = command_group("Classify pictures with a network split between this device and a cloud.")
 
 
 @app.callback(invoke_without_command=True)
 def about(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SPLITWIRE_CONFIG",
+            metavar="FILE",
+            help="TOML with options by name (cloud, quality, deadline_ms, ...), under flags and variables.",
+            show_default=str(default_config()),
+        ),
+    ] = None,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Classify pictures with a network split between this device and a cloud."""
     if show_version:
         typer.echo(f"splitwire {version('splitwire')}")
         raise typer.Exit
+    apply_config(context, config)
 
 
 @app.command()

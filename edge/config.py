@@ -1,0 +1,47 @@
+"""A file of settings: what no flag and no variable says."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import typer
+
+from shared.errors import SettingsError, shown
+
+
+def default_config() -> Path:
+    """Tell where the file is looked for: device.toml in the user's folder of settings."""
+    return Path(typer.get_app_dir("splitwire")) / "device.toml"
+
+
+def apply_config(context: typer.Context, named: Path | None) -> None:
+    """Take a file's values as the defaults of every command that has options of their names.
+
+    Args:
+        context: of the group of commands.
+        named: the file; None: the default one, which need not be there.
+
+    Raises:
+        SettingsError: the file can't be read, is no TOML, or has a name that no command knows.
+
+    """
+    file = named or default_config()
+    if named is None and not file.is_file():
+        return
+    try:
+        values = {name.replace("-", "_"): value for name, value in tomllib.loads(file.read_text()).items()}
+    except OSError as exc:
+        raise SettingsError(f"settings {shown(file)} can't be read ({exc.strerror})") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"settings {shown(file)} are no TOML ({exc})") from exc
+    commands = getattr(context.command, "commands", {})
+    options = {name: {option.name for option in command.params} for name, command in commands.items()}
+    known = set().union(*options.values()) - {"paths", "folder", "as_json"}
+    for name in values:
+        if name not in known:
+            raise SettingsError(f"settings {shown(file)}: there is no option {name}; see --help")
+    context.default_map = {
+        command: {name: value for name, value in values.items() if name in names}
+        for command, names in options.items()
+    }

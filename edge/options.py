@@ -1,0 +1,66 @@
+"""Options that several commands have. Each can also be a variable, and a line in the file of settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge.head import HeadName
+
+BundlePath = Annotated[Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of the model bundle.")]
+CloudUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SPLITWIRE_CLOUD",
+        metavar="URL",
+        help="The cloud, as http://host:port. Without one, a cloud runs inside this process.",
+    ),
+]
+Quality = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SPLITWIRE_QUALITY",
+        help="How the code is sent: a quality of the bundle (see info), or auto: what the link carries.",
+    ),
+]
+Head = Annotated[
+    HeadName,
+    typer.Option(envvar="SPLITWIRE_HEAD", help="What runs the convolutions; torch is the reference."),
+]
+Top = Annotated[
+    int,
+    typer.Option(
+        envvar="SPLITWIRE_TOP", min=1, max=999_999_999, help="How many of the likeliest classes to give."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a picture, a line each.")]
+Key = Annotated[
+    str | None, typer.Option(envvar="SPLITWIRE_KEY", help="The cloud's API key.", show_default=False)
+]
+DeadlineMs = Annotated[
+    float,
+    typer.Option(
+        envvar="SPLITWIRE_DEADLINE_MS",
+        min=1,
+        max=86_400_000,
+        help="Milliseconds for one picture, all tries together.",
+    ),
+]
+Fallback = Annotated[
+    bool,
+    typer.Option(
+        envvar="SPLITWIRE_FALLBACK",
+        help="Where the cloud gives no answer in time, the device's small classifier does.",
+    ),
+]
+Confident = Annotated[
+    float | None,
+    typer.Option(
+        envvar="SPLITWIRE_CONFIDENT",
+        min=0,
+        max=1,
+        help="Send nothing where the device's classifier is at least so sure.",
+    ),
+]
