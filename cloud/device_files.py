@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.bundle import MANIFEST
 from shared.errors import BundleFileMismatch, BundleMissing, FileUnknown
+from shared.evaluation import EVALUATION
 from shared.messages import BundleFile, BundleFiles, BundleList
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class DeviceFile:
 
 
 class DeviceFiles:
-    """By bundle, the manifest and the files of the device's role: nothing else can be asked for.
+    """By bundle, the manifest, the evaluation and the files of the device's role: nothing else can be asked for.
 
     A bundle whose device files are not all there, as in a cloud's own installation, gives out none.
     Of two bundles with one id, the first's are given out.
@@ -52,6 +53,8 @@ class DeviceFiles:
             if bundle.manifest.id not in self._bundles and all(
                 (bundle.path / name).is_file() for name in names
             ):
+                if (bundle.path / EVALUATION).is_file():
+                    names = (*names, EVALUATION)
                 self._bundles[bundle.manifest.id] = {name: _hashed(bundle, name) for name in names}
 
     def describe(self) -> BundleList:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from edge.classify import open_classifier
 from edge.config import apply_config, default_config
@@ -27,6 +29,7 @@ from edge.options import (
     Top,
 )
 from edge.output import Output
+from edge.pull import pull
 from edge.settings import DeviceSettings, WatchSettings
 from edge.sources import named_pictures
 from edge.watch import watch as watch_folder
@@ -226,6 +229,31 @@ def info(
         size = "not measured" if quality.body_bytes is None else f"{quality.body_bytes:,.1f} bytes"
         default = ", the default" if quality.default else ""
         typer.echo(f"{quality.name:8} {size:>14}  {_accuracy(quality.accuracy)}  {quality.codec}{default}")
+
+
+@app.command(name="pull")
+def pull_bundle(
+    target: Annotated[Path, typer.Argument(metavar="PLACE", help="What shall lead to the bundle.")],
+    cloud: Annotated[
+        str, typer.Option(envvar="SPLITWIRE_CLOUD", metavar="URL", help="The cloud, as http://host:port.")
+    ],
+    bundle_id: Annotated[
+        str | None, typer.Option("--id", help="Which bundle, where the cloud has several.")
+    ] = None,
+    key: Key = None,
+) -> None:
+    """Fetch the device's part of a cloud's bundle, and use it with --bundle PLACE.
+
+    Every hash is checked. What PLACE led to stays in use until all is there,
+    and files that have not changed are not fetched again.
+    """
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("fetching", total=None)
+        pulled = pull(
+            cloud, key, bundle_id, target, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    total = sum(file.bytes for file in pulled.files)
+    typer.echo(f"{shown(target)}: bundle {pulled.id}, {len(pulled.files)} files, {total / 1e6:.1f} MB")
 
 
 def _accuracy(share: Share | None) -> str:

@@ -216,19 +216,18 @@ async def connect(settings: DeviceSettings, classes: tuple[str, ...]) -> AsyncIt
         PackagesMissing: no URL, and the cloud's packages are not installed.
 
     """
-    headers = {"Accept": COMPACT, "Content-Type": "application/octet-stream"}
-    if settings.key:
-        key = settings.key.strip()
-        if not (key.isascii() and key.isprintable()):
-            raise SettingsError("the API key has characters that no key has; copy it again")
-        headers["Authorization"] = f"Bearer {key}"
+    headers = {
+        "Accept": COMPACT,
+        "Content-Type": "application/octet-stream",
+        **authorization(settings.key),
+    }
     async with AsyncExitStack() as stack:
         transport: httpx.AsyncBaseTransport | None = None
         url, source = EMBEDDED_URL, "embedded"
         if settings.cloud is None:
             transport = await stack.enter_async_context(embedded_cloud(settings.bundle))
         else:
-            url, source = _checked(settings.cloud), "cloud"
+            url, source = checked_url(settings.cloud), "cloud"
         try:
             client = httpx.AsyncClient(
                 base_url=url,
@@ -245,7 +244,28 @@ async def connect(settings: DeviceSettings, classes: tuple[str, ...]) -> AsyncIt
         yield Connection(client=client, url=url, source=source, classes=classes)
 
 
-def _checked(url: str) -> str:
+def authorization(key: str | None) -> dict[str, str]:
+    """Build the header that shows an API key; none without one.
+
+    Raises:
+        SettingsError: the key has characters that no key has.
+
+    """
+    if not key:
+        return {}
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise SettingsError("the API key has characters that no key has; copy it again")
+    return {"Authorization": f"Bearer {key}"}
+
+
+def checked_url(url: str) -> str:
+    """Check a cloud's URL.
+
+    Raises:
+        SettingsError: it is not one.
+
+    """
     try:
         parsed = httpx.URL(url)
         usable = (

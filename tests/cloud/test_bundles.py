@@ -89,7 +89,8 @@ async def test_a_device_can_fetch_the_manifest_and_its_own_files_as_listed(
     listed = BundleList.model_validate_json((await client.get("/bundles")).content)
     (bundle,) = listed.bundles
     assert bundle.id == device_bundle.manifest.id
-    assert {file.path for file in bundle.files} == {"manifest.json", *device_bundle.manifest.needed("device")}
+    device_files = device_bundle.manifest.needed("device")
+    assert {file.path for file in bundle.files} == {"manifest.json", "evaluation.json", *device_files}
     for file in bundle.files:
         response = await client.get(f"/bundles/{bundle.id}/{file.path}")
         assert response.status_code == 200

@@ -1,0 +1,113 @@
+"""A device fetches its part of a bundle: all of it, or nothing changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edge import cli
+from edge import pull as module
+from edge.pull import Source, pull
+from shared.bundle import load_bundle, load_manifest
+from shared.errors import BundleFileMismatch, CloudRefused, CloudUnreachable, SettingsError
+from tests.processes import running_cloud
+
+
+def quietly(done: int, total: int) -> None:
+    assert 0 <= done <= total
+
+
+def test_a_pulled_bundle_is_the_devices_part_and_works(
+    cloud_url: str, cat: Path, tmp_path: Path, bundle_path: Path
+) -> None:
+    place = tmp_path / "bundles" / "current"
+    result = CliRunner().invoke(cli.app, ["pull", str(place), "--cloud", cloud_url], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert load_manifest(place) == load_manifest(bundle_path)
+    load_bundle(place, "device")
+    assert not (place / "cloud").exists(), "the cloud's part is not the device's"
+    result = CliRunner().invoke(
+        cli.app, ["classify", str(cat), "--json", "--cloud", cloud_url, "--bundle", str(place)]
+    )
+    assert json.loads(result.stdout)["label"] == "cat"
+
+
+def test_what_is_there_is_not_fetched_again(
+    cloud_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    get = Source.get
+
+    def counting(self: Source, path: str) -> bytes:
+        fetched.append(path)
+        return get(self, path)
+
+    monkeypatch.setattr(Source, "get", counting)
+    place = tmp_path / "current"
+    pull(cloud_url, None, None, place, quietly)
+    assert len(fetched) > 3
+    fetched.clear()
+    pull(cloud_url, None, None, place, quietly)
+    assert fetched == ["/bundles"]
+    load_bundle(place, "device")
+    assert len(list(tmp_path.iterdir())) == 2, "the link, and one bundle"
+
+
+@pytest.mark.parametrize("failing", [BundleFileMismatch(Path(), "f", "a", "b"), KeyboardInterrupt()])
+def test_a_pull_that_ends_early_changes_nothing(
+    cloud_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: BaseException
+) -> None:
+    place = tmp_path / "current"
+    pull(cloud_url, None, None, place, quietly)
+    before = (place.readlink(), sorted(tmp_path.iterdir()))
+
+    def fail(*_: object) -> None:
+        raise failing
+
+    monkeypatch.setattr(module, "load_bundle", fail)
+    with pytest.raises(type(failing)):
+        pull(cloud_url, None, None, place, quietly)
+    assert (place.readlink(), sorted(tmp_path.iterdir())) == before
+
+
+def test_bytes_that_are_not_those_announced_are_refused(
+    cloud_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = Source.get
+    monkeypatch.setattr(
+        Source, "get", lambda self, path: get(self, path) if path == "/bundles" else get(self, path)[:-1]
+    )
+    with pytest.raises(BundleFileMismatch):
+        pull(cloud_url, None, None, tmp_path / "current", quietly)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_pull_did_not_make_is_left_alone(cloud_url: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="name another place"):
+        pull(cloud_url, None, None, tmp_path, quietly)
+
+
+def test_of_several_bundles_one_has_to_be_named(bundle_copy: Path, bundle_path: Path, tmp_path: Path) -> None:
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    manifest |= {"id": "other", "classes": [*reversed(manifest["classes"])]}
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    with running_cloud("--bundle", str(bundle_path), "--bundle", str(bundle_copy)) as url:
+        with pytest.raises(SettingsError, match="vgg16-cifar10, other; name one with --id"):
+            pull(url, None, None, tmp_path / "current", quietly)
+        assert pull(url, None, "other", tmp_path / "current", quietly).id == "other"
+    shutil.rmtree(bundle_copy)
+
+
+def test_a_cloud_that_refuses_or_is_not_there_is_said(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("secret\n")
+    with running_cloud("--key-file", str(keys)) as url:
+        with pytest.raises(CloudRefused, match="401"):
+            pull(url, None, None, tmp_path / "current", quietly)
+        pull(url, "secret", None, tmp_path / "current", quietly)
+    with pytest.raises(CloudUnreachable):
+        pull("http://127.0.0.1:9", None, None, tmp_path / "current", quietly)
