@@ -22,7 +22,7 @@ from edge.head import open_head
 from edge.records import Encoded, Record, problem
 from edge.sender import Sender
 from shared.bundle import load_bundle
-from shared.errors import CloudError, CloudRefused, FallbackMissing, SplitwireError, shown
+from shared.errors import CloudBusy, CloudLate, CloudUnreachable, FallbackMissing, SplitwireError, shown
 from shared.fallback import Fallback
 from shared.picture import load_picture, prepare
 
@@ -229,8 +229,8 @@ class Classifier:
             sent = await self.sender.send(
                 encoded.payload, encoded.quality, deadline.before(_FALLBACK_SECONDS)
             )
-        except CloudError as exc:
-            if own is None or not self.settings.fallback or isinstance(exc, CloudRefused):
+        except (CloudUnreachable, CloudBusy, CloudLate) as exc:
+            if own is None or not self.settings.fallback:
                 raise
             timings = {**encoded.timings_ms, "network": _since(started)}
             return _own_answer(record.model_copy(update={"timings_ms": timings}), own, str(exc))

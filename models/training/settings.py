@@ -245,12 +245,12 @@ PRESETS: dict[PresetName, Preset] = {
         backbone=BackboneSettings(),
     ),
     "shipped": Preset(
-        data=DataSettings(variants=2),
+        data=DataSettings(),
         backbone=BackboneSettings(
             frozen_blocks=3, epochs=4, batch=64, convolution_rate=5e-5, classifier_rate=3e-4
         ),
         finetune=FinetuneSettings(),
-        cae=AutoencoderSettings(epochs=12),
+        cae=AutoencoderSettings(epochs=16),
         sae=AutoencoderSettings(epochs=5, batch=256, rate=2e-4),
     ),
     "paper": Preset(

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def bundle_with_fallback(bundle_copy: Path) -> Path:
+def bundle_without_fallback(bundle_copy: Path) -> Path:
+    """The shipped bundle without the device's own classifier."""
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    manifest["files"]["device"] = [name for name in manifest["files"]["device"] if "fallback" not in name]
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    return bundle_copy
+
+
+@pytest.fixture
+def bundle_with_fallback(bundle_without_fallback: Path) -> Path:
     """The shipped bundle with a classifier that finds everything a frog, 99 % sure."""
     file = "device/fallback.safetensors"
     weights = {
@@ -25,10 +34,10 @@ def bundle_with_fallback(bundle_copy: Path) -> Path:
         "fallback.2.bias": np.zeros(10, np.float16),
     }
     weights["fallback.2.weight"][6] = np.log(99 * 9) / 4
-    save_file(weights, bundle_copy / file)
-    manifest = json.loads((bundle_copy / "manifest.json").read_text())
-    manifest["files"]["device"] = [name for name in manifest["files"]["device"] if "fallback" not in name]
+    bundle = bundle_without_fallback
+    save_file(weights, bundle / file)
+    manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["files"]["device"].append(file)
-    manifest["sha256"][file] = hashlib.sha256((bundle_copy / file).read_bytes()).hexdigest()
-    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
-    return bundle_copy
+    manifest["sha256"][file] = hashlib.sha256((bundle / file).read_bytes()).hexdigest()
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    return bundle

@@ -152,7 +152,9 @@ def test_bad_pictures_get_a_line_each_and_the_others_go_on(cat: Path, tmp_path: 
 
 
 def test_an_unreachable_cloud_is_one_line_and_exit_code_5(cat: Path) -> None:
-    code, output, errors = classify(cat, "--cloud", "http://127.0.0.1:9", "--json", "--deadline-ms", 2000)
+    code, output, errors = classify(
+        cat, "--cloud", "http://127.0.0.1:9", "--json", "--deadline-ms", 2000, "--no-fallback"
+    )
     (record,) = records(output)
     assert code == 5
     assert record["error"]["error"] == "CloudUnreachable"
@@ -208,7 +210,9 @@ def test_a_wrong_url_is_refused_before_any_work(cat: Path, url: str) -> None:
 def test_a_server_that_never_answers_is_given_up_in_time(cat: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        code, _, errors = classify(cat, "--cloud", f"http://127.0.0.1:{port}", "--deadline-ms", 2000)
+        code, _, errors = classify(
+            cat, "--cloud", f"http://127.0.0.1:{port}", "--deadline-ms", 2000, "--no-fallback"
+        )
     assert code == 5
     assert "no answer in time" in errors
 
