@@ -68,7 +68,7 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
         yield Classifier(
             settings=settings,
             manifest=bundle.manifest,
-            head=open_head(settings.head, bundle),
+            head=open_head(settings.head, bundle, low_memory=settings.low_memory),
             coder=coder,
             fallback=fallback,
             sender=Sender(connection, bundle.manifest, settings.top, coder.link),

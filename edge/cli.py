@@ -25,6 +25,7 @@ from edge.options import (
     Fallback,
     Head,
     Key,
+    LowMemory,
     Quality,
     Top,
 )
@@ -77,6 +78,7 @@ def classify(
     cloud: CloudUrl = None,
     quality: Quality = None,
     head: Head = "ncnn",
+    low_memory: LowMemory = False,
     top: Top = 1,
     as_json: AsJson = False,
     bundle: BundlePath = default_bundle_path(),
@@ -94,6 +96,7 @@ def classify(
     settings = DeviceSettings(
         bundle=bundle,
         head=head,
+        low_memory=low_memory,
         cloud=cloud,
         quality=quality,
         top=top,
@@ -138,6 +141,7 @@ def watch(
     ] = False,
     quality: Quality = None,
     head: Head = "ncnn",
+    low_memory: LowMemory = False,
     top: Top = 1,
     as_json: AsJson = False,
     bundle: BundlePath = default_bundle_path(),
@@ -173,6 +177,7 @@ def watch(
     device = DeviceSettings(
         bundle=bundle,
         head=head,
+        low_memory=low_memory,
         cloud=cloud,
         quality=quality,
         top=top,

@@ -24,12 +24,12 @@ class Head(Protocol):
         ...
 
 
-def open_head(name: HeadName, bundle: Bundle) -> Head:
-    """Load a bundle's convolutions into a backend.
+def open_head(name: HeadName, bundle: Bundle, *, low_memory: bool = False) -> Head:
+    """Load a bundle's convolutions into a backend; ``low_memory`` is for ncnn.
 
     Raises:
         PackagesMissing: the backend is not installed.
         BundleError: the weights can't be used.
 
     """
-    return TorchHead(bundle) if name == "torch" else NcnnHead(bundle)
+    return TorchHead(bundle) if name == "torch" else NcnnHead(bundle, low_memory=low_memory)

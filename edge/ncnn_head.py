@@ -33,8 +33,12 @@ class NcnnHead:
     Winograd transforms are larger still, and float16 ends at 65,504.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, low_memory: bool = False) -> None:
         """Build ncnn's network from the bundle's weights.
+
+        Args:
+            bundle: with the device's files.
+            low_memory: without Winograd's transformed weights: less memory, and slower.
 
         Raises:
             BundleInvalid: the weights are not those of VGG16's convolutions.
@@ -45,6 +49,7 @@ class NcnnHead:
         options.num_threads = _cores()
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         options.use_bf16_storage = options.use_bf16_packed = False
+        options.use_winograd_convolution = not low_memory
         size = bundle.manifest.preparation.size
         weights = list(_weights(bundle))
         if self._net.load_param_mem(_description(size, weights)):

@@ -29,6 +29,12 @@ Head = Annotated[
     HeadName,
     typer.Option(envvar="SPLITWIRE_HEAD", help="What runs the convolutions; torch is the reference."),
 ]
+LowMemory = Annotated[
+    bool,
+    typer.Option(
+        "--low-memory", envvar="SPLITWIRE_LOW_MEMORY", help="Run ncnn in less memory, and more slowly."
+    ),
+]
 Top = Annotated[
     int,
     typer.Option(

@@ -13,7 +13,7 @@ from shared.bundle import default_bundle_path
 class DeviceSettings(BaseModel):
     """Settings of one device.
 
-    ``head``: what runs the convolutions. ``cloud``: URL, as http://host:port; None: a cloud inside this process. ``quality``: None is
+    ``head``: what runs the convolutions; ``low_memory``: slower, in less memory (ncnn). ``cloud``: URL, as http://host:port; None: a cloud inside this process. ``quality``: None is
     the bundle's default. ``top``: how many of the likeliest classes to ask for. ``key``: the
     cloud's API key. ``deadline_ms``: for one picture, from when it leaves the queue.
     ``fallback``: where the cloud gives no answer in time, the device's own classifier does.
@@ -24,6 +24,7 @@ class DeviceSettings(BaseModel):
 
     bundle: Path = Field(default_factory=default_bundle_path)
     head: HeadName = "ncnn"
+    low_memory: bool = False
     cloud: str | None = None
     quality: str | None = None
     top: int = Field(default=1, ge=1, le=999_999_999)

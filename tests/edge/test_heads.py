@@ -56,6 +56,13 @@ def test_every_head_makes_the_reference_feature(
     assert np.abs(made - feature).max() < 1e-3 * np.abs(feature).max()
 
 
+def test_low_memory_makes_the_same_feature(
+    picture: NDArray[np.float32], feature: NDArray[np.float32], device_bundle: Bundle
+) -> None:
+    made = NcnnHead(device_bundle, low_memory=True)(picture)
+    assert np.abs(made - feature).max() < 1e-3 * np.abs(feature).max()
+
+
 def test_the_encoder_of_every_quality_makes_the_reference_latent(
     feature: NDArray[np.float32], device_bundle: Bundle
 ) -> None:
