@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from contextlib import suppress
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from rich.progress import Progress
 
 from edge.classify import open_classifier
 from edge.config import apply_config, default_config
-from edge.info import describe
+from edge.info import ask_cloud, backends, describe
 from edge.options import (
     AsJson,
     BundlePath,
@@ -39,6 +40,7 @@ from shared.command import command_group, print_line, run
 from shared.errors import shown
 
 if TYPE_CHECKING:
+    from edge.info import BundleInfo, CloudInfo
     from shared.evaluation import Share
 
 app = command_group("Classify pictures with a network split between this device and a cloud.")
@@ -218,22 +220,42 @@ async def _watch(device: DeviceSettings, settings: WatchSettings, *, as_json: bo
 @app.command()
 def info(
     bundle: BundlePath = default_bundle_path(),
+    cloud: CloudUrl = None,
+    key: Key = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
-    """List the qualities of a bundle, with their mean bytes and measured accuracy."""
+    """Say what there is: the bundle's qualities with mean bytes and accuracy, backends, the cloud.
+
+    Exit code 5 where the named cloud can't be used; the output says why.
+    """
     described = describe(bundle)
+    asked = None if cloud is None else ask_cloud(cloud, key, described)
     if as_json:
-        typer.echo(described.model_dump_json(indent=2))
-        return
+        values = {**described.model_dump(mode="json"), "backends": backends()}
+        typer.echo(json.dumps({**values, "cloud": asked and asked.model_dump(mode="json")}, indent=2))
+    else:
+        _print_info(described, asked)
+    if asked is not None and asked.problem is not None:
+        raise typer.Exit(5)
+
+
+def _print_info(described: BundleInfo, cloud: CloudInfo | None) -> None:
     typer.echo(f"{described.bundle}: {', '.join(described.classes)}")
-    if described.base_accuracy is not None:
-        typer.echo(f"without compression {_accuracy(described.base_accuracy)}")
-    if described.device_accuracy is not None:
-        typer.echo(f"the device alone {_accuracy(described.device_accuracy)}")
+    for name, share in (
+        ("without compression", described.base_accuracy),
+        ("the device alone", described.device_accuracy),
+    ):
+        if share is not None:
+            typer.echo(f"{name} {_accuracy(share)}")
     for quality in described.qualities:
         size = "not measured" if quality.body_bytes is None else f"{quality.body_bytes:,.1f} bytes"
         default = ", the default" if quality.default else ""
         typer.echo(f"{quality.name:8} {size:>14}  {_accuracy(quality.accuracy)}  {quality.codec}{default}")
+    heads = (f"{name} {release or 'not installed'}" for name, release in backends().items())
+    typer.echo(f"heads: {', '.join(heads)}")
+    if cloud is not None:
+        said = cloud.problem or f"ready on {cloud.device}, for {', '.join(cloud.qualities)}"
+        typer.echo(f"cloud {cloud.url}: {said.removeprefix(f'cloud {cloud.url}: ')}")
 
 
 @app.command(name="pull")

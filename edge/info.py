@@ -1,13 +1,18 @@
-"""What a bundle offers: its qualities, their bytes and how often they were right."""
+"""What there is: a bundle's qualities, backends for the head, a cloud."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edge.head import HeadName
+from edge.pull import Source
 from shared.bundle import load_manifest
+from shared.errors import CloudError
 from shared.evaluation import BASE, DEVICE, Share, load_evaluation
+from shared.messages import Model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +35,20 @@ class QualityInfo(BaseModel):
     default: bool
     body_bytes: float | None
     accuracy: Share | None
+
+
+class CloudInfo(BaseModel):
+    """A cloud. ``problem``: why it can't be used, and what to do; null where it can.
+
+    ``qualities``: those of the device's bundle that it decodes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    problem: str | None
+    device: str | None = None
+    qualities: tuple[str, ...] = ()
 
 
 class BundleInfo(BaseModel):
@@ -77,3 +96,35 @@ def describe(path: Path) -> BundleInfo:
         device_accuracy=scores[DEVICE].accuracy if DEVICE in scores else None,
         qualities=tuple(sorted(qualities, key=lambda quality: quality.body_bytes or 0)),
     )
+
+
+def backends() -> dict[str, str | None]:
+    """Name what can run the head here, with its version; None: not installed."""
+    found: dict[str, str | None] = {}
+    for name in get_args(HeadName):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def ask_cloud(url: str, key: str | None, bundle: BundleInfo, seconds: float = 5.0) -> CloudInfo:
+    """Find out whether a cloud can be used with a bundle.
+
+    Raises:
+        SettingsError: the URL or the key can't be used.
+
+    """
+    try:
+        with Source(url, key, seconds) as source:
+            model = Model.model_validate_json(source.get("/model"))
+            source.get("/readyz")
+    except CloudError as exc:
+        return CloudInfo(url=url, problem=str(exc))
+    except ValidationError:
+        return CloudInfo(url=url, problem="it does not describe itself as a cloud; is the URL right?")
+    known = {fingerprint for loaded in model.bundles for fingerprint in loaded.fingerprints.values()}
+    qualities = tuple(each.name for each in bundle.qualities if each.fingerprint in known)
+    problem = None if qualities else f"it has another bundle than {bundle.bundle}; pull its own"
+    return CloudInfo(url=url, problem=problem, device=model.device, qualities=qualities)

@@ -87,9 +87,9 @@ def _pull(
 class Source:
     """A cloud that gives out files."""
 
-    def __init__(self, cloud: str, key: str | None) -> None:
+    def __init__(self, cloud: str, key: str | None, seconds: float = _SECONDS) -> None:
         self.cloud = cloud
-        self._client = httpx.Client(base_url=checked_url(cloud), headers=authorization(key), timeout=_SECONDS)
+        self._client = httpx.Client(base_url=checked_url(cloud), headers=authorization(key), timeout=seconds)
 
     def __enter__(self) -> Self:
         """Give itself."""
