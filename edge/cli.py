@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from edge.bench import bench
 from edge.classify import open_classifier
 from edge.config import apply_config, default_config
 from edge.info import ask_cloud, backends, describe
@@ -256,6 +257,31 @@ def _print_info(described: BundleInfo, cloud: CloudInfo | None) -> None:
     if cloud is not None:
         said = cloud.problem or f"ready on {cloud.device}, for {', '.join(cloud.qualities)}"
         typer.echo(f"cloud {cloud.url}: {said.removeprefix(f'cloud {cloud.url}: ')}")
+
+
+@app.command(name="bench")
+def bench_device(
+    head: Head = "ncnn",
+    low_memory: LowMemory = False,
+    bundle: BundlePath = default_bundle_path(),
+    deadline_ms: DeadlineMs = 1_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Time this device stage by stage, and work out which quality suits which link."""
+    settings = DeviceSettings(bundle=bundle, head=head, low_memory=low_memory, deadline_ms=deadline_ms)
+    measured = bench(settings)
+    if as_json:
+        typer.echo(measured.model_dump_json(indent=2))
+        return
+    typer.echo(f"load {measured.load_ms:.1f} ms, head ({measured.head}) {measured.head_ms:.1f} ms")
+    typer.echo(f"{'quality':8} {'encode, ms':>10} {'bytes':>9}  seconds from file to answer:")
+    for name, times in measured.qualities.items():
+        size = "" if times.body_bytes is None else f"{times.body_bytes:,.1f}"
+        links = ", ".join(f"{seconds:.2f} ({link})" for link, seconds in times.seconds_by_link.items())
+        typer.echo(f"{name:8} {times.encode_ms:>10.2f} {size:>9}  {links}")
+    typer.echo(f"the most accurate that answers within {measured.deadline_ms:,.0f} ms:")
+    for link, best in measured.best_by_link.items():
+        typer.echo(f"  {link:20} {best or 'none'}")
 
 
 @app.command(name="pull")
