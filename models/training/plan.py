@@ -61,6 +61,7 @@ def plan(run: Run, stages: Sequence[str]) -> list[Expectation]:
         SettingsError: the run has no such stage.
 
     """
+    asked = {stage: run.settings.preset.settings_of(stage) for stage in stages}
     pictures = run.pictures()
     size = _Size(
         training=len(pictures.training),
@@ -69,8 +70,7 @@ def plan(run: Run, stages: Sequence[str]) -> list[Expectation]:
         side=pictures.training.image(0).width,
     )
     expectations, features_counted = [], False
-    for stage in stages:
-        settings = run.settings.preset.settings_of(stage)
+    for stage, settings in asked.items():
         seen = size.training
         if isinstance(settings, FeatureSettings):
             seen *= run.settings.preset.data.variants

@@ -103,6 +103,8 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
         "finetune.epochs=1",
         "cae.epochs=1",
         "sae.epochs=1",
+        "finetune.batch=8",
+        *(f"q{n}.{setting}" for n in range(1, 5) for setting in ("epochs=1", "numbers=4", "hidden=8")),
     )
     command = [
         *("training", "release", "--precision", "float32", "--data", str(colours)),
@@ -124,7 +126,9 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
     assert not (tmp_path / "colours").exists()
     monkeypatch.setattr(commands, "train_stage", train_stage)
     capsys.readouterr()
-    run(app)
+    with pytest.raises(SystemExit) as exited:
+        run(app)
+    assert exited.value.code == 0
 
     printed = capsys.readouterr()
     assert "finetune: " not in printed.err, "it had ended before the interruption"
