@@ -38,7 +38,7 @@ def feature(picture: NDArray[np.float32], device_bundle: Bundle) -> NDArray[np.f
 
 def altered(bundle: Bundle, name: str, values: NDArray[np.generic] | None) -> Bundle:
     """The bundle with one of the convolutions' tensors replaced, or without it."""
-    (file,) = bundle.manifest.files.device
+    file = next(each for each in bundle.manifest.files.device if "convolutions" in each)
     tensors = {key: value for key, value in bundle.tensors[file].items() if key != name or values is not None}
     if values is not None:
         tensors[name] = values
