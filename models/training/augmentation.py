@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.vgg16 import split_blocks
 from shared.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from models.training.data import Pictures
     from shared.picture import Preparation
+
+
+_LARGE_BLOCKS = 3
 
 
 class AugmentedSource:
@@ -122,11 +126,19 @@ def _enlarge(pixels: Tensor, rows: int, columns: int) -> Tensor:
     return (enlarged + 0.5).floor()
 
 
+def frozen_network(convolutions: nn.Sequential, blocks: int) -> nn.Sequential:
+    """Build the first blocks for running without gradients: of them, the large ones two pictures at a time."""
+    first, _ = split_blocks(convolutions, min(blocks, _LARGE_BLOCKS))
+    layers, _ = split_blocks(convolutions, blocks)
+    return nn.Sequential(Frozen(first), layers[len(first) :])
+
+
 class Frozen(nn.Module):
     """Layers that are not trained, two pictures at a time.
 
     Two pictures' activations stay in a processor's caches: VGG16's first three blocks took 12 ms
-    a picture so, and 22 with 32 at a time. A GPU takes all at once.
+    a picture so, and 22 with 32 at a time; the smaller blocks after them are faster with more. A GPU
+    takes all at once.
     """
 
     def __init__(self, layers: nn.Module) -> None:

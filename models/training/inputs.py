@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from models.training.augmentation import AugmentedSource, DrawnSource, Enlarge, Frozen
+from models.training.augmentation import AugmentedSource, DrawnSource, Enlarge, frozen_network
 from models.training.sources import CachedSource, Inputs, PictureSource, Source, cache_features
-from models.vgg16 import split_blocks
 
 if TYPE_CHECKING:
     from models.training.backbone import Backbone
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from models.training.settings import ConvolutionSettings, TeacherSettings
 
 _FEATURE_SHIFT = 4
+_ALL_BLOCKS = 5
 
 
 def teacher_inputs(run: Run, pictures: Pair, settings: TeacherSettings) -> Inputs:
@@ -30,11 +30,12 @@ def teacher_inputs(run: Run, pictures: Pair, settings: TeacherSettings) -> Input
 
 def convolution_inputs(run: Run, pictures: Pair, backbone: Backbone, settings: ConvolutionSettings) -> Inputs:
     """Build what a stage trains on (pictures, pixels or the output of frozen blocks) and measures on."""
-    frozen, _ = split_blocks(backbone.convolutions, settings.frozen_blocks)
+    blocks = settings.frozen_blocks
+    frozen = frozen_network(backbone.convolutions, blocks)
 
     def prepared(part: Pictures, name: str) -> Source:
         source = PictureSource(part, run.settings.preparation)
-        return _cache(run, f"frozen-{name}", frozen, source) if len(frozen) else source
+        return _cache(run, f"frozen-{name}", frozen, source) if blocks else source
 
     def pixels(part: Pictures) -> Source:
         device, mirrored, shift = run.compute.device, settings.mirrored, settings.shift
@@ -51,7 +52,7 @@ def feature_inputs(run: Run, pictures: Pair, backbone: Backbone) -> Inputs:
         training = features(run, pictures.training, backbone, "training")
     else:
         pixels = AugmentedSource(pictures.training, run.compute.device, mirrored=True, shift=_FEATURE_SHIFT)
-        network = nn.Sequential(Enlarge(preparation), backbone.convolutions)
+        network = nn.Sequential(Enlarge(preparation), frozen_network(backbone.convolutions, _ALL_BLOCKS))
         training = _cache(run, "features-training", network, DrawnSource(pixels, variants, run.seed))
     return Inputs(training=training, held_out=features(run, pictures.held_out, backbone, "held-out"))
 
@@ -59,9 +60,9 @@ def feature_inputs(run: Run, pictures: Pair, backbone: Backbone) -> Inputs:
 def features(run: Run, pictures: Pictures, backbone: Backbone, name: str) -> CachedSource:
     """Build the output of all convolutions for pictures as they are: [N, 512, 7, 7]."""
     source = PictureSource(pictures, run.settings.preparation)
-    return _cache(run, f"features-{name}", backbone.convolutions, source)
+    return _cache(run, f"features-{name}", frozen_network(backbone.convolutions, _ALL_BLOCKS), source)
 
 
 def _cache(run: Run, name: str, network: nn.Module, source: Source) -> CachedSource:
     folder = run.folder / "cache" / name
-    return cache_features(folder, Frozen(network), source, compute=run.compute, title=name)
+    return cache_features(folder, network, source, compute=run.compute, title=name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from models.autoencoder import cae
-from models.training.augmentation import Frozen
+from models.training.augmentation import frozen_network
 from models.training.autoencoder import SquaredError, build_autoencoder
 from models.training.backbone import CrossEntropy, cross_entropy, stage_networks
 from models.training.fallback import build_fallback
@@ -26,7 +26,7 @@ from models.training.settings import (
 )
 from models.training.sources import run_batch
 from models.training.teacher import build_teacher
-from models.vgg16 import BLOCK_SHAPES, FEATURE_SHAPE, split_blocks
+from models.vgg16 import BLOCK_SHAPES, FEATURE_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,8 +142,8 @@ def _convolutions(run: Run, settings: ConvolutionSettings, size: _Size) -> tuple
 
 
 def _cache(run: Run, blocks: int, count: int, size: _Size) -> _Cache:
-    layers, _ = split_blocks(run.fresh_backbone(size.classes).convolutions, blocks)
-    network = Frozen(layers).to(run.compute.device)
+    network = frozen_network(run.fresh_backbone(size.classes).convolutions, blocks)
+    network.to(run.compute.device)
     inputs = torch.randn(16, *BLOCK_SHAPES[0])
     run_batch(network, inputs, run.compute)
     started = time.monotonic()
