@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder, ConvolutionalEncoder
-from models.split import PICTURE_SHAPE, Head, Tail
+from models.split import PICTURE_SHAPE, Tail
 from models.vgg16 import FEATURE_SHAPE, Classifier, convolutions
 from shared.errors import BundleInvalid
 
@@ -22,19 +22,13 @@ ENCODER, DECODER, FALLBACK = "encoder", "decoder", "fallback"
 """Prefixes of tensor names in a bundle's files."""
 
 
-def load_head(bundle: Bundle, quality: str) -> Head:
-    """Build the head of a quality, float32, channels last, ready to run.
+def load_convolutions(bundle: Bundle) -> nn.Module:
+    """Build the convolutions that all qualities share: float32, channels last, ready to run.
 
     Raises:
-        QualityMissing: the bundle has no such quality.
         BundleInvalid: the weights are not those of the networks.
 
     """
-    return Head(load_convolutions(bundle), load_encoder(bundle, quality))
-
-
-def load_convolutions(bundle: Bundle) -> nn.Module:
-    """Build the convolutions that all qualities share."""
     _check_shapes(bundle)
     network = _filled(convolutions(), CONVOLUTIONS, bundle, bundle.manifest.files.device)
     return network.eval().to(memory_format=torch.channels_last)

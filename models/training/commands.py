@@ -198,6 +198,8 @@ def _origins(initial_weights: str, weights_origin: str | None, data_origin: str)
 
 def _train(run: Run, stages: tuple[str, ...], *, resume: bool) -> None:
     ahead = [stage for stage in stages if not (resume and run.has_ended(stage))]
+    if not ahead:
+        return
     _announce(plan(run, ahead))
     for stage in ahead:
         result = train_stage(run, stage, resume=resume)
@@ -223,7 +225,7 @@ def _announce(expectations: list[Expectation]) -> None:
         "",
         str(timedelta(seconds=round(sum(expected.seconds for expected in expectations)))),
         f"{sum(expected.disk for expected in expectations) / 1e9:.1f} GB",
-        f"{max((expected.memory for expected in expectations), default=0) / 1e9:.1f} GB",
+        f"{max(expected.memory for expected in expectations) / 1e9:.1f} GB",
     )
     CONSOLE.print(table)
 

@@ -59,7 +59,7 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
     classes = run.result(run.last_backbone_stage).classes
     backbone = run.trained_backbone(run.last_backbone_stage, len(classes))
     autoencoder = run.trained_autoencoder("cae")
-    features = feature_inputs(run, run.pictures(), backbone).training
+    features = feature_inputs(run, run.pictures, backbone).training
 
     def of_training(network: nn.Module) -> Tensor:
         return torch.cat(list(outputs(network, features, run.compute)))

@@ -62,7 +62,7 @@ def plan(run: Run, stages: Sequence[str]) -> list[Expectation]:
 
     """
     asked = {stage: run.settings.preset.settings_of(stage) for stage in stages}
-    pictures = run.pictures()
+    pictures = run.pictures
     size = _Size(
         training=len(pictures.training),
         held_out=len(pictures.held_out),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,8 +125,9 @@ class Run:
         self._check_ended(stage)
         return StageResult.model_validate_json((self.folder / stage / _RESULT).read_bytes())
 
+    @cached_property
     def pictures(self) -> Pair:
-        """Choose the pictures to train on and the held-out ones.
+        """The pictures to train on and the held-out ones, chosen and found readable once.
 
         Raises:
             TrainingError: they are absent or damaged, or too few.

@@ -39,7 +39,7 @@ def train_stage(run: Run, stage: str, *, resume: bool) -> StageResult:
     settings = run.settings.preset.settings_of(stage)
     if not resume:
         run.begin_stage(stage)
-    pictures = run.pictures()
+    pictures = run.pictures
     seed = run.seed + (settings.seed if isinstance(settings, QualitySettings) else 0)
     job = Job(title=stage, folder=run.folder / stage, seed=seed, compute=run.compute, resume=resume)
     if isinstance(settings, TeacherSettings):

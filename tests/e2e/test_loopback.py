@@ -34,6 +34,17 @@ def test_a_photograph_of_a_cat_is_a_cat(cloud_url: str, cat: Path) -> None:
     assert record["source"] == "cloud"
 
 
+def test_pictures_share_a_frame_and_the_socket_counts_its_bytes(cloud_url: str, cat: Path) -> None:
+    alone, *together = records(edge_client(cat, "--cloud", cloud_url, "--json")) + records(
+        edge_client(cat, cat, cat, "--cloud", cloud_url, "--json", "--deadline-ms", 60_000)
+    )
+    assert alone["body_bytes"] == 3206
+    assert 3206 + 100 < alone["wire_bytes"] < 3206 + 500, "headers and answer"
+    assert {record["label"] for record in together} == {"cat"}
+    assert all(3200 < record["body_bytes"] < 3206 for record in together)
+    assert all(record["wire_bytes"] < alone["wire_bytes"] for record in together)
+
+
 @pytest.mark.parametrize("quality", ["paper", "int8"])
 def test_200_test_pictures_get_the_committed_answers(
     cloud_url: str, sample: dict[str, Path], quality: str

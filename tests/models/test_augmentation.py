@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models.training.augmentation import AugmentedSource, Enlarge
+from models.training.augmentation import AugmentedSource, DrawnSource, Enlarge
 from models.training.data import Pictures
 from shared.errors import TrainingError
 from shared.picture import Preparation, prepare
@@ -64,6 +64,20 @@ def test_variants_are_every_move_of_the_picture_and_of_its_mirror_image_once() -
 
 def test_without_changes_there_is_one_variant() -> None:
     assert AugmentedSource(pictures((8, 8)), CPU, mirrored=False, shift=0).variants == 1
+
+
+def test_drawn_variants_come_after_every_picture_as_it_is_and_are_the_same_for_a_seed() -> None:
+    noise = pictures(*[(16, 16)] * 4)
+    source = AugmentedSource(noise, CPU, mirrored=True, shift=2)
+    drawn, again, other = (
+        DrawnSource(source, 3, seed).batch(np.arange(12), np.arange(12)) for seed in (0, 0, 1)
+    )
+    assert np.array_equal(drawn[:4], np.stack([pixels(noise, index) for index in range(4)]))
+    assert torch.equal(drawn, again)
+    assert not torch.equal(drawn[4:], other[4:])
+    for entry in range(4, 12):
+        assert any(np.array_equal(drawn[entry], variant) for variant in variants_of(source, entry % 4))
+    assert DrawnSource(source, 3, 0).labels.tolist() == [0] * 12
 
 
 @pytest.mark.parametrize("sizes", [[(32, 32), (16, 16)], [(32, 24)]])
