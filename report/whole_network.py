@@ -17,6 +17,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+import shared.answer
+from cloud.accept import wants_compact
 from cloud.serving import listen, server_of, url_of
 from cloud.settings import ServerSettings
 from models.device import choose_device
@@ -88,7 +90,7 @@ def create_app(network: WholeNetwork) -> FastAPI:
 
     @application.post("/classify")
     async def classify(request: Request) -> Response:
-        """Classify the picture whose file is the body."""
+        """Classify the picture whose file is the body; answers are those of /infer."""
         data = await _body(request)
         started = time.monotonic()
         try:
@@ -100,16 +102,20 @@ def create_app(network: WholeNetwork) -> FastAPI:
             begun = time.monotonic()
             probabilities = await asyncio.to_thread(network, picture)
             done = time.monotonic()
+        timings = Timings(
+            decode=round(1e3 * (decoded - started), 3),
+            queue=round(1e3 * (begun - decoded), 3),
+            tail=round(1e3 * (done - begun), 3),
+        )
+        if wants_compact(request.headers.get("accept", "")):
+            compact = shared.answer.compact(probabilities[None], top=1, timings=timings)
+            return Response(shared.answer.pack(compact), media_type=shared.answer.CONTENT_TYPE)
         answer = Answer(
             predictions=(prediction(probabilities, network.manifest.classes, top=1),),
             bundle=network.manifest.id,
             quality=QUALITY,
             device=str(network.device),
-            timings_ms=Timings(
-                decode=round(1e3 * (decoded - started), 3),
-                queue=round(1e3 * (begun - decoded), 3),
-                tail=round(1e3 * (done - begun), 3),
-            ),
+            timings_ms=timings,
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 
