@@ -1,0 +1,1 @@
+"""The report: both halves measured across a link, and written down."""
