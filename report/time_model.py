@@ -77,10 +77,13 @@ def milliseconds(way: Way, rate: float, round_trip_ms: float) -> float:
     return way.stages_ms + round_trip_ms + network
 
 
-def transfer_ms(size: float, rate: float, round_trip_ms: float) -> float:
-    """Predict how long bytes take from the first one leaving to the last one having left."""
+def transfer_ms(size: float, rate: float, round_trip_ms: float, allowance: float = 0.0) -> float:
+    """Predict how long bytes take from the first one leaving to the last one having left.
+
+    ``allowance``: bytes that the link lets pass at once.
+    """
     packets = math.ceil(size / PACKET_BYTES)
-    total = size + packets * PACKET_HEADER_BYTES
+    total = max(0.0, size + packets * PACKET_HEADER_BYTES - allowance)
     flight, waited = FIRST_FLIGHT, 0.0
     while packets > flight:
         leaving = _leaving_ms(flight * (PACKET_BYTES + PACKET_HEADER_BYTES), rate)
