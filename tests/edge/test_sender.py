@@ -39,7 +39,7 @@ class Slow:
         self,
         body: bytes,
         pictures: int,
-        top: int,
+        top: int,  # noqa: ARG002
         deadline: Deadline,  # noqa: ARG002
     ) -> Exchange:
         assert self.on_the_way == 0, "two frames at a time"
@@ -52,7 +52,7 @@ class Slow:
             predictions=(CAT,) * pictures,
             timings_ms=Timings(decode=0, queue=0, tail=0),
             seconds=seconds,
-            wire=Wire(bytes=len(body) + HEADERS, round_trip=0),
+            wire=Wire(sent=len(body) + HEADERS, received=0, round_trip=0),
         )
 
 
