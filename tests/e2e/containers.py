@@ -61,7 +61,7 @@ class Container:
     without_capabilities: bool
     no_new_privileges: bool
     health: tuple[str, ...] | None
-    memory: int | None
+    memory: int
     """The limit in bytes."""
 
     def argv(
@@ -194,9 +194,7 @@ def _copied(words: Sequence[str]) -> Iterator[Mount]:
     if sources[0].startswith("--from="):
         yield Mount(source=Path(sys.prefix), target=target)
         return
-    allowed = [
-        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
-    ]
+    allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     for pattern in sources:
         found = sorted(ROOT.glob(pattern))
         if not found or not any(Path(pattern).is_relative_to(name) for name in allowed):
@@ -212,7 +210,9 @@ def _system(root: Path) -> Iterator[str]:
         if path.is_symlink():
             yield f"ln -s {shlex.quote(str(path.readlink()))} {shlex.quote(f'{root}{path}')}"
         elif path.exists():
-            yield from _bind(root, Mount(source=path, target=str(path), writable=path.name in {"dev", "proc"}))
+            yield from _bind(
+                root, Mount(source=path, target=str(path), writable=path.name in {"dev", "proc"})
+            )
 
 
 def _bind(root: Path, mount: Mount) -> Iterator[str]:
