@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+
+from models.training.data import CLASS_ORDER
+
+if TYPE_CHECKING:
+    from models.training.data import Pictures
 
 PACKAGES = (
     "splitwire", "torch", "ncnn", "numpy", "pillow", "httpx", "fastapi", "uvicorn", "zstandard", "matplotlib",
 )  # fmt: skip
+ORIGINAL_TEST_PICTURES, RAW_BYTES = 10_000, 3 * 32 * 32
 _CPUS, _MEMORY = Path("/proc/cpuinfo"), Path("/proc/meminfo")
 
 
@@ -24,6 +35,11 @@ def processor() -> str:
 def cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> str:
+    """Say how many threads the device's and the cloud's networks compute with."""
+    return f"{cores()} for the convolutions on ncnn, {torch.get_num_threads()} for torch"
 
 
 def memory_bytes() -> int | None:
@@ -60,6 +76,23 @@ def commit() -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def describe_data(pictures: Pictures) -> str:
+    """Say in a sentence how these test pictures differ from the original release of CIFAR-10."""
+    count, sizes = len(pictures), [len(data) for data in pictures.files]
+    with Image.open(io.BytesIO(pictures.files[0])) as image:
+        kind, (width, height) = image.format, image.size
+    files = f"{count:,} test pictures, {kind} files of {sum(sizes) / count:,.0f} bytes on average"
+    if set(pictures.classes) != set(CLASS_ORDER):
+        return f"{files}; not CIFAR-10: the first has {width} x {height} pixels."
+    original = f"The original release of CIFAR-10 has {ORIGINAL_TEST_PICTURES:,}, as raw pixels of {RAW_BYTES:,} bytes"
+    if kind == "PNG":
+        return f"{files}. {original}; PNG keeps every pixel of what it is made from."
+    return (
+        f"{files}. {original}: these were encoded as {kind} since, which loses detail, so that no accuracy here is "
+        "exactly comparable with one on the original."
+    )
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -114,7 +114,10 @@ class Measuring:
             whole = stack.enter_context(running(WHOLE, self._settings.bundle))
             cloud = asyncio.run(self._describe(split))
             with self._steps.stage(FEATURES) as advance:
-                features = compute_features(self._work.folder, self._bundle, self._sample.pictures, advance)
+                features, seconds = compute_features(
+                    self._work.folder, self._bundle, self._sample.pictures, advance
+                )
+                self._work.seconds += seconds
             with self._steps.stage(BASE) as advance:
                 base = self._work.result(
                     "base", Base, lambda: base_answers(self._settings.bundle, features, advance)

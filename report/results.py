@@ -125,11 +125,27 @@ class Chosen(_Part):
     picture: str
 
 
-class Conclusion(_Part):
-    """Three sentences, and a number with its unit for each."""
+class Finding(_Part):
+    """A number, what it is, and a sentence."""
 
-    sentences: tuple[str, str, str]
-    numbers: tuple[tuple[str, str], tuple[str, str], tuple[str, str]]
+    number: str
+    label: str
+    sentence: str
+
+
+class Conclusion(_Part):
+    """What is gained, what is lost, and when it should rather be the picture, or nothing."""
+
+    gain: Finding
+    loss: Finding
+    rather: Finding
+
+
+class SlowerDevice(_Part):
+    """Where split and sending the picture take equally long, if the device took so many times as long."""
+
+    times: float
+    crossing: Crossing
 
 
 class Published(_Part):
@@ -151,7 +167,7 @@ class Where(_Part):
     cores: int
     memory_bytes: int | None
     system: str
-    threads: int
+    threads: str
     versions: dict[str, str]
     commit: str | None
     bundle: str
@@ -195,6 +211,7 @@ class Report(_Part):
     rates: tuple[float, ...]
     curves: tuple[Curve, ...]
     crossings: tuple[Crossing, ...]
+    slower: tuple[SlowerDevice, ...]
     checks: tuple[Check, ...]
     obstacle: str | None
     confident: Confident | None

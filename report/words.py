@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from shared.evaluation import Share
 
 _THOUSAND = 1000
+_RATES = {"Gbit/s": 1e9, "Mbit/s": 1e6, "kbit/s": 1e3, "bit/s": 1.0}
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -69,12 +70,9 @@ def duration(value: float) -> str:
 
 def rate(bits: float) -> str:
     """Write bits a second in two digits: 20 kbit/s, 1.5 Mbit/s."""
-    for unit in ("bit/s", "kbit/s", "Mbit/s", "Gbit/s"):
-        rounded = float(f"{bits:.2g}")
-        if rounded < _THOUSAND or unit == "Gbit/s":
-            return f"{rounded:g} {unit}"
-        bits /= _THOUSAND
-    raise AssertionError
+    rounded = float(f"{bits:.2g}")
+    unit, factor = next((name, factor) for name, factor in _RATES.items() if rounded >= factor)
+    return f"{rounded / factor:g} {unit}"
 
 
 def times_as(ratio: float) -> str:
