@@ -8,7 +8,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import httpx
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge.connection import Connection, Exchange, connect
@@ -21,8 +20,6 @@ from shared.messages import ErrorAnswer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
-
-    from numpy.typing import NDArray
 
 SECONDS_A_PICTURE = 60.0
 _UNDER_WAY = 8
@@ -41,10 +38,16 @@ class Answers(BaseModel):
     sent: tuple[int, ...]
     received: tuple[int, ...]
 
-    def right(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Compare with the true classes: [n]."""
-        hits: NDArray[np.bool_] = np.array(self.classes) == labels
-        return hits
+
+class FileAnswers(BaseModel):
+    """What came of pictures sent as files; ``codec`` is empty for the files as they are, which bare nothing."""
+
+    model_config = ConfigDict(frozen=True)
+
+    codec: str
+    setting: str
+    answers: Answers
+    bare_bytes: tuple[int, ...]
 
 
 def open_connection(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from pydantic import BaseModel
 
 from edge.head import open_head
 from shared.picture import prepare
@@ -23,9 +24,16 @@ HEAD: Final = "ncnn"
 _BETWEEN_FLUSHES = 16
 
 
+class _State(BaseModel):
+    """How many pictures are done, and the seconds that they took."""
+
+    done: int = 0
+    seconds: float = 0.0
+
+
 def compute_features(
     folder: Path, bundle: Bundle, pictures: Pictures, advance: Callable[[int], None]
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], float]:
     """Run the head on every picture, or on those that an earlier run in this folder did not reach.
 
     Args:
@@ -35,31 +43,32 @@ def compute_features(
         advance: told how many more are done.
 
     Returns:
-        [pictures, 512, 7, 7], float32, memory-mapped.
+        [pictures, 512, 7, 7], float32, memory-mapped; the seconds that they took, in all runs.
 
     Raises:
         BundleError: the convolutions can't be used.
         PictureError: a picture can't be read.
 
     """
-    file, state = folder / "features.npy", folder / "features-done.json"
+    file, state_file = folder / "features.npy", folder / "features-done.json"
     total = len(pictures)
-    done = json.loads(state.read_text()) if state.exists() else 0
-    advance(done)
-    if done < total:
-        shape = (total, *bundle.manifest.feature_shape)
+    state = _State.model_validate_json(state_file.read_bytes()) if state_file.exists() else _State()
+    advance(state.done)
+    if state.done < total:
         features = (
             np.lib.format.open_memmap(file, mode="r+")
-            if done
-            else np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+            if state.done
+            else np.lib.format.open_memmap(
+                file, mode="w+", dtype=np.float32, shape=(total, *bundle.manifest.feature_shape)
+            )
         )
         head = open_head(HEAD, bundle)
-        while done < total:
-            features[done] = head(prepare(pictures.image(done), bundle.manifest.preparation))
-            done += 1
+        started = time.monotonic() - state.seconds
+        for index in range(state.done, total):
+            features[index] = head(prepare(pictures.image(index), bundle.manifest.preparation))
             advance(1)
-            if done % _BETWEEN_FLUSHES == 0 or done == total:
+            if (index + 1) % _BETWEEN_FLUSHES == 0 or index + 1 == total:
                 features.flush()
-                state.write_text(json.dumps(done))
-    kept: NDArray[np.float32] = np.load(file, mmap_mode="r")
-    return kept
+                state = _State(done=index + 1, seconds=time.monotonic() - started)
+                state_file.write_text(state.model_dump_json())
+    return np.load(file, mmap_mode="r"), state.seconds

@@ -42,6 +42,7 @@ WIDE = (4096, 4096)
 """The hidden layers of VGG16 as it was published."""
 ON_DEVICE = (CONVOLUTIONS, ENCODER, FALLBACK)
 IN_CLOUD = (DECODER, CLASSIFIER, WIDE_CLASSIFIER)
+PARTS = (*ON_DEVICE, *IN_CLOUD)
 _WARM_UP, _REPEATS = 2, 20
 _PAGES = Path("/proc/self/statm")
 _PAGE_BYTES = 4096
@@ -87,7 +88,7 @@ def measure_all(bundle: Path, parts: Sequence[str], advance: Callable[[int], Non
 
 @app.command()
 def command(
-    part: Annotated[str, typer.Argument(help=", ".join((*ON_DEVICE, *IN_CLOUD)))],
+    part: Annotated[str, typer.Argument(help=", ".join(PARTS))],
     bundle: Annotated[Path, typer.Option(help="Folder of a model bundle.")] = default_bundle_path(),
 ) -> None:
     """Print one part's cost as JSON."""
@@ -138,9 +139,7 @@ def _built(part: str, path: Path) -> tuple[int, Callable[[], object]]:
     if part in {CLASSIFIER, WIDE_CLASSIFIER}:
         hidden = WIDE if part == WIDE_CLASSIFIER else bundle.manifest.hidden
         return _network(Classifier(len(bundle.manifest.classes), hidden), torch.from_numpy(feature[None]))
-    raise SettingsError(
-        f"the bundle has no part {part!r}; choose one of {', '.join((*ON_DEVICE, *IN_CLOUD))}"
-    )
+    raise SettingsError(f"the bundle has no part {part!r}; choose one of {', '.join(PARTS)}")
 
 
 def _network(network: nn.Module, inputs: torch.Tensor) -> tuple[int, Callable[[], object]]:

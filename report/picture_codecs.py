@@ -36,6 +36,11 @@ class Setting:
     media_type: str
     encode: Callable[[Image.Image], File]
 
+    @property
+    def title(self) -> str:
+        """Codec and setting in one."""
+        return f"{self.codec}, {self.name}"
+
 
 def settings() -> tuple[Setting, ...]:
     """List four settings of each codec that Pillow has here: PNG, JPEG, WebP, AVIF."""

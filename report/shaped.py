@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CONDITIONS = {0.0: (10e6, 256e3, 20e3), 25.0: (1e6,)}
 """Milliseconds of delay each way: bits a second."""
+STEPS = sum(len(rates) for rates in CONDITIONS.values())
 _SECONDS_A_WAY = 4.0
 _LEAST, _MOST = 3, 30
 _LARGEST_PACKET = 1514

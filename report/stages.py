@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from shared.bundle import Bundle
 
 STAGES = ("load", "head", "encode", "network", "queue", "decode", "tail", "answer")
+BEYOND = ("network", "queue", "decode", "tail")
+"""Those that a cloud or the way to it takes, where there is one."""
+ON_DEVICE = ("load", "head", "encode", "answer")
 
 
 class WayTimes(BaseModel):
@@ -43,9 +46,9 @@ class WayTimes(BaseModel):
     stages: dict[str, Spread]
     total: Spread
 
-    def sum_of_medians(self) -> float:
-        """Add the stages' medians up, in milliseconds."""
-        return sum(each.median for each in self.stages.values())
+    def sum_of_medians(self, stages: Sequence[str] = STAGES) -> float:
+        """Add the medians of some stages up, in milliseconds."""
+        return sum(each.median for name, each in self.stages.items() if name in stages)
 
 
 class Times(BaseModel):

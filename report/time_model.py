@@ -29,14 +29,19 @@ _BISECTIONS = 40
 
 
 class Way(BaseModel):
-    """One way to an answer: ``stages_ms`` of both sides together, bytes that the socket sends and receives."""
+    """One way to an answer: its stages on the device and beyond, bytes that the socket sends and receives."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    stages_ms: float
+    device_ms: float
+    beyond_ms: float
     sent: float
     received: float
+
+    def on_slower_device(self, times: float) -> Way:
+        """Let the device take so many times as long."""
+        return self.model_copy(update={"device_ms": times * self.device_ms})
 
 
 class Curve(BaseModel):
@@ -71,10 +76,11 @@ def rates() -> tuple[float, ...]:
 
 def milliseconds(way: Way, rate: float, round_trip_ms: float) -> float:
     """Predict the time from picture to answer; a way that sends nothing needs its stages only."""
+    stages = way.device_ms + way.beyond_ms
     if not way.sent:
-        return way.stages_ms
+        return stages
     network = sum(transfer_ms(size, rate, round_trip_ms) for size in (way.sent, way.received))
-    return way.stages_ms + round_trip_ms + network
+    return stages + round_trip_ms + network
 
 
 def transfer_ms(size: float, rate: float, round_trip_ms: float, allowance: float = 0.0) -> float:
