@@ -65,8 +65,8 @@ class Node:
         self._started: list[subprocess.Popen[Any]] = []
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """Give the command that runs another one here, and kills it when the calling process ends."""
-        return ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *argv]
+        """Give the command that runs another one here; it is ``bound`` to the calling process."""
+        return [*bound(), "nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *argv]
 
     def start(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401 - Popen's
         """Start a command here, stopped with the link; ``options`` are those of ``subprocess.Popen``."""
@@ -172,6 +172,15 @@ def slow_link(*, rate: int, delay_ms: float = 0) -> Iterator[Link]:
             _within(node, "ip", "link", "set", "lo", "up")
             _within(node, "tc", "qdisc", "add", *_shape(rate))
         yield Link(device, cloud, delay_ms)
+
+
+def bound() -> list[str]:
+    """Give what is put before a command so that the kernel kills it when the calling process ends.
+
+    The kernel forgets it when the command changes its user.
+    """
+    unless_it_has_ended = 'test "$PPID" = "$0" && exec "$@"'
+    return ["setpriv", "--pdeathsig=KILL", "sh", "-c", unless_it_has_ended, str(os.getpid())]
 
 
 def obstacle() -> str | None:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
+from report.link import bound
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -104,7 +106,7 @@ class Container:
             as_user += ["--no-new-privs"]
         variables = {"HOME": "/", **self.image.environment, **self.environment, **environment}
         settings = [f"{name}={value}" for name, value in variables.items()]
-        inside = [*as_user, "setpriv", "--pdeathsig=KILL"]
+        inside = [*as_user, *bound()]
         inside += ["env", "-i", f"--chdir={self.image.directory}", *settings, *argv]
         script = "\n".join(
             [

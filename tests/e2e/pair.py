@@ -123,7 +123,6 @@ def running_pair(*, rate: int, delay_ms: float = 0, whole_network: bool = False)
     """
     with tempfile.TemporaryDirectory() as name, slow_link(rate=rate, delay_ms=delay_ms) as link:
         folder = Path(name)
-        folder.chmod(0o755)
         root, hosts, key = folder / "root", folder / "hosts", folder / "api-key"
         root.mkdir()
         hosts.write_text(f"127.0.0.1 localhost\n{CLOUD_ADDRESS} cloud\n")

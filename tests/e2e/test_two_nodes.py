@@ -46,16 +46,13 @@ def test_both_nodes_stay_within_their_limits_of_memory(pair: Pair) -> None:
 
 @pytest.mark.parametrize("way", ["auto", "paper", PICTURE])
 def test_every_way_is_measured(pair: Pair, way: str) -> None:
-    files = {f"{path.stem}-{path.name}": path for path in SAMPLES.iterdir()}
-    measured = measure(pair, way, RATE, {path.name: path for path in files.values()}, lambda _: None)
-    assert measured.pictures == len(files)
+    measured = measure(pair, way, RATE, {path.name: path for path in SAMPLES.iterdir()}, lambda _: None)
+    assert measured.accuracy.value == 1
     assert measured.bytes_sent > 0
 
 
 def test_a_cut_link_loses_no_picture_and_answers_none_twice(pair: Pair, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
     files: dict[str, Path] = {}
     for sample in SAMPLES.iterdir():
         for left in (0, 16, 32):

@@ -153,7 +153,7 @@ def measure(pair: Pair, way: str, rate: int, files: dict[str, Path], said: Calla
         pictures_a_second=len(files) / run.seconds,
         bytes_sent=run.traffic.sent,
         bytes_received=run.traffic.received,
-        accuracy=share(sum(labels[name] == name.rpartition("-")[0] for name in files), len(files)),
+        accuracy=share(sum(labels[name] == Path(name).stem.partition("-")[0] for name in files), len(files)),
         answered_by=answered_by(run),
         device_memory_bytes=run.memory,
     )
@@ -337,7 +337,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = time.monotonic()
     try:
         with TemporaryDirectory() as name, Progress(*columns, console=console) as progress:
-            Path(name).chmod(0o755)
             results = _all(options.data, options.delay_ms, progress, Path(name))
     except (PairError, OSError) as exc:
         sys.exit(f"error: {exc}")
