@@ -166,10 +166,11 @@ def _qualities_table(run: Run) -> str:
     rows: dict[str, list[str]] = {"": list(learned), "---": ["---"] * len(learned)}
     rows["integers a picture"] = [str(settings.numbers) for settings in learned.values()]
     rows["layers"] = [_widths((3200, *s.hidden, s.numbers)) + " and back" for s in learned.values()]
-    rows["weight of a bit, of the class"] = [
+    rows["payload aimed at, bytes"] = [f"{settings.payload_bytes:g}" for settings in learned.values()]
+    rows["weight of a bit beyond, of the class"] = [
         f"{settings.rate_weight:g}, {settings.class_weight:g}" for settings in learned.values()
     ]
-    rows["mixup"] = [f"{settings.mixup:g}" for settings in learned.values()]
+    rows["mixup, share of unmixed"] = [f"{s.mixup:g}, {s.unmixed:g}" for s in learned.values()]
     rows["epochs, batch, highest rate"] = [
         f"{settings.epochs}, {settings.batch}, {settings.rate:g}" for settings in learned.values()
     ]
