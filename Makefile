@@ -31,8 +31,9 @@ fuzz: .venv/dev.installed  ## 100,000 damaged and random frames against every co
 heads: .venv/dev.installed  ## compare the answers of ncnn and torch on 1,000 test pictures
 	$(BIN)/python -m tests.e2e.heads
 
-bench: .venv/dev.installed  ## time the codecs on real latents (needs SPLITWIRE_DATA)
+bench: .venv/dev.installed  ## time the codecs, and a device from file to answer (needs SPLITWIRE_DATA)
 	$(BIN)/python -m tests.bench.codecs
+	$(BIN)/python -m tests.bench.device
 
 golden: .venv/dev.installed  ## write tests/golden anew: only for a new wire format or new weights
 	$(BIN)/python -m tests.golden

@@ -35,13 +35,14 @@ class DataSettings(_Settings):
 
     ``pictures``: for training, chosen evenly from the classes; 0: all that are not held out.
     ``held_out``: training pictures set aside to measure progress on; the test pictures choose nothing.
-    ``variants``: how often a picture's feature is computed for the stages after the convolutions: once
-    as it is, then of the picture mirrored and moved at random.
+    ``variants``: how often a picture's feature is computed for the stages after the convolutions, each time
+    of the picture mirrored and moved at random; ``plain``: but the first time as it is.
     """
 
     pictures: int = Field(default=0, ge=0)
     held_out: int = Field(default=2500, gt=0)
     variants: int = Field(default=1, gt=0)
+    plain: bool = True
     seed: int = Field(default=0, ge=0)
 
 
