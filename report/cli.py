@@ -105,6 +105,7 @@ def make_report(settings: ReportSettings) -> Report:
         {
             "bundle": device.manifest.model_dump(mode="json"),
             "pictures": sample.pictures.digest(),
+            "qualities": list(names),
             "seed": settings.seed,
             "cloud": settings.cloud,
             "counts": [len(sample.coded), len(sample.timed)],

@@ -94,21 +94,20 @@ def crossing(found: Crossing) -> str:
     return f"{found.first} below {about(found.rate)}, {found.second} above"
 
 
-def crossings(found: Sequence[Crossing]) -> dict[str, list[str]]:
-    """Say the same for pairs of ways at several round trips; what holds for all of them is said once."""
-    pairs: dict[frozenset[str], list[Crossing]] = {}
+def crossings(found: Sequence[Crossing]) -> list[str]:
+    """Say the same in a sentence for each pair of ways; what holds for every round trip is said once."""
+    pairs: dict[tuple[str, str], list[Crossing]] = {}
     for each in found:
-        pairs.setdefault(frozenset((each.first, each.second)), []).append(each)
-    said: dict[str, list[str]] = {}
-    for those in pairs.values():
-        title = " against ".join(sorted((those[0].first, those[0].second), reverse=True))
-        findings = [crossing(each) for each in those]
-        said[title] = (
-            [f"{findings[0]}, whatever the round trip"]
-            if len(set(findings)) == 1
-            else [
-                f"at a round trip of {each.round_trip_ms:g}{_SPACE}ms {finding}"
-                for each, finding in zip(those, findings, strict=True)
-            ]
-        )
-    return said
+        pairs.setdefault((each.first, each.second), []).append(each)
+    sentences = []
+    for (first, second), those in pairs.items():
+        where = [f"below {about(each.rate)}" if each.rate else "at every rate" for each in those]
+        if len(set(where)) == 1 and (second, first) not in pairs:
+            places = f"{where[0]}, whatever the round trip"
+        else:
+            places = ", ".join(
+                f"{place} with a round trip of {each.round_trip_ms:g}{_SPACE}ms"
+                for place, each in zip(where, those, strict=True)
+            )
+        sentences.append(f"{first[0].upper()}{first[1:]} is answered sooner than {second} {places}.")
+    return sentences

@@ -28,7 +28,7 @@ _CODECS = {
 _SPLIT, _OTHERS = "split, by quality", "others' own measurements"
 _WHOLE, _OWN = "device alone, whole network: 0 bytes", "device alone, own classifier: 0 bytes"
 _AS_IT_IS, _FEATURE = "picture's file as it is", "feature: float32, with zstd"
-_TICKS = (20, 40, 60, 70, 80, 85, 90, 95, 98)
+_TICKS = (20, 40, 60, 70, 80, 85, 88, 90, 92, 95, 98)
 _MOST = 99.0
 """Percent: beyond it the scale has no end."""
 
@@ -187,9 +187,10 @@ def _qualities(axes: Axes, report: Report) -> None:
         axes.annotate(
             name,
             (result.body.mean, height),
-            xytext=(0, 8),
+            xytext=(0, 11),
             textcoords="offset points",
             ha="center",
             weight="bold",
             zorder=6,
+            bbox={"boxstyle": "square,pad=0.1", "color": "white", "alpha": 0.8},
         )

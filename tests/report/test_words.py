@@ -38,22 +38,31 @@ def test_counts(value: float, text: str) -> None:
     assert words.count(value) == text
 
 
-def crossing(round_trip: float, rate: float | None) -> Crossing:
-    return Crossing(first="split", second="picture", round_trip_ms=round_trip, rate=rate)
+def crossing(round_trip: float, rate: float | None, *, first: str = "split") -> Crossing:
+    second = "picture" if first == "split" else "split"
+    return Crossing(first=first, second=second, round_trip_ms=round_trip, rate=rate)
+
+
+def said(*found: Crossing) -> list[str]:
+    return [sentence.replace("\N{NO-BREAK SPACE}", " ") for sentence in words.crossings(found)]
 
 
 def test_what_holds_for_all_round_trips_is_said_once() -> None:
-    found = words.crossings([crossing(1, 123_456), crossing(50, 123_499)])
-    assert found == {
-        "split against picture": [
-            "split below 120\N{NO-BREAK SPACE}kbit/s, picture above, whatever the round trip"
-        ]
-    }
+    assert said(crossing(1, 123_456), crossing(50, 123_499)) == [
+        "Split is answered sooner than picture below 120 kbit/s, whatever the round trip."
+    ]
 
 
 def test_what_differs_is_said_for_each_round_trip() -> None:
-    (findings,) = words.crossings([crossing(1, 2e6), crossing(50, None)]).values()
-    assert findings == [
-        "at a round trip of 1\N{NO-BREAK SPACE}ms split below 2\N{NO-BREAK SPACE}Mbit/s, picture above",
-        "at a round trip of 50\N{NO-BREAK SPACE}ms split, at every rate",
+    (sentence,) = said(crossing(1, 2e6), crossing(50, None))
+    assert sentence == (
+        "Split is answered sooner than picture below 2 Mbit/s with a round trip of 1 ms, "
+        "at every rate with a round trip of 50 ms."
+    )
+
+
+def test_ways_that_change_places_have_a_sentence_each() -> None:
+    assert said(crossing(1, None, first="picture"), crossing(50, 2e6)) == [
+        "Picture is answered sooner than split at every rate with a round trip of 1 ms.",
+        "Split is answered sooner than picture below 2 Mbit/s with a round trip of 50 ms.",
     ]
