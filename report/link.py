@@ -65,8 +65,8 @@ class Node:
         self._started: list[subprocess.Popen[Any]] = []
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """Give the command that runs another one here, and kills it when the calling process ends."""
-        return ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *argv]
+        """Give the command that runs another one here; it is ``bound`` to the calling process."""
+        return [*bound(), "nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *argv]
 
     def start(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401 - Popen's
         """Start a command here, stopped with the link; ``options`` are those of ``subprocess.Popen``."""
@@ -86,7 +86,7 @@ class Node:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 class Link:
@@ -96,6 +96,7 @@ class Link:
         self.device = device
         self.cloud = cloud
         self._delay_ms = delay_ms
+        self._delayed_ports: set[int] = set()
         self._kernel_delays = delay_ms > 0 and all(_kernel_delays(node, delay_ms) for node in (device, cloud))
 
     def set_rate(self, rate: int) -> None:
@@ -103,11 +104,18 @@ class Link:
         for node in (self.device, self.cloud):
             _within(node, "tc", "qdisc", "change", *_shape(rate))
 
+    @property
+    def delayed_by(self) -> str:
+        """What delays: ``netem``, ``proxy`` or ``nothing``."""
+        return "nothing" if not self._delay_ms else "netem" if self._kernel_delays else "proxy"
+
     def port(self, listening: int) -> int:
         """Give the port at the cloud's address by which the device reaches, delayed, what listens there on another."""
-        if not self._delay_ms or self._kernel_delays:
-            return listening
         port = listening + DELAYED_PORT_OFFSET
+        if self.delayed_by != "proxy":
+            return listening
+        if port in self._delayed_ports:
+            return port
         argv = [
             sys.executable,
             "-m",
@@ -120,6 +128,7 @@ class Link:
         proxy = self.cloud.start(argv, stdout=subprocess.PIPE)
         if not _first_line(proxy):
             raise OSError("the delaying proxy did not start")
+        self._delayed_ports.add(port)
         return port
 
     def cut(self) -> None:
@@ -163,6 +172,15 @@ def slow_link(*, rate: int, delay_ms: float = 0) -> Iterator[Link]:
             _within(node, "ip", "link", "set", "lo", "up")
             _within(node, "tc", "qdisc", "add", *_shape(rate))
         yield Link(device, cloud, delay_ms)
+
+
+def bound() -> list[str]:
+    """Give what is put before a command so that the kernel kills it when the calling process ends.
+
+    The kernel forgets it when the command changes its user.
+    """
+    unless_it_has_ended = 'test "$PPID" = "$0" && exec "$@"'
+    return ["setpriv", "--pdeathsig=KILL", "sh", "-c", unless_it_has_ended, str(os.getpid())]
 
 
 def obstacle() -> str | None:

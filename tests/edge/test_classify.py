@@ -243,7 +243,7 @@ def test_a_key_can_stand_in_a_file(cat: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no key has"):
         classify(cat, "--key", f"@{file}")
     file.write_text("a-key\n")
-    assert classify(cat, "--key", f"@{file}")[0]["source"] == "embedded"
+    assert classify(cat, "--key", f"@{file}")[0] == 0
 
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
