@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,3 +103,12 @@ def test_features_go_on_after_the_last_that_were_kept(
     assert np.ptp(values) == 0, "all pictures are the same"
     again = Head(fails_at=0)
     assert np.array_equal(run(again), values)
+
+
+def test_features_that_the_disk_has_no_room_for_are_refused(
+    tmp_path: Path, device_bundle: Bundle, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("report.features.shutil.disk_usage", lambda _: SimpleNamespace(free=501_000_000))
+    with pytest.raises(SettingsError, match="choose another --out or a --limit"):
+        compute_features(tmp_path, device_bundle, sample.pictures, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
