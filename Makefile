@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format accuracy heads bench two-nodes fuzz golden clean
+.PHONY: help demo test check format accuracy heads bench two-nodes fuzz golden report clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
@@ -39,6 +39,9 @@ heads: .venv/dev.installed  ## compare the answers of ncnn and torch on 1,000 te
 bench: .venv/dev.installed  ## time the codecs, and a device from file to answer (needs SPLITWIRE_DATA)
 	$(BIN)/python -m tests.bench.codecs
 	$(BIN)/python -m tests.bench.device
+
+report: .venv/dev.installed  ## write docs/report (needs SPLITWIRE_DATA; as root it checks the model of time too)
+	$(BIN)/python -m report --out docs/report
 
 golden: .venv/dev.installed  ## write tests/golden anew: only for a new wire format or new weights
 	$(BIN)/python -m tests.golden

@@ -91,8 +91,13 @@ def assemble(
         rates=rates(),
         curves=curves([split, sent, all_ways[ways.AS_IT_IS], alone]),
         crossings=tuple(
-            crossing(split, way, round_trip)
-            for way in (sent, all_ways[ways.AS_IT_IS], alone)
+            crossing(one, another, round_trip)
+            for one, another in (
+                (split, sent),
+                (split, all_ways[ways.AS_IT_IS]),
+                (split, alone),
+                (sent, alone),
+            )
             for round_trip in ROUND_TRIPS_MS
         ),
         slower=tuple(
@@ -159,6 +164,7 @@ def _where(
         manifest_sha256=hashlib.sha256(manifest).hexdigest(),
         hidden=bundle.manifest.hidden,
         cloud=cloud,
+        cloud_here=settings.cloud is None,
         data=environment.describe_data(everything),
         data_sha256=everything.digest(),
         test_pictures=len(everything),

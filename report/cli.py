@@ -93,7 +93,7 @@ def make_report(settings: ReportSettings) -> Report:
     names = settings.qualities or tuple(device.manifest.qualities)
     for name in names:
         device.quality(name)
-    autoencoders = _load_comparison(settings.bundle)
+    autoencoders = load_comparison(settings.bundle)
     everything = load_pictures(settings.data, "test")
     if everything.classes != device.manifest.classes:
         raise TrainingError(
@@ -105,6 +105,7 @@ def make_report(settings: ReportSettings) -> Report:
         {
             "bundle": device.manifest.model_dump(mode="json"),
             "pictures": sample.pictures.digest(),
+            "qualities": list(names),
             "seed": settings.seed,
             "cloud": settings.cloud,
             "counts": [len(sample.coded), len(sample.timed)],
@@ -129,7 +130,13 @@ def _sample(settings: ReportSettings, everything: Pictures) -> Sample:
     return Sample(pictures=pictures, coded=some(settings.codec_pictures), timed=some(settings.timed_pictures))
 
 
-def _load_comparison(bundle: Path) -> AutoencoderComparison | None:
+def load_comparison(bundle: Path) -> AutoencoderComparison | None:
+    """Read a bundle's ``sae.json``; None where it has none.
+
+    Raises:
+        BundleInvalid: the file is no such comparison.
+
+    """
     file = bundle / SAE
     if not file.exists():
         return None

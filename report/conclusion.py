@@ -57,18 +57,24 @@ def _gain(name: str, result: QualityResult, picture: PictureResult) -> Finding:
         sentence = f"Gained: {split}; {other}, {words.times_as(file / body)} as many."
     else:
         sentence = f"Nothing is gained in bytes: {split}; {other}, {words.times_as(body / file)} fewer."
-    return Finding(number=words.count(body), label=f"bytes a picture, in quality {name}", sentence=sentence)
+    return Finding(
+        number=words.count(body),
+        label=f"bytes a picture in quality {name}; as a file of its own it has {words.count(file)}",
+        sentence=sentence,
+    )
 
 
 def _loss(name: str, scored: Scored, base: Scored) -> Finding:
     change = scored.change
     interval = f"95 % interval {words.points_interval(change)}"
-    verb = "Lost" if change.value < 0 else "Not lost"
+    lost = f"Lost are {words.signed(-100 * change.value).lstrip('+')} points of accuracy"
+    if change.value >= 0:
+        lost = "Lost is no accuracy"
     return Finding(
         number=words.points(change),
         label=f"points of accuracy, {interval}",
-        sentence=f"{verb}: on {change.n:,} pictures quality {name} is right on {words.percent(scored.accuracy)}, "
-        f"VGG16 without an autoencoder on {words.percent(base.accuracy)}.",
+        sentence=f"{lost}: quality {name} is right on {words.percent(scored.accuracy)} of {change.n:,} pictures, VGG16 "
+        f"without an autoencoder on {words.percent(base.accuracy)}.",
     )
 
 
@@ -79,13 +85,13 @@ def _rather(
     link = f"with a round trip of {found.round_trip_ms:.0f} ms"
     if found.rate is not None and found.first == split.name:
         number, label = (
-            words.rate(found.rate),
+            words.about(found.rate),
             f"is the link above which the picture is answered sooner, {link}",
         )
         picture = f"the picture on links faster than {number} ({link}), where it is answered sooner"
     elif found.rate is not None:
         number, label = (
-            words.rate(found.rate),
+            words.about(found.rate),
             f"is the link below which the picture is answered sooner, {link}",
         )
         picture = f"the picture on links slower than {number} ({link}), where it is answered sooner"

@@ -49,10 +49,8 @@ def memory_bytes() -> int | None:
 
 
 def system() -> str:
-    """Name system, kernel and Python."""
-    return (
-        f"{platform.system()} {platform.release()} ({platform.machine()}), Python {platform.python_version()}"
-    )
+    """Name system and Python."""
+    return f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}"
 
 
 def versions() -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from edge.head import open_head
+from shared.errors import SettingsError
 from shared.picture import prepare
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ def compute_features(
     Raises:
         BundleError: the convolutions can't be used.
         PictureError: a picture can't be read.
+        SettingsError: the disk has no room for them.
 
     """
     file, state_file = folder / "features.npy", folder / "features-done.json"
@@ -58,9 +62,7 @@ def compute_features(
         features = (
             np.lib.format.open_memmap(file, mode="r+")
             if state.done
-            else np.lib.format.open_memmap(
-                file, mode="w+", dtype=np.float32, shape=(total, *bundle.manifest.feature_shape)
-            )
+            else _new_file(file, (total, *bundle.manifest.feature_shape))
         )
         head = open_head(HEAD, bundle)
         started = time.monotonic() - state.seconds
@@ -72,3 +74,14 @@ def compute_features(
                 state = _State(done=index + 1, seconds=time.monotonic() - started)
                 state_file.write_text(state.model_dump_json())
     return np.load(file, mmap_mode="r"), state.seconds
+
+
+def _new_file(file: Path, shape: tuple[int, ...]) -> np.memmap[tuple[int, ...], np.dtype[np.float32]]:
+    """Look for room first: running out of it under a memory-mapped file would end the process."""
+    needed, free = 4 * math.prod(shape), shutil.disk_usage(file.parent).free
+    if needed > free:
+        raise SettingsError(
+            f"the features need {needed / 1e9:.1f} GB for a while, {free / 1e9:.1f} GB are free at {file.parent}; "
+            "choose another --out or a --limit"
+        )
+    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)

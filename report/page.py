@@ -50,7 +50,7 @@ def render(report: Report, drawn: dict[str, bytes]) -> str:
     )
     for filter_ in (
         words.percent, words.interval, words.points, words.points_interval, words.signed, words.count,
-        words.megabytes, words.milliseconds, words.median_and_p95, words.duration, words.rate, words.crossing,
+        words.megabytes, words.milliseconds, words.median_and_p95, words.duration, words.rate, words.crossing, words.crossings,
     ):  # fmt: skip
         environment.filters[filter_.__name__] = filter_
     return environment.get_template("page.html").render(

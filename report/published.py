@@ -32,7 +32,6 @@ def published() -> tuple[Published, ...]:
             accuracy=with_autoencoder,
             note=f"CIFAR-10, 2,500 pictures; VGG16 alone {without:g} %. The bytes are ours: its 3,200 elements as float32.",
             source=_GO,
-            plotted=True,
         ),
         *(
             Published(
@@ -42,7 +41,6 @@ def published() -> tuple[Published, ...]:
                 accuracy=accuracy,
                 note=f"CIFAR-10; {bits:g} bits a pixel of 32 x 32.",
                 source=_CHAMAIN,
-                plotted=True,
             )
             for bits, accuracy in _CHAMAIN_POINTS
         ),
@@ -54,6 +52,5 @@ def published() -> tuple[Published, ...]:
             note="CIFAR-100, another task, and so not in the plot: up to 256 times fewer bits than the feature as it is, "
             "for under 2 % of accuracy.",
             source=_SHAO,
-            plotted=False,
         ),
     )

@@ -149,7 +149,7 @@ class SlowerDevice(_Part):
 
 
 class Published(_Part):
-    """Somebody else's measurement, percent of test pictures; None where it was not stated."""
+    """Somebody else's measurement, accuracy in percent; None where it was not stated, or for another task."""
 
     who: str
     what: str
@@ -157,7 +157,6 @@ class Published(_Part):
     accuracy: float | None
     note: str
     source: str
-    plotted: bool
 
 
 class Where(_Part):
@@ -174,6 +173,7 @@ class Where(_Part):
     manifest_sha256: str
     hidden: tuple[int, ...]
     cloud: str
+    cloud_here: bool
     data: str
     data_sha256: str
     test_pictures: int

@@ -87,10 +87,17 @@ def size(values: Sequence[int]) -> Size:
 
 
 def traffic(answers: Answers) -> Traffic | None:
-    """Sum the socket's counts up; None where it has none."""
+    """Sum the socket's counts up; None where it has none.
+
+    What comes on top of a body is the same for all: its median leaves out what TCP had to send again.
+    """
     if not answers.sent:
         return None
-    return Traffic(sent=float(np.mean(answers.sent)), received=float(np.mean(answers.received)))
+    bodies = np.array(answers.body_bytes)
+    return Traffic(
+        sent=float(bodies.mean() + np.median(np.array(answers.sent) - bodies)),
+        received=float(np.median(answers.received)),
+    )
 
 
 def choose(qualities: Mapping[str, QualityResult], pictures: Sequence[PictureResult]) -> Chosen:

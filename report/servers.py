@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from shared.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
 SPLIT = "cloud.command"
@@ -37,26 +37,15 @@ def url_said_by(process: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def running(
-    module: str,
-    bundle: Path,
-    *options: str,
-    start: Callable[[Sequence[str]], subprocess.Popen[str]] | None = None,
-) -> Iterator[str]:
-    """Run a server for as long as the ``with`` block lasts: its URL.
+def running(module: str, bundle: Path) -> Iterator[str]:
+    """Run a server on loopback for as long as the ``with`` block lasts: its URL.
 
     Raises:
         SettingsError: it does not start.
 
     """
-    begin = start or _here
-    process = begin(server_command(module, bundle, *options))
-    try:
-        yield url_said_by(process)
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-def _here(command: Sequence[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(server_command(module, bundle), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield url_said_by(process)
+        finally:
+            process.terminate()

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import mean
@@ -21,13 +20,13 @@ from pydantic import BaseModel, ConfigDict
 
 from report.exchanges import open_connection, send_frame, send_picture
 from report.link import BURST_BYTES, CLOUD_ADDRESS, INTERFACE, obstacle, slow_link
-from report.servers import SPLIT, WHOLE, running
+from report.servers import SPLIT, WHOLE, server_command, url_said_by
 from report.statistics import Spread, spread
 from shared.command import command_group, run
 from shared.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
     from edge.connection import Exchange
     from report.link import Link
@@ -119,10 +118,8 @@ def measure(
         return Measurements(obstacle=reason)
     measured: list[Measured] = []
     for delay_ms, rates in CONDITIONS.items():
-        with slow_link(rate=round(rates[0]), delay_ms=delay_ms) as link, ExitStack() as stack:
-            split_url, whole_url = (
-                stack.enter_context(_server(link, module, bundle)) for module in (SPLIT, WHOLE)
-            )
+        with slow_link(rate=round(rates[0]), delay_ms=delay_ms) as link:
+            split_url, whole_url = (_server(link, module, bundle) for module in (SPLIT, WHOLE))
             for rate in rates:
                 link.set_rate(round(rate))
                 job = Job(classes=classes, split_url=split_url, whole_url=whole_url, rate=rate, loads=loads)
@@ -140,16 +137,12 @@ def measure(
     return Measurements(measured=tuple(measured))
 
 
-@contextmanager
-def _server(link: Link, module: str, bundle: Path) -> Iterator[str]:
-    """Run a server at the cloud's end: its URL for the device's end."""
-
-    def start(command: Sequence[str]) -> subprocess.Popen[str]:
-        return link.cloud.start(command, stderr=subprocess.PIPE, text=True)
-
+def _server(link: Link, module: str, bundle: Path) -> str:
+    """Start a server at the cloud's end, which the link stops with everything there: its URL for the device's end."""
     open_to_all = ("--open",) if module == SPLIT else ()
-    with running(module, bundle, "--host", CLOUD_ADDRESS, *open_to_all, start=start) as url:
-        yield f"http://{CLOUD_ADDRESS}:{link.port(int(url.rpartition(':')[2]))}"
+    command = server_command(module, bundle, "--host", CLOUD_ADDRESS, *open_to_all)
+    process = link.cloud.start(command, stderr=subprocess.PIPE, text=True)
+    return f"http://{CLOUD_ADDRESS}:{link.port(int(url_said_by(process).rpartition(':')[2]))}"
 
 
 def _run(link: Link, job: Job, file: Path) -> dict[str, _Exchanges]:

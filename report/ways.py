@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from report.results import PictureResult, QualityResult, Size, Traffic
     from report.stages import Times, WayTimes
 
-AS_IT_IS = "picture as it is"
-WHOLE = "device alone, whole network"
-OWN = "device alone, own classifier"
+AS_IT_IS = "picture (as it is)"
+WHOLE = "device alone (whole network)"
+OWN = "device alone (own classifier)"
 
 
 def split(quality: str) -> str:
     """Name the split in a quality."""
-    return f"split, {quality}"
+    return f"split ({quality})"
 
 
 def rewritten(setting: str) -> str:
     """Name the sending of the picture in another setting."""
-    return f"picture as {setting}"
+    return f"picture ({setting})"
 
 
 def ways_of(

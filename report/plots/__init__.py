@@ -31,8 +31,9 @@ def save_plots(report: Report, folder: Path) -> dict[str, bytes]:
     }
     if report.checks:
         drawn[CHECKS] = lambda: times.checks(report.checks)
-    if (confident := report.confident) is not None:
-        drawn[CONFIDENT] = lambda: accuracy.confident(confident)
+    if (confident := report.confident) is not None and (own := report.own) is not None:
+        sent = report.qualities[confident.quality].scored
+        drawn[CONFIDENT] = lambda: accuracy.confident(confident, own, sent)
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, bytes] = {}
     for name, draw in drawn.items():

@@ -56,27 +56,32 @@ def classes(report: Report) -> Figure:
     return figure
 
 
-def confident(result: Confident) -> Figure:
-    """Draw ``--confident P``: how much is sent against how often that is right."""
+def confident(result: Confident, own: Scored, sent: Scored) -> Figure:
+    """Draw ``--confident P``: how much is sent against how often that is right; between none sent and all."""
     figure = Figure(figsize=(WIDTH, 3.6))
     axes = figure.add_subplot()
+    points = [
+        ("none sent", 0.0, own.accuracy),
+        *((f"{point.p:g}", 100 * point.sent.value, point.accuracy) for point in result.points),
+        ("all sent", 100.0, sent.accuracy),
+    ]
     axes.errorbar(
-        [100 * point.sent.value for point in result.points],
-        [100 * point.accuracy.value for point in result.points],
-        yerr=bars([point.accuracy for point in result.points]),
+        [place for _, place, _ in points],
+        [100 * accuracy.value for _, _, accuracy in points],
+        yerr=bars([accuracy for _, _, accuracy in points]),
         color=OURS,
         marker="o",
-        elinewidth=0.6,
-        capsize=2,
+        elinewidth=0.5,
+        linewidth=1,
     )
-    for point in result.points:
+    for number, (label, place, accuracy) in enumerate(points):
         axes.annotate(
-            f"{point.p:g}",
-            (100 * point.sent.value, 100 * point.accuracy.value),
-            xytext=(0, 8),
+            label,
+            (place, 100 * accuracy.value),
+            xytext=(3, 6 if number % 2 else -12),
             textcoords="offset points",
-            ha="center",
             fontsize=8,
+            bbox={"boxstyle": "square,pad=0.1", "color": "white"},
         )
     axes.set_xlabel(f"pictures that are sent, % (quality {result.quality}; the number at a point is P)")
     axes.set_ylabel("accuracy, % of test pictures")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from report.results import PictureResult, Report
 
@@ -23,6 +25,13 @@ _CODECS = {
     "AVIF": ("v", "#c2185b", (0, (6, 1, 1, 1, 1, 1))),
 }
 
+_SPLIT, _OTHERS = "split, by quality", "others' own measurements"
+_WHOLE, _OWN = "device alone, whole network: 0 bytes", "device alone, own classifier: 0 bytes"
+_AS_IT_IS, _FEATURE = "picture's file as it is", "feature: float32, with zstd"
+_TICKS = (20, 40, 60, 70, 80, 85, 88, 90, 92, 95, 98)
+_MOST = 99.0
+"""Percent: beyond it the scale has no end."""
+
 
 def rate_accuracy(report: Report) -> Figure:
     """Draw bytes against accuracy: the field's plot."""
@@ -30,7 +39,9 @@ def rate_accuracy(report: Report) -> Figure:
     axes = figure.add_subplot()
     axes.set_xscale("log")
     axes.set_xlabel("bytes a picture (request body, logarithmic)")
-    axes.set_ylabel("accuracy, % of test pictures")
+    axes.set_ylabel("accuracy, % of test pictures (logarithm of the error)")
+    axes.set_yscale("function", functions=(_from_error, _to_error))
+    axes.set_yticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
     _levels(axes, report)
     for codec in dict.fromkeys(picture.codec for picture in report.pictures if picture.codec):
         _codec(axes, codec, [picture for picture in report.pictures if picture.codec == codec])
@@ -40,15 +51,41 @@ def rate_accuracy(report: Report) -> Figure:
     _qualities(axes, report)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.margins(x=0.06)
-    figure.legend(loc="outside lower center", ncols=3)
+    axes.set_ylim(top=min(_MOST, _highest(report) + 1))
+    handles, labels = axes.get_legend_handles_labels()
+    by_label = dict(zip(labels, handles, strict=True))
+    order = sorted(by_label, key=_place)
+    figure.legend([by_label[label] for label in order], order, loc="outside lower center", ncols=3)
     return figure
+
+
+def _highest(report: Report) -> float:
+    """Find the highest end of an interval, in percent."""
+    scores = [quality.scored for quality in report.qualities.values()]
+    scores += [picture.scored for picture in report.pictures]
+    return 100 * max(scored.accuracy.high for scored in scores)
+
+
+def _place(label: str) -> int:
+    """Order the legend: three columns, where all is there."""
+    columns = (_SPLIT, _WHOLE, _OWN, _AS_IT_IS, _FEATURE, "picture as ", _OTHERS)
+    return next((place for place, start in enumerate(columns) if label.startswith(start)), len(columns))
+
+
+def _from_error(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spread high accuracies: as far from 80 to 90 % as from 90 to 95 %."""
+    return -np.log10(100 - np.clip(accuracy, 0, _MOST))
+
+
+def _to_error(height: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 100 - 10 ** -np.asarray(height)
 
 
 def _levels(axes: Axes, report: Report) -> None:
     """Draw what sends nothing: it has no place on a logarithmic axis of bytes."""
-    levels = [("device alone, whole network: 0 bytes", report.base, (0, (8, 3)))]
+    levels = [(_WHOLE, report.base, (0, (8, 3)))]
     if report.own is not None:
-        levels.append(("device alone, own classifier: 0 bytes", report.own, (0, (2, 2))))
+        levels.append((_OWN, report.own, (0, (2, 2))))
     for label, scored, line in levels:
         axes.axhline(100 * scored.accuracy.value, color="0.35", linewidth=1, linestyle=line, label=label)
 
@@ -75,7 +112,7 @@ def _codec(axes: Axes, codec: str, pictures: Sequence[PictureResult]) -> None:
         markerfacecolor="white",
         linestyle="none",
         markersize=5,
-        label=f"{codec} without its fixed header",
+        label=f"{codec} without fixed header",
     )
 
 
@@ -89,7 +126,7 @@ def _as_they_are(axes: Axes, picture: PictureResult) -> None:
         linestyle="none",
         markersize=7,
         elinewidth=0.5,
-        label="picture's file as it is",
+        label=_AS_IT_IS,
     )
 
 
@@ -101,32 +138,34 @@ def _feature(axes: Axes, report: Report) -> None:
         color="0.2",
         linestyle="none",
         markersize=7,
-        label="feature: float32, with zstd",
+        label=_FEATURE,
     )
 
 
 def _published(axes: Axes, report: Report) -> None:
-    for each in report.published:
-        if each.plotted and each.body_bytes is not None and each.accuracy is not None:
-            first = each is next(other for other in report.published if other.plotted)
-            axes.plot(
-                each.body_bytes,
-                each.accuracy,
-                marker="*",
-                color=THEIRS,
-                markerfacecolor="white",
-                linestyle="none",
-                markersize=9,
-                label="others' own measurements" if first else None,
-            )
-            axes.annotate(
-                each.who.split(",")[0],
-                (each.body_bytes, each.accuracy),
-                xytext=(6, -9),
-                textcoords="offset points",
-                fontsize=7,
-                color=THEIRS,
-            )
+    plotted = {
+        (each.body_bytes, each.accuracy): each
+        for each in report.published
+        if each.body_bytes is not None and each.accuracy is not None
+    }
+    axes.plot(
+        *zip(*plotted, strict=True),
+        marker="*",
+        color=THEIRS,
+        markerfacecolor="white",
+        linestyle="none",
+        markersize=9,
+        label=_OTHERS,
+    )
+    for point, each in {each.source: (point, each) for point, each in plotted.items()}.values():
+        axes.annotate(
+            f"{each.who.split(',')[0]} et al.",
+            point,
+            xytext=(7, -8),
+            textcoords="offset points",
+            fontsize=7,
+            color=THEIRS,
+        )
 
 
 def _qualities(axes: Axes, report: Report) -> None:
@@ -142,15 +181,16 @@ def _qualities(axes: Axes, report: Report) -> None:
         elinewidth=0.8,
         capsize=2,
         zorder=5,
-        label="split, by quality",
+        label=_SPLIT,
     )
     for (name, result), height in zip(ordered, accuracy, strict=True):
         axes.annotate(
             name,
             (result.body.mean, height),
-            xytext=(0, 8),
+            xytext=(0, 11),
             textcoords="offset points",
             ha="center",
             weight="bold",
             zorder=6,
+            bbox={"boxstyle": "square,pad=0.1", "color": "white", "alpha": 0.8},
         )

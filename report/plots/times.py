@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from report import ways, words
 from report.plots.style import OURS, WIDTH
@@ -13,12 +13,23 @@ from report.stages import STAGES
 from report.time_model import ROUND_TRIPS_MS
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+
     from report.results import Check, Report
     from report.stages import WayTimes
 
 _LINES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
-_HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "oo", "++", "**")
-_TONES = ("0.25", "0.85", "0.6", "0.95", "0.45", "0.75", "1.0", "0.9")
+_LOOKS = {
+    "load": ("0.2", ""),
+    "head": ("0.85", "//"),
+    "encode": ("0.5", ""),
+    "network": ("1.0", "xx"),
+    "queue": ("0.35", ""),
+    "decode": ("0.65", ""),
+    "tail": ("1.0", ".."),
+    "answer": ("0.0", ""),
+}
+"""Tone and hatching of each stage."""
 
 
 def stages(report: Report) -> Figure:
@@ -35,7 +46,7 @@ def stages(report: Report) -> Figure:
     axes.grid(visible=False, axis="y")
     for row, (_, way) in enumerate(bars):
         left = 0.0
-        for number, stage in enumerate(STAGES):
+        for stage, (tone, hatch) in _LOOKS.items():
             if stage in way.stages:
                 width = way.stages[stage].median
                 axes.barh(
@@ -43,8 +54,8 @@ def stages(report: Report) -> Figure:
                     width,
                     left=left,
                     height=0.6,
-                    color=_TONES[number],
-                    hatch=_HATCHES[number],
+                    color=tone,
+                    hatch=hatch,
                     edgecolor="black",
                     linewidth=0.5,
                     label=stage,
@@ -84,10 +95,12 @@ def bandwidth(report: Report) -> Figure:
                 label=curve.way if axes is panels[0] else None,
             )
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.rate(value)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words.duration(value)))
+        _in_time(axes.yaxis)
         axes.tick_params(axis="x", labelrotation=40)
-    figure.supxlabel("rate of the link, each way", fontsize=9)
-    figure.supylabel("time from picture to answer", fontsize=9)
+    for axes in panels[::2]:
+        axes.set_ylabel("time from picture to answer")
+    for axes in panels[2:]:
+        axes.set_xlabel("rate of the link, each way")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -114,8 +127,17 @@ def checks(found: tuple[Check, ...]) -> Figure:
     ends = [min(check.modelled_ms for check in found) / 1.5, max(check.modelled_ms for check in found) * 1.5]
     axes.plot(ends, ends, color="0.5", linewidth=1, linestyle="--", label="model = measured")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: words.duration(value)))
+        _in_time(axis)
     axes.set_xlabel("exchange by the model")
-    axes.set_ylabel("exchange as measured (median; bar up to the 95th percentile)")
+    axes.set_ylabel("exchange as measured")
     figure.legend(loc="outside lower center", ncols=4)
     return figure
+
+
+def _in_time(axis: Axis) -> None:
+    """Write 1, 2, 5, 10, ... milliseconds at a logarithmic axis of milliseconds."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s")
+    )
+    axis.set_minor_formatter(NullFormatter())
