@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -31,16 +31,14 @@ class Result:
     computed: float
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, slots=True)
 class _Item:
     latents: Latents
+    pictures: int
+    group: Hashable
     deadline: float | None
     answer: asyncio.Future[Result]
-    arrived: float = field(default_factory=time.monotonic)
-
-    @property
-    def pictures(self) -> int:
-        return len(self.latents.values)
+    arrived: float
 
 
 class Tails(Protocol):
@@ -133,7 +131,16 @@ class Batcher:
         if self._depth + pictures > self._queue_pictures:
             raise QueueFull(self.pace.whole_seconds(self._running + self._depth))
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Item(latents=latents, deadline=deadline, answer=answer))
+        self._waiting.append(
+            _Item(
+                latents=latents,
+                pictures=pictures,
+                group=self._engine.group(latents.fingerprint),
+                deadline=deadline,
+                answer=answer,
+                arrived=time.monotonic(),
+            )
+        )
         self._depth += pictures
         self._arrival.set()
         return await answer
@@ -153,10 +160,8 @@ class Batcher:
         pictures = 0
         while self._waiting:
             item = self._waiting[0]
-            group = self._engine.group(item.latents.fingerprint)
             if batch and (
-                pictures + item.pictures > self._batch_pictures
-                or group != self._engine.group(batch[0].latents.fingerprint)
+                pictures + item.pictures > self._batch_pictures or item.group != batch[0].group
             ):
                 break
             self._waiting.popleft()
@@ -174,11 +179,10 @@ class Batcher:
         if not batch:
             return
         started = time.monotonic()
-        fingerprint = batch[0].latents.fingerprint
-        group = self._engine.group(fingerprint)
+        fingerprint, group = batch[0].latents.fingerprint, batch[0].group
         self._running = sum(item.pictures for item in batch)
         try:
-            values = np.concatenate([item.latents.values for item in batch])
+            values = np.stack([value for item in batch for value in item.latents.values])
             probabilities = await asyncio.to_thread(self._engine.tail, fingerprint, values)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
             self._worked.pop(group, None)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from starlette.requests import ClientDisconnect
-
 from shared.errors import BodyLate, BodyTooLarge, BodyTypeUnsupported
 from shared.frame import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from collections.abc import Mapping
+
+    from starlette.types import Receive
 
 CONTENT_TYPE = "application/octet-stream"
 
 
-async def read_body(request: Request, seconds: float) -> bytes:
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, seconds: float) -> bytes:
     """Read a frame's bytes while they arrive.
 
     Raises:
@@ -25,22 +25,28 @@ async def read_body(request: Request, seconds: float) -> bytes:
         BodyLate: not there in time, or the caller hung up.
 
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
     if kind != CONTENT_TYPE:
         raise BodyTypeUnsupported(f"Content-Type is {kind or 'absent'}")
-    encoding = request.headers.get("content-encoding")
+    encoding = headers.get(b"content-encoding")
     if encoding is not None:
-        raise BodyTypeUnsupported(f"Content-Encoding {encoding} is not taken")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > MAX_FRAME_BYTES:
+        raise BodyTypeUnsupported(f"Content-Encoding {encoding.decode('latin-1')} is not taken")
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > MAX_FRAME_BYTES:
         raise BodyTooLarge(MAX_FRAME_BYTES)
-    body = bytearray()
+    chunks: list[bytes] = []
+    size, more = 0, True
     try:
         async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_FRAME_BYTES:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise BodyLate(seconds)
+                chunk, more = message.get("body", b""), message.get("more_body", False)
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > MAX_FRAME_BYTES:
                     raise BodyTooLarge(MAX_FRAME_BYTES)
-    except (TimeoutError, ClientDisconnect):
+    except TimeoutError:
         raise BodyLate(seconds) from None
-    return bytes(body)
+    return b"".join(chunks)

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Latents:
-    """A decoded frame: the fingerprint that it names, and [pictures, 128, 5, 5] float32."""
+    """A decoded frame: the fingerprint that it names, and for every picture [128, 5, 5] float32."""
 
     fingerprint: int
-    values: NDArray[np.float32]
+    values: Sequence[NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,8 +104,10 @@ class Engine:
         expected = loaded.manifest.qualities[loaded.quality].id
         if frame.quality != expected:
             raise FrameQualityInvalid(frame.quality, expected)
-        values = np.stack([loaded.codec.decode(payload) for payload in frame.payloads])
-        return Latents(fingerprint=frame.fingerprint, values=values)
+        return Latents(
+            fingerprint=frame.fingerprint,
+            values=[loaded.codec.decode(payload) for payload in frame.payloads],
+        )
 
     def group(self, fingerprint: int) -> Hashable:
         """Name the group of a fingerprint. Latents of one group can share a forward pass."""
@@ -135,7 +137,7 @@ class Engine:
         return tuple(
             Latents(
                 fingerprint=fingerprint,
-                values=np.zeros((1, *self._loaded[fingerprint].manifest.latent_shape), dtype=np.float32),
+                values=[np.zeros(self._loaded[fingerprint].manifest.latent_shape, dtype=np.float32)],
             )
             for fingerprint in tails.values()
         )
@@ -143,4 +145,4 @@ class Engine:
     def warm_up(self) -> None:
         """Run every tail once, so that the first request finds it ready."""
         for blank in self.blanks():
-            self.tail(blank.fingerprint, blank.values)
+            self.tail(blank.fingerprint, np.stack(blank.values))

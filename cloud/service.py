@@ -20,8 +20,6 @@ from shared.messages import LoadedBundle, Model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from starlette.requests import Request
-
     from cloud.settings import CloudSettings
 
 _SECONDS_A_PROOF_HOLDS = 1.0
@@ -90,8 +88,8 @@ class Service:
         if parts is not None:
             await parts.batcher.close()
 
-    def parts(self, request: Request) -> Parts:
-        """Give a request what it needs, if it may have it.
+    def parts(self, authorization: bytes) -> Parts:
+        """Give a request with that header what it needs, if it may have it.
 
         Raises:
             NotReady: the server is starting or has stopped.
@@ -100,7 +98,7 @@ class Service:
         """
         if self._parts is None:
             raise NotReady("starting or stopping")
-        self._parts.keys.check(request)
+        self._parts.keys.check(authorization)
         return self._parts
 
     async def answered(self) -> None:
@@ -108,7 +106,7 @@ class Service:
         await self._idle.wait()
 
     @contextmanager
-    def admitted(self, request: Request) -> Iterator[Parts]:
+    def admitted(self, authorization: bytes) -> Iterator[Parts]:
         """Give a frame what it needs, and count it until it is answered.
 
         Raises:
@@ -116,7 +114,7 @@ class Service:
             KeyMissing, KeyWrong: see ``cloud.keys``.
 
         """
-        parts = self.parts(request)
+        parts = self.parts(authorization)
         if self._draining:
             raise NotReady("stopping")
         self._frames += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -31,6 +32,7 @@ class Codec(ABC):
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
+        self.elements = math.prod(shape)
 
     @classmethod
     @abstractmethod
@@ -95,6 +97,6 @@ class Codec(ABC):
         """Make a latent of symbols."""
 
     def _check_size(self, payload: bytes, itemsize: int) -> None:
-        expected = int(np.prod(self.shape)) * itemsize
+        expected = self.elements * itemsize
         if len(payload) != expected:
             raise PayloadInvalid(self.name, f"{len(payload)} bytes, expected {expected}")
