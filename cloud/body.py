@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from shared.errors import BodyLate, BodyTooLarge, BodyTypeUnsupported
@@ -16,13 +15,13 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "application/octet-stream"
 
 
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive, seconds: float) -> bytes:
-    """Read a frame's bytes while they arrive.
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    """Read a frame's bytes while they arrive; how long they may take is the server's business.
 
     Raises:
         BodyTypeUnsupported: another Content-Type, or any Content-Encoding.
         BodyTooLarge: announced or arrived, more than the largest frame.
-        BodyLate: not there in time, or the caller hung up.
+        BodyLate: the caller hung up, or was cut off.
 
     """
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
@@ -36,17 +35,13 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, seconds: f
         raise BodyTooLarge(MAX_FRAME_BYTES)
     chunks: list[bytes] = []
     size, more = 0, True
-    try:
-        async with asyncio.timeout(seconds):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise BodyLate(seconds)
-                chunk, more = message.get("body", b""), message.get("more_body", False)
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > MAX_FRAME_BYTES:
-                    raise BodyTooLarge(MAX_FRAME_BYTES)
-    except TimeoutError:
-        raise BodyLate(seconds) from None
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BodyLate
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_FRAME_BYTES:
+            raise BodyTooLarge(MAX_FRAME_BYTES)
     return b"".join(chunks)

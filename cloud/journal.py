@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 from cloud.refusals import failure, refusal
@@ -53,6 +54,8 @@ class Journal:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._prefix = secrets.token_hex(4).encode()
+        self._numbers = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -60,7 +63,7 @@ class Journal:
             await self._app(scope, receive, send)
             return
         started = time.monotonic()
-        request_id = _request_id(scope)
+        request_id = self._request_id(scope)
         entry = scope[_ENTRY] = Entry()
         status = 0
 
@@ -83,12 +86,15 @@ class Journal:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.request_done(route, status)
             if _LOG.isEnabledFor(logging.INFO):
-                _LOG.info("request", extra={"fields": _fields(scope, request_id.decode(), status, started, entry)})
+                _LOG.info(
+                    "request", extra={"fields": _fields(scope, request_id.decode(), status, started, entry)}
+                )
 
-
-def _request_id(scope: Scope) -> bytes:
-    given = next((value for name, value in scope["headers"] if name == _ID), b"")
-    return given if _SANE_ID.fullmatch(given) else secrets.token_hex(6).encode()
+    def _request_id(self, scope: Scope) -> bytes:
+        for name, value in scope["headers"]:
+            if name == _ID and _SANE_ID.fullmatch(value):
+                return bytes(value)
+        return b"%s%x" % (self._prefix, next(self._numbers))
 
 
 def _oversized(scope: Scope) -> bool:

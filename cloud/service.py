@@ -66,6 +66,7 @@ class Service:
             queue_pictures=self.settings.queue_pictures,
             batch_pictures=self.settings.batch_pictures,
             batch_done=self.metrics.batch_done,
+            answers_first=engine.has_only_core,
         )
         batcher.start()
         self.metrics.watch_queue(lambda: batcher.depth)
@@ -87,6 +88,7 @@ class Service:
         parts, self._parts = self._parts, None
         if parts is not None:
             await parts.batcher.close()
+            self.metrics.watch_queue(lambda: 0)  # lets go of the batcher, and so of the models
 
     def parts(self, authorization: bytes) -> Parts:
         """Give a request with that header what it needs, if it may have it.

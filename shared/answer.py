@@ -59,8 +59,7 @@ def compact(pictures: Iterable[Iterable[Likely]], timings: Timings) -> CompactAn
     return CompactAnswer(
         pictures=tuple(
             tuple(
-                Choice(each.class_id, min(max(round(each.probability * _MOST), 0), _MOST))
-                for each in picture
+                Choice(each.class_id, min(max(round(each.probability * _MOST), 0), _MOST)) for each in picture
             )
             for picture in pictures
         ),
