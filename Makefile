@@ -1,10 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format accuracy heads bench fuzz golden clean
+.PHONY: help demo test check format accuracy heads bench two-nodes fuzz golden report clean
 
 help:  ## show what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
 
 demo: .venv/demo.installed  ## start a cloud on loopback, classify a photograph, stop
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
@@ -12,11 +12,13 @@ demo: .venv/demo.installed  ## start a cloud on loopback, classify a photograph,
 test: .venv/dev.installed  ## run all tests (SPLITWIRE_DATA names the data set that some need)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-check: .venv/dev.installed  ## lint, formatting, types, direction of imports
+check: .venv/dev.installed  ## lint, formatting, types, direction of imports, containers' files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.gpu.yml
+	$(BIN)/hadolint cloud/Dockerfile edge/Dockerfile
 
 format: .venv/dev.installed  ## format the code
 	$(BIN)/ruff check --fix .
@@ -25,14 +27,21 @@ format: .venv/dev.installed  ## format the code
 accuracy: .venv/dev.installed  ## classify 1,000 test pictures with edge-client and a cloud on loopback
 	$(BIN)/python -m tests.e2e.accuracy
 
+two-nodes: .venv/dev.installed  ## both containers' commands across a slow link, cut once (root, Linux, SPLITWIRE_DATA)
+	$(BIN)/python -m tests.e2e.two_nodes
+
 fuzz: .venv/dev.installed  ## 100,000 damaged and random frames against every codec
 	$(BIN)/pytest -p no:cacheprovider tests/property/test_hostile_bytes.py --hypothesis-profile=fuzz
 
 heads: .venv/dev.installed  ## compare the answers of ncnn and torch on 1,000 test pictures
 	$(BIN)/python -m tests.e2e.heads
 
-bench: .venv/dev.installed  ## time the codecs on real latents (needs SPLITWIRE_DATA)
+bench: .venv/dev.installed  ## time the codecs, and a device from file to answer (needs SPLITWIRE_DATA)
 	$(BIN)/python -m tests.bench.codecs
+	$(BIN)/python -m tests.bench.device
+
+report: .venv/dev.installed  ## write docs/report (needs SPLITWIRE_DATA; as root it checks the model of time too)
+	$(BIN)/python -m report --out docs/report
 
 golden: .venv/dev.installed  ## write tests/golden anew: only for a new wire format or new weights
 	$(BIN)/python -m tests.golden

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from uvloop import new_event_loop
 from cloud.logs import LogFormat, set_up_logs
 from cloud.serving import is_loopback, listen, serve, url_of
 from cloud.settings import CloudSettings, ServerSettings
+from shared import __version__
 from shared.bundle import default_bundle_path
 from shared.command import command_group
 from shared.errors import SettingsError
@@ -62,7 +62,7 @@ def command(
 ) -> None:
     """Start the server; it stops on SIGINT or SIGTERM after answering what it has accepted."""
     if show_version:
-        typer.echo(f"splitwire {version('splitwire')}")
+        typer.echo(f"splitwire {__version__}")
         return
     if log_level not in _LEVELS:
         raise SettingsError(f"log level {log_level!r}; choose one of {', '.join(_LEVELS)}")

@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +35,7 @@ from edge.pull import pull
 from edge.settings import DeviceSettings, WatchSettings
 from edge.sources import named_pictures
 from edge.watch import watch as watch_folder
+from shared import __version__
 from shared.bundle import default_bundle_path
 from shared.command import command_group, print_line, run
 from shared.errors import shown
@@ -63,7 +63,7 @@ def about(
 ) -> None:
     """Classify pictures with a network split between this device and a cloud."""
     if show_version:
-        typer.echo(f"splitwire {version('splitwire')}")
+        typer.echo(f"splitwire {__version__}")
         raise typer.Exit
     apply_config(context, config)
 

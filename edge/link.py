@@ -69,6 +69,12 @@ class Link:
             return None
         return self.round_trip + size / self.throughput
 
+    def carries(self, seconds: float) -> float | None:
+        """Bytes that an exchange of ``seconds`` is expected to carry; None where nothing is known."""
+        if self.throughput is None:
+            return None
+        return self.throughput * (seconds - self.round_trip)
+
     def choose(self, options: Sequence[Option], left: float) -> Choice:
         """Choose the most accurate quality that is expected to be answered in ``left`` seconds.
 

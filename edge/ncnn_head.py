@@ -62,8 +62,9 @@ class NcnnHead:
 
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run it: prepared picture [3, 224, 224] -> feature [512, 7, 7], both float32."""
+        picture = np.ascontiguousarray(picture)  # ncnn reads from it until the feature is extracted
         extractor = self._net.create_extractor()
-        extractor.input("picture", ncnn.Mat(np.ascontiguousarray(picture)))
+        extractor.input("picture", ncnn.Mat(picture))
         _, feature = extractor.extract("feature")
         return np.array(feature, dtype=np.float32)
 

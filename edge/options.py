@@ -8,6 +8,25 @@ from typing import Annotated
 import typer
 
 from edge.head import HeadName
+from shared.errors import SettingsError, shown
+
+
+def _read_key(key: str | None) -> str | None:
+    """Read a key that is named as @FILE.
+
+    Raises:
+        SettingsError: the file can't be read.
+
+    """
+    if key is None or not key.startswith("@"):
+        return key
+    try:
+        return Path(key[1:]).read_text("utf-8-sig").strip()
+    except OSError as exc:
+        raise SettingsError(f"--key {shown(key)} can't be read ({exc.strerror}); write @FILE") from exc
+    except UnicodeDecodeError as exc:
+        raise SettingsError(f"--key {shown(key)} is no file with a key") from exc
+
 
 BundlePath = Annotated[Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of the model bundle.")]
 CloudUrl = Annotated[
@@ -43,7 +62,13 @@ Top = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a picture, a line each.")]
 Key = Annotated[
-    str | None, typer.Option(envvar="SPLITWIRE_KEY", help="The cloud's API key.", show_default=False)
+    str | None,
+    typer.Option(
+        envvar="SPLITWIRE_KEY",
+        help="The cloud's API key; @FILE reads it from a file.",
+        show_default=False,
+        callback=_read_key,
+    ),
 ]
 DeadlineMs = Annotated[
     float,

@@ -1,13 +1,15 @@
 """Puts payloads into frames and brings the answers back.
 
 A frame waits a little for more payloads, since many in one cost fewer bytes each: a tenth of its first
-picture's time, or until there is nothing more to wait for.
+picture's time, or until there is nothing more to wait for. One frame is on its way at a time; what comes
+meanwhile forms the next ones, none larger than what the link is expected to carry soon.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 
 _WAIT_SHARE = 0.1
 _LONGEST_WAIT_SECONDS = 1.0
+_WAY_SHARE = 0.5
+"""How much of what is left a frame may be expected to take, if it has more than one picture."""
+_LONGEST_WAY_SECONDS = 4.0
+"""Likewise; clouds cut a body after 10 seconds."""
+_FIRST_BYTES = 8_000
+"""The largest frame of more than one picture before anything is known of the link."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +60,9 @@ class Sender:
         self._fingerprints = {name: manifest.fingerprint(name) for name in manifest.qualities}
         self._top = top
         self._link = link
-        self._waiting: list[_Waiting] = []
+        self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: asyncio.Task[None] | None = None
 
     @property
     def source(self) -> str:
@@ -70,8 +78,6 @@ class Sender:
         """
         loop = asyncio.get_running_loop()
         waiting = _Waiting(payload=payload, quality=quality, deadline=deadline, sent=loop.create_future())
-        if self._waiting and self._waiting[0].quality != quality:
-            self.flush()
         self._waiting.append(waiting)
         if len(self._waiting) == MAX_PICTURES:
             self.flush()
@@ -81,15 +87,34 @@ class Sender:
         return await waiting.sent
 
     def flush(self) -> None:
-        """Send what waits: no more pictures will come soon."""
+        """Send what waits, as soon as the way is free: no more pictures will come soon."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting:
-            batch, self._waiting = self._waiting, []
-            task = asyncio.create_task(self._exchange(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send_all())
+
+    async def _send_all(self) -> None:
+        while batch := self._next():
+            await self._exchange(batch)
+
+    def _next(self) -> list[_Waiting]:
+        """Take what goes into one frame: at least one picture, where any waits."""
+        batch: list[_Waiting] = []
+        room = 0.0
+        while self._waiting and len(batch) < MAX_PICTURES:
+            waiting = self._waiting[0]
+            if not batch:
+                room = self._room(waiting.deadline)
+            elif waiting.quality != batch[0].quality or len(waiting.payload) > room:
+                break
+            room -= len(waiting.payload)
+            batch.append(self._waiting.popleft())
+        return batch
+
+    def _room(self, deadline: Deadline) -> float:
+        known = self._link.carries(min(_LONGEST_WAY_SECONDS, _WAY_SHARE * deadline.left()))
+        return _FIRST_BYTES if known is None else known
 
     async def _exchange(self, batch: list[_Waiting]) -> None:
         payloads, quality = tuple(waiting.payload for waiting in batch), batch[0].quality

@@ -17,17 +17,23 @@ _RECEIVED_AT, _MIN_RTT_AT, _SENT_AT = 128, 148, 200
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """``bytes``: both ways, HTTP's headers and TLS included, without TCP's and IP's. ``round_trip``: seconds."""
+    """``sent``, ``received``: bytes with HTTP's headers and TLS, without TCP's and IP's. ``round_trip``: seconds."""
 
-    bytes: int
+    sent: int
+    received: int
     round_trip: float
+
+    @property
+    def bytes(self) -> int:
+        """Both ways together."""
+        return self.sent + self.received
 
 
 class WireCounter:
     """Reads what an exchange cost from the counters of its connection."""
 
     def __init__(self) -> None:
-        self._counted: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+        self._counted: WeakKeyDictionary[object, tuple[int, int]] = WeakKeyDictionary()
 
     def since_last(self, response: httpx.Response) -> Wire | None:
         """Read what passed on the response's connection since it was read last; None where unknown.
@@ -44,8 +50,10 @@ class WireCounter:
             return None
         if len(info) < _SENT_AT + 8:
             return None
-        total = sum(struct.unpack_from("<Q", info, offset)[0] for offset in (_RECEIVED_AT, _SENT_AT))
-        since = total - self._counted.get(stream, 0)
-        self._counted[stream] = total
+        received, sent = (struct.unpack_from("<Q", info, offset)[0] for offset in (_RECEIVED_AT, _SENT_AT))
+        received_before, sent_before = self._counted.get(stream, (0, 0))
+        self._counted[stream] = received, sent
         (microseconds,) = struct.unpack_from("<I", info, _MIN_RTT_AT)
-        return Wire(bytes=since, round_trip=microseconds / 1e6)
+        return Wire(
+            sent=sent - sent_before, received=received - received_before, round_trip=microseconds / 1e6
+        )

@@ -48,9 +48,9 @@ class FactorisedPrior(nn.Module):
 class Bottleneck(nn.Module):
     """Latent -> (latent, bits): [N, 128, 5, 5] -> [N, 128, 5, 5], [N].
 
-    While training, the rate is that of numbers with uniform noise, and the latent that of rounded
-    ones, whose gradient passes straight through. Always in float32: lower precision has no integers
-    to spare.
+    Latent and bits are those of rounded numbers. While training, the latent's gradient passes straight
+    through the rounding, and the bits' gradient is that of numbers with uniform noise. Always in float32:
+    lower precision has no integers to spare.
     """
 
     def __init__(self, numbers: int, hidden: Sequence[int]) -> None:
@@ -80,8 +80,11 @@ class Bottleneck(nn.Module):
         with torch.autocast(latent.device.type, enabled=False):
             numbers: Tensor = self.analysis(latent.float().flatten(1))
             integers = numbers + (numbers.round() - numbers).detach()
-            noisy = numbers + torch.rand_like(numbers) - 0.5 if self.training else integers
-            return self.synthesis(integers).view_as(latent), self.prior.bits(noisy).sum(1)
+            bits = self.prior.bits(integers.detach()).sum(1)
+            if self.training:
+                noisy = self.prior.bits(numbers + torch.rand_like(numbers) - 0.5).sum(1)
+                bits = noisy + (bits - noisy).detach()
+            return self.synthesis(integers).view_as(latent), bits
 
 
 def _fully_connected(sizes: Sequence[int]) -> nn.Sequential:

@@ -78,20 +78,26 @@ class AugmentedSource:
 
 
 class DrawnSource:
-    """A fixed list of variants, to compute and cache something of: every picture as it is, then drawn ones.
+    """A fixed list of drawn variants, to compute and cache something of; where ``plain``, first every picture as it is.
 
     Entry i is of picture i modulo the number of pictures.
     """
 
     variants = 1
 
-    def __init__(self, source: AugmentedSource, times: int, seed: int) -> None:
+    def __init__(self, source: AugmentedSource, times: int, seed: int, *, plain: bool) -> None:
         count = len(source.labels)
-        drawn = np.random.default_rng(seed).integers(source.variants, size=(times - 1) * count)
+        unchanged = np.zeros(count if plain else 0, dtype=np.int64)
+        drawn = np.random.default_rng(seed).integers(source.variants, size=times * count - len(unchanged))
         self._source = source
-        self._drawn = np.concatenate([np.zeros(count, dtype=np.int64), drawn])
+        self._drawn = np.concatenate([unchanged, drawn])
         self.labels = np.tile(source.labels, times)
-        self.identity: Mapping[str, JsonValue] = {**source.identity, "times": times, "seed": seed}
+        self.identity: Mapping[str, JsonValue] = {
+            **source.identity,
+            "times": times,
+            "seed": seed,
+            "plain": plain,
+        }
 
     def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64]) -> Tensor:
         """Fetch entries: [N, 3, side, side], float32, 0..255."""

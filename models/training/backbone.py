@@ -14,7 +14,7 @@ from models.training.log import Validation
 from models.training.loop import Fitted, Job, Training, fit
 from models.training.sources import outputs
 from models.training.weights import initial_convolutions
-from models.vgg16 import Classifier, split_blocks
+from models.vgg16 import Classifier, convolutions, split_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,12 +34,12 @@ class Backbone:
 
 
 def build_backbone(
-    settings: BackboneSettings, initial_weights: str | Path, classes: int, seed: int
+    settings: BackboneSettings, classes: int, seed: int, initial_weights: str | Path | None = None
 ) -> Backbone:
-    """Start from pre-trained convolutions and a fresh classifier."""
+    """Build pre-trained convolutions, or random ones, and a fresh classifier."""
     torch.manual_seed(seed)
     return Backbone(
-        convolutions=initial_convolutions(initial_weights),
+        convolutions=initial_convolutions(initial_weights) if initial_weights else convolutions(),
         classifier=Classifier(classes, settings.hidden, settings.dropout),
     )
 

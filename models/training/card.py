@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models import paper
-from models.training.settings import ConvolutionSettings, FallbackSettings, TeacherSettings
+from models.training.settings import ConvolutionSettings, DataSettings, FallbackSettings, TeacherSettings
 from shared.evaluation import BASE
 
 if TYPE_CHECKING:
@@ -131,10 +131,10 @@ def _description(run: Run, stage: str, manifest: Manifest) -> dict[str, str]:
         trained = f"the device's own classifier, {widths}"
         loss = f"cross-entropy, label smoothing {settings.label_smoothing:g}"
         optimiser = f"Adam, decoupled weight decay {settings.weight_decay:g}"
-        rate, pictures = f"{settings.rate:g}", _variants(run)
+        rate, pictures = f"{settings.rate:g}", _variants(result.data)
     else:
         trained, loss, optimiser = "encoder and decoder", "mean squared error", "Adam"
-        rate, pictures = f"{settings.rate:g}", _variants(run)
+        rate, pictures = f"{settings.rate:g}", _variants(result.data)
     return {
         "trained": trained,
         "loss": loss,
@@ -149,9 +149,13 @@ def _description(run: Run, stage: str, manifest: Manifest) -> dict[str, str]:
     }
 
 
-def _variants(run: Run) -> str:
-    drawn = run.settings.preset.data.variants - 1
-    return f"as they are, and {drawn} mirrored and moved variants of each" if drawn else "as they are"
+def _variants(data: DataSettings) -> str:
+    drawn = data.variants - (1 if data.plain else 0)
+    said = [
+        *(["as they are"] if data.plain else []),
+        *([f"{drawn} times mirrored and moved"] if drawn else []),
+    ]
+    return ", and ".join(said)
 
 
 def _qualities_table(run: Run) -> str:
@@ -162,14 +166,16 @@ def _qualities_table(run: Run) -> str:
     rows: dict[str, list[str]] = {"": list(learned), "---": ["---"] * len(learned)}
     rows["integers a picture"] = [str(settings.numbers) for settings in learned.values()]
     rows["layers"] = [_widths((3200, *s.hidden, s.numbers)) + " and back" for s in learned.values()]
-    rows["weight of a bit, of the class"] = [
+    rows["payload aimed at, bytes"] = [f"{settings.payload_bytes:g}" for settings in learned.values()]
+    rows["weight of a bit beyond, of the class"] = [
         f"{settings.rate_weight:g}, {settings.class_weight:g}" for settings in learned.values()
     ]
-    rows["mixup"] = [f"{settings.mixup:g}" for settings in learned.values()]
+    rows["mixup, share of unmixed"] = [f"{s.mixup:g}, {s.unmixed:g}" for s in learned.values()]
     rows["epochs, batch, highest rate"] = [
         f"{settings.epochs}, {settings.batch}, {settings.rate:g}" for settings in learned.values()
     ]
     results = [run.result(name) for name in learned]
+    rows["pictures"] = [f"{r.training_pictures:,}, {_variants(r.data)}" for r in results]
     rows["accuracy on held-out pictures"] = [f"{result.held_out_accuracy:.2%}" for result in results]
     rows["hours"] = [f"{result.hours:.2f}" for result in results]
     return f"""

@@ -16,6 +16,7 @@ from models.training.evaluate import evaluate_bundle
 from models.training.export import check_name, export_bundle
 from models.training.plan import Expectation, plan
 from models.training.progress import CONSOLE
+from models.training.record import run_of_bundle
 from models.training.run import Run, RunSettings, begin_run, open_run
 from models.training.settings import PRESETS, STAGES, PresetName
 from models.training.stages import train_stage
@@ -106,11 +107,22 @@ def begin(
     initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
     preset: PresetOption = "cached",
     changes: Changes = None,
+    from_bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Go on from this bundle, with its preset: its networks need no training."
+        ),
+    ] = None,
 ) -> None:
     """Write the settings of a run, to train it stage by stage."""
-    settings = _settings(data, initial_weights, preset, changes)
-    begin_run(run, choose_compute("cpu"), settings, resume=False)
-    typer.echo(settings.model_dump_json(indent=2))
+    cpu = choose_compute("cpu")
+    if from_bundle:
+        weights = _initial_weights(initial_weights)
+        begun = run_of_bundle(run, from_bundle, data, weights, cpu, changes or [])
+    else:
+        settings = _settings(data, initial_weights, preset, changes)
+        begun = begin_run(run, cpu, settings, resume=False)
+    typer.echo(begun.settings.model_dump_json(indent=2))
 
 
 @app.command()
@@ -181,13 +193,15 @@ def evaluate(
 
 
 def _settings(data: Path, initial_weights: str, preset: PresetName, changes: list[str] | None) -> RunSettings:
-    if initial_weights != TORCHVISION_WEIGHTS:
-        initial_weights = str(Path(initial_weights).resolve())
     return RunSettings(
         preset=PRESETS[preset].changed(changes or []),
         data=str(data.resolve()),
-        initial_weights=initial_weights,
+        initial_weights=_initial_weights(initial_weights),
     )
+
+
+def _initial_weights(given: str) -> str:
+    return given if given == TORCHVISION_WEIGHTS else str(Path(given).resolve())
 
 
 def _origins(initial_weights: str, weights_origin: str | None, data_origin: str) -> Origins:
@@ -204,8 +218,8 @@ def _train(run: Run, stages: tuple[str, ...], *, resume: bool) -> None:
     for stage in ahead:
         result = train_stage(run, stage, resume=resume)
         CONSOLE.print(
-            f"{stage}: {result.held_out_pictures} held-out pictures, accuracy {result.held_out_accuracy:.2%}, "
-            f"loss {result.held_out_loss:.4g}; {result.hours:.2f} hours on {result.compute}"
+            f"{stage}: {result.held_out_pictures} held-out pictures, accuracy {result.held_out_accuracy:.2%}; "
+            f"{result.hours:.2f} hours on {result.compute}"
         )
 
 

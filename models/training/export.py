@@ -14,6 +14,7 @@ from models.training.card import Origins, model_card
 from models.training.evaluate import evaluate_bundle
 from models.training.inputs import feature_inputs
 from models.training.qualities import Integers
+from models.training.record import RECORD, record_of
 from models.training.sae import compare_autoencoders
 from models.training.sources import outputs
 from models.training.tables import frequency_tables
@@ -107,6 +108,7 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     evaluation = evaluate_bundle(folder, test)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2) + "\n")
+    (folder / RECORD).write_text(record_of(run).model_dump_json(indent=2) + "\n")
     comparison = None
     (folder / SAE).unlink(missing_ok=True)
     if run.has_ended("sae"):

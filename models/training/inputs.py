@@ -47,13 +47,14 @@ def convolution_inputs(run: Run, pictures: Pair, backbone: Backbone, settings: C
 
 def feature_inputs(run: Run, pictures: Pair, backbone: Backbone) -> Inputs:
     """Build the output of all convolutions: [N, 512, 7, 7]; of training pictures in several variants."""
-    variants, preparation = run.settings.preset.data.variants, run.settings.preparation
-    if variants == 1:
+    data, preparation = run.settings.preset.data, run.settings.preparation
+    if data.plain and data.variants == 1:
         training = features(run, pictures.training, backbone, "training")
     else:
         pixels = AugmentedSource(pictures.training, run.compute.device, mirrored=True, shift=_FEATURE_SHIFT)
         network = nn.Sequential(Enlarge(preparation), frozen_network(backbone.convolutions, _ALL_BLOCKS))
-        training = _cache(run, "features-training", network, DrawnSource(pixels, variants, run.seed))
+        drawn = DrawnSource(pixels, data.variants, run.seed, plain=data.plain)
+        training = _cache(run, "features-training", network, drawn)
     return Inputs(training=training, held_out=features(run, pictures.held_out, backbone, "held-out"))
 
 

@@ -120,7 +120,7 @@ def _after_convolutions(run: Run, stage: str, settings: FeatureSettings, size: _
     loss: nn.Module
     if isinstance(settings, QualitySettings):
         network = build_quality(settings, cae(), run.seed)
-        loss = TaskAndRate(run.fresh_backbone(size.classes).classifier, settings)
+        loss = TaskAndRate(run.untrained_backbone(size.classes).classifier, settings)
     elif isinstance(settings, FallbackSettings):
         network, loss = build_fallback(settings, size.classes, run.seed), CrossEntropy()
     else:
@@ -132,7 +132,7 @@ def _convolutions(run: Run, settings: ConvolutionSettings, size: _Size) -> tuple
     teacher = None
     if settings.soft_labels:
         teacher = build_teacher(run.settings.preset.teacher, size.classes, run.seed)
-    network, _ = stage_networks(run.fresh_backbone(size.classes), settings, run.settings.preparation)
+    network, _ = stage_networks(run.untrained_backbone(size.classes), settings, run.settings.preparation)
     blocks = settings.frozen_blocks
     shape = (3, size.side, size.side) if settings.augmented else BLOCK_SHAPES[blocks]
     loss = cross_entropy(settings, teacher)
@@ -142,7 +142,7 @@ def _convolutions(run: Run, settings: ConvolutionSettings, size: _Size) -> tuple
 
 
 def _cache(run: Run, blocks: int, count: int, size: _Size) -> _Cache:
-    network = frozen_network(run.fresh_backbone(size.classes).convolutions, blocks)
+    network = frozen_network(run.untrained_backbone(size.classes).convolutions, blocks)
     network.to(run.compute.device)
     inputs = torch.randn(16, *BLOCK_SHAPES[0])
     run_batch(network, inputs, run.compute)

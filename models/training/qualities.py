@@ -82,6 +82,7 @@ def train_quality(
             loss=TaskAndRate(classifier, settings),
             validate=lambda network: _validate(network, classifier, features.held_out, job.compute),
             settings=settings,
+            layout=torch.contiguous_format,
         )
     )
 
@@ -101,21 +102,24 @@ class TaskAndRate(nn.Module):
         """Compute the loss of one batch."""
         weights, others, share = self._settings, labels, torch.ones(len(labels), device=labels.device)
         if weights.mixup:
-            inputs, others, share = _mixed(inputs, labels, weights.mixup)
+            inputs, others, share = _mixed(inputs, labels, weights)
         answer = self.classifier(inputs).float().log_softmax(1)
         feature, bits = network(inputs)
         logits = self.classifier(feature).float().log_softmax(1)
         divergence = functional.kl_div(logits, answer, reduction="batchmean", log_target=True)
         wrong = share * functional.nll_loss(logits, labels, reduction="none")
         wrong += (1 - share) * functional.nll_loss(logits, others, reduction="none")
-        loss: Tensor = divergence + weights.class_weight * wrong.mean() + weights.rate_weight * bits.mean()
+        excess = functional.relu(bits.mean() - 8 * weights.payload_bytes)
+        loss: Tensor = divergence + weights.class_weight * wrong.mean() + weights.rate_weight * excess
         return loss
 
 
-def _mixed(inputs: Tensor, labels: Tensor, concentration: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Mix each feature with another of the batch: features, the others' classes, the first ones' shares."""
-    order = torch.randperm(len(inputs), device=inputs.device)
-    share = torch.distributions.Beta(concentration, concentration).sample((len(inputs),)).to(inputs.device)
+def _mixed(inputs: Tensor, labels: Tensor, settings: QualitySettings) -> tuple[Tensor, Tensor, Tensor]:
+    """Mix features with others of the batch: features, the others' classes, the first ones' shares."""
+    count, device = len(inputs), inputs.device
+    order = torch.randperm(count, device=device)
+    share = torch.distributions.Beta(settings.mixup, settings.mixup).sample((count,)).to(device)
+    share[torch.rand(count, device=device) < settings.unmixed] = 1
     weight = share[:, None, None, None]
     return weight * inputs + (1 - weight) * inputs[order], labels[order], share
 

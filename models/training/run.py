@@ -28,6 +28,7 @@ from models.training.qualities import LearnedQuality, build_quality
 from models.training.settings import (
     AutoencoderSettings,
     ConvolutionSettings,
+    DataSettings,
     FallbackSettings,
     Preset,
     QualitySettings,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     _Fit = tuple[Fitted, dict[str, nn.Module]]
 
-_FEATURE_SHIFT = 4
 _SETTINGS = "settings.json"
 _NETWORKS = "networks.safetensors"
 _RESULT = "result.json"
@@ -72,16 +72,17 @@ class StageResult(BaseModel):
     """How a stage ended, for model card and report.
 
     ``stands_on``: the stages it started from or learned from, with the SHA-256 of their networks.
+    ``held_out_loss``: None where it was not kept.
     """
 
     model_config = ConfigDict(frozen=True)
 
     stands_on: dict[str, str] = {}
-
+    data: DataSettings
     classes: tuple[str, ...]
     training_pictures: int
     held_out_pictures: int
-    held_out_loss: float
+    held_out_loss: float | None
     held_out_accuracy: float
     settings: dict[str, JsonValue]
     hours: float
@@ -145,7 +146,11 @@ class Run:
     def fresh_backbone(self, classes: int) -> Backbone:
         """Build the networks that the first stage starts from."""
         settings = self.settings
-        return build_backbone(settings.preset.backbone, settings.initial_weights, classes, self.seed)
+        return build_backbone(settings.preset.backbone, classes, self.seed, settings.initial_weights)
+
+    def untrained_backbone(self, classes: int) -> Backbone:
+        """Build the same networks with random weights."""
+        return build_backbone(self.settings.preset.backbone, classes, self.seed)
 
     def trained_autoencoder(self, kind: str) -> Autoencoder:
         """Load the CAE or the SAE.
@@ -177,10 +182,19 @@ class Run:
             TrainingError: it has not been trained.
 
         """
-        settings = self.settings.preset.qualities[name]
-        quality = build_quality(settings, self.trained_autoencoder("cae"), self.seed)
+        quality = self.new_quality(name)
         self.load(name, quality=quality)
         return quality
+
+    def new_quality(self, name: str) -> LearnedQuality:
+        """Build a learned quality as its training starts.
+
+        Raises:
+            TrainingError: the CAE has not been trained.
+
+        """
+        settings = self.settings.preset.qualities[name]
+        return build_quality(settings, self.trained_autoencoder("cae"), self.seed + settings.seed)
 
     def trained_backbone(self, stage: str, classes: int) -> Backbone:
         """Load what a stage made of convolutions and classifier.
@@ -189,7 +203,7 @@ class Run:
             TrainingError: it has not ended.
 
         """
-        backbone = self.fresh_backbone(classes)
+        backbone = self.untrained_backbone(classes)
         self.load(stage, convolutions=backbone.convolutions, classifier=backbone.classifier)
         return backbone
 
@@ -226,7 +240,12 @@ class Run:
 
         """
         self._check_ended(stage)
-        state = load_file(self.folder / stage / _NETWORKS)
+        file = self.folder / stage / _NETWORKS
+        if not file.exists():
+            raise TrainingError(
+                f"{file} is absent: a run that began from a bundle has only what the bundle holds; train {stage} anew"
+            )
+        state = load_file(file)
         for name, network in networks.items():
             prefix = f"{name}."
             network.load_state_dict(
@@ -237,18 +256,25 @@ class Run:
         """Forget how a stage ended before."""
         (self.folder / stage / _RESULT).unlink(missing_ok=True)
 
-    def end_stage(
-        self, stage: str, networks: dict[str, nn.Module], fitted: Fitted, pictures: Pair
-    ) -> StageResult:
-        """Write a stage's networks and result."""
+    def end_stage(self, stage: str, networks: dict[str, nn.Module], result: StageResult) -> StageResult:
+        """Write a stage's networks, as far as there are any, and its result."""
+        folder = self.folder / stage
+        folder.mkdir(parents=True, exist_ok=True)
         state = {
             f"{name}.{key}": value.detach().cpu().contiguous()
             for name, network in networks.items()
             for key, value in network.state_dict().items()
         }
-        save_file(state, self.folder / stage / _NETWORKS)
-        result = StageResult(
-            stands_on=self._digests(stage),
+        if state:
+            save_file(state, folder / _NETWORKS)
+        result = result.model_copy(update={"stands_on": self._digests(stage)})
+        (folder / _RESULT).write_text(result.model_dump_json(indent=2) + "\n")
+        return result
+
+    def result_of(self, stage: str, fitted: Fitted, pictures: Pair) -> StageResult:
+        """Describe how a stage ended."""
+        return StageResult(
+            data=self.settings.preset.data,
             classes=pictures.training.classes,
             training_pictures=len(pictures.training),
             held_out_pictures=len(pictures.held_out),
@@ -259,8 +285,6 @@ class Run:
             compute=str(self.compute),
             data_sha256=pictures.training.digest(),
         )
-        (self.folder / stage / _RESULT).write_text(result.model_dump_json(indent=2) + "\n")
-        return result
 
 
 def begin_run(folder: Path, compute: Compute, settings: RunSettings, *, resume: bool) -> Run:

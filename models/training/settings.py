@@ -35,13 +35,14 @@ class DataSettings(_Settings):
 
     ``pictures``: for training, chosen evenly from the classes; 0: all that are not held out.
     ``held_out``: training pictures set aside to measure progress on; the test pictures choose nothing.
-    ``variants``: how often a picture's feature is computed for the stages after the convolutions: once
-    as it is, then of the picture mirrored and moved at random.
+    ``variants``: how often a picture's feature is computed for the stages after the convolutions, each time
+    of the picture mirrored and moved at random; ``plain``: but the first time as it is.
     """
 
     pictures: int = Field(default=0, ge=0)
     held_out: int = Field(default=2500, gt=0)
     variants: int = Field(default=1, gt=0)
+    plain: bool = True
     seed: int = Field(default=0, ge=0)
 
 
@@ -142,19 +143,22 @@ class QualitySettings(StageSettings):
 
     ``numbers``: integers that a picture becomes; ``hidden``: widths of the layers before and, in
     reverse, after. Loss: divergence from the uncompressed network's answer (nats) + ``class_weight``
-    x cross-entropy + ``rate_weight`` x bits. ``mixup``: concentration of the shares in which features
-    are mixed; 0: not mixed. ``seed`` is added to the run's.
+    x cross-entropy + ``rate_weight`` x the bits by which a batch's mean exceeds ``payload_bytes``. ``mixup``:
+    concentration of the shares in which features are mixed, but for a share of them that is ``unmixed``; 0: none is
+    mixed. ``seed`` is added to the run's.
     """
 
     numbers: int = Field(gt=0, le=128)
     hidden: Widths = (256,)
-    rate_weight: float = Field(ge=0)
+    payload_bytes: float = Field(gt=0)
+    rate_weight: float = Field(default=0.01, ge=0)
     class_weight: float = Field(default=0.1, ge=0)
     mixup: float = Field(default=1.0, ge=0)
+    unmixed: float = Field(default=0.5, ge=0, le=1)
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=5, gt=0)
     batch: int = Field(default=128, gt=0)
-    rate: float = Field(default=5e-4, gt=0)
+    rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
 
 
@@ -164,10 +168,10 @@ FeatureSettings = FallbackSettings | AutoencoderSettings | QualitySettings
 AnySettings = TeacherSettings | ConvolutionSettings | FeatureSettings
 
 _LADDER = {
-    "q1": QualitySettings(numbers=16, rate_weight=0.02),
-    "q2": QualitySettings(numbers=24, rate_weight=0.01),
-    "q3": QualitySettings(numbers=32, rate_weight=0.004),
-    "q4": QualitySettings(numbers=64, rate_weight=0.001),
+    "q1": QualitySettings(numbers=16, payload_bytes=6.4),
+    "q2": QualitySettings(numbers=24, payload_bytes=8.2),
+    "q3": QualitySettings(numbers=48, payload_bytes=21),
+    "q4": QualitySettings(numbers=128, payload_bytes=84),
 }
 
 

@@ -9,7 +9,7 @@ from models.training.backbone import cross_entropy, train_backbone
 from models.training.fallback import build_fallback, train_fallback
 from models.training.inputs import convolution_inputs, feature_inputs, teacher_inputs
 from models.training.loop import Fitted, Job
-from models.training.qualities import build_quality, train_quality
+from models.training.qualities import train_quality
 from models.training.settings import (
     ConvolutionSettings,
     FallbackSettings,
@@ -48,7 +48,7 @@ def train_stage(run: Run, stage: str, *, resume: bool) -> StageResult:
         fitted, networks = _convolutions(run, settings, pictures, job)
     else:
         fitted, networks = _on_features(run, settings, pictures, job)
-    return run.end_stage(stage, networks, fitted, pictures)
+    return run.end_stage(stage, networks, run.result_of(stage, fitted, pictures))
 
 
 def _teacher(run: Run, settings: TeacherSettings, pictures: Pair, job: Job) -> _Trained:
@@ -79,7 +79,7 @@ def _on_features(run: Run, settings: FeatureSettings, pictures: Pair, job: Job) 
         fallback = build_fallback(settings, classes, run.seed)
         return train_fallback(fallback, inputs, settings, job), {"fallback": fallback}
     if isinstance(settings, QualitySettings):
-        quality = build_quality(settings, run.trained_autoencoder("cae"), job.seed)
+        quality = run.new_quality(job.title)
         return train_quality(quality, backbone.classifier, inputs, settings, job), {"quality": quality}
     autoencoder = build_autoencoder(job.title, run.seed)
     fitted = train_autoencoder(autoencoder, backbone.classifier, inputs, settings, job)

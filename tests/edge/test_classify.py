@@ -235,6 +235,17 @@ def test_a_key_that_is_no_key_is_refused_and_not_printed(cat: Path, key: str) ->
     assert key not in str(refused.value)
 
 
+def test_a_key_can_stand_in_a_file(cat: Path, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    with pytest.raises(SettingsError, match="can't be read"):
+        classify(cat, "--key", f"@{file}")
+    file.write_text("schlüssel\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="no key has"):
+        classify(cat, "--key", f"@{file}")
+    file.write_text("a-key\n")
+    assert classify(cat, "--key", f"@{file}")[0] == 0
+
+
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     code, output, errors = classify(tmp_path / "pipe", "/dev/zero")

@@ -70,14 +70,23 @@ def test_drawn_variants_come_after_every_picture_as_it_is_and_are_the_same_for_a
     noise = pictures(*[(16, 16)] * 4)
     source = AugmentedSource(noise, CPU, mirrored=True, shift=2)
     drawn, again, other = (
-        DrawnSource(source, 3, seed).batch(np.arange(12), np.arange(12)) for seed in (0, 0, 1)
+        DrawnSource(source, 3, seed, plain=True).batch(np.arange(12), np.arange(12)) for seed in (0, 0, 1)
     )
     assert np.array_equal(drawn[:4], np.stack([pixels(noise, index) for index in range(4)]))
     assert torch.equal(drawn, again)
     assert not torch.equal(drawn[4:], other[4:])
     for entry in range(4, 12):
         assert any(np.array_equal(drawn[entry], variant) for variant in variants_of(source, entry % 4))
-    assert DrawnSource(source, 3, 0).labels.tolist() == [0] * 12
+    assert DrawnSource(source, 3, 0, plain=True).labels.tolist() == [0] * 12
+
+
+def test_without_the_plain_pictures_all_entries_are_drawn() -> None:
+    noise = pictures(*[(16, 16)] * 8)
+    source = AugmentedSource(noise, CPU, mirrored=True, shift=2)
+    drawn = DrawnSource(source, 1, 0, plain=False).batch(np.arange(8), np.arange(8))
+    assert sum(np.array_equal(drawn[index], pixels(noise, index)) for index in range(8)) < 4
+    for entry in range(8):
+        assert any(np.array_equal(drawn[entry], variant) for variant in variants_of(source, entry))
 
 
 @pytest.mark.parametrize("sizes", [[(32, 32), (16, 16)], [(32, 24)]])

@@ -25,6 +25,7 @@ from models.training.export import export_bundle, int8_scales
 from models.training.inputs import features
 from models.training.plan import plan
 from models.training.qualities import Integers
+from models.training.record import RECORD, run_of_bundle
 from models.training.run import Run, RunSettings, begin_run, open_run
 from models.training.settings import PRESETS, AutoencoderSettings, BackboneSettings, DataSettings, Preset
 from models.training.sources import PictureSource, cache_features
@@ -327,6 +328,38 @@ def test_a_learned_quality_answers_in_a_few_bytes_as_its_network_did(
     symbols = np.stack([codec_of(cloud, "q1").unpack(payload) for payload in payloads])
     assert (symbols == integers).mean() > 0.9, "but for a rounding of float16 weights, or a clamp"
     assert (answers == expected).float().mean() > 0.9
+
+
+def test_a_run_that_began_from_a_bundle_gives_the_same_bundle_and_trains_on(
+    run: Run, colours: Path, tmp_path: Path
+) -> None:
+    run = begun_anew(run, "q1.numbers=4", "q1.hidden=8", "q1.epochs=2", "q1.batch=4", "q1.rate=0.00005")
+    for stage in ("backbone", "fallback", "cae", "q1"):
+        train_stage(run, stage, resume=False)
+    test = load_pictures(colours, "test")
+    export_bundle(run, tmp_path / "one" / "bundle", test, ORIGINS)
+    weights = "/nowhere, since nothing is trained from them"
+    more = ["q2.numbers=4", "q2.hidden=8", "q2.epochs=1"]
+    from_bundle = run_of_bundle(
+        tmp_path / "run2", tmp_path / "one" / "bundle", colours, weights, COMPUTE, more
+    )
+    train_stage(from_bundle, "q2", resume=False)
+    export_bundle(from_bundle, tmp_path / "two" / "bundle", test, ORIGINS)
+    one, two = (load_bundle(tmp_path / name / "bundle", "device").manifest for name in ("one", "two"))
+    assert set(two.qualities) - set(one.qualities) == {"q2"}
+    of_networks = [name for name in one.sha256 if not name.startswith("codecs/")]
+    assert {name: two.sha256[name] for name in of_networks} == {
+        name: one.sha256[name] for name in of_networks
+    }
+    records = [
+        json.loads((tmp_path / name / "bundle" / RECORD).read_text())["results"] for name in ("one", "two")
+    ]
+    assert records[0]["cae"]["hours"] == records[1]["cae"]["hours"]
+    with pytest.raises(TrainingError, match="initial weights"):
+        train_stage(from_bundle, "backbone", resume=False)
+    (tmp_path / "one" / "bundle" / RECORD).unlink()
+    with pytest.raises(TrainingError, match="begin a run from a preset"):
+        run_of_bundle(tmp_path / "run3", tmp_path / "one" / "bundle", colours, weights, COMPUTE, [])
 
 
 def test_the_paper_preset_has_the_papers_figures() -> None:

@@ -1,0 +1,1 @@
+"""The bandwidth/accuracy report: what splitting gains and costs, measured through both sides."""

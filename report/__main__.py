@@ -1,0 +1,6 @@
+"""``python -m report``: see ``report.cli``."""
+
+from report.command import main
+
+if __name__ == "__main__":
+    main()

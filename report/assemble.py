@@ -1,0 +1,178 @@
+"""From raw results to the report's numbers; nothing is measured here."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from report import environment, ways
+from report.conclusion import ROUND_TRIP_MS, conclude
+from report.features import HEAD
+from report.link import BURST_BYTES
+from report.published import published
+from report.results import Check, Elements, Report, SlowerDevice, Where
+from report.scoring import confident, picture_result, quality_result, right_of, score
+from report.stages import BEYOND
+from report.time_model import ROUND_TRIPS_MS, crossing, curves, rates, transfer_ms
+from shared.bundle import MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.training.data import Pictures
+    from models.training.sae import AutoencoderComparison
+    from report.measure import Measured, Sample
+    from report.settings import ReportSettings
+    from report.shaped import Measurements
+    from report.stages import Times
+    from report.time_model import Way
+    from shared.bundle import Bundle
+
+PAPER = "paper"
+SLOWER = (1.0, 3.0, 10.0)
+
+
+def assemble(
+    settings: ReportSettings,
+    bundle: Bundle,
+    everything: Pictures,
+    sample: Sample,
+    measured: Measured,
+    autoencoders: AutoencoderComparison | None,
+    seconds: float,
+) -> Report:
+    """Work the report out."""
+    manifest, labels = bundle.manifest, sample.pictures.labels
+    classes, coded = manifest.classes, sample.coded
+    base = right_of(measured.base.classes, labels)
+    qualities = {
+        name: quality_result(manifest.qualities[name].codec, answers, base, labels, classes)
+        for name, answers in measured.qualities.items()
+    }
+    pictures = tuple(picture_result(files, base[coded], labels[coded], classes) for files in measured.files)
+    own = (
+        score(right_of(measured.own.classes, labels), base, labels, classes) if measured.own.classes else None
+    )
+    chosen = measured.chosen
+    other = next(picture for picture in pictures if picture.name == chosen.picture)
+    all_ways = {way.name: way for way in ways.ways_of(measured.times, qualities, pictures[0], other)}
+    split, sent, alone = (
+        all_ways[name] for name in (ways.split(chosen.quality), ways.rewritten(other.name), ways.WHOLE)
+    )
+    scored_base = score(base, base, labels, classes)
+    return Report(
+        where=_where(settings, bundle, everything, sample, measured.cloud, seconds),
+        classes=classes,
+        conclusion=conclude(
+            (chosen.quality, qualities[chosen.quality]),
+            other,
+            scored_base,
+            own,
+            measured.costs,
+            (split, sent, alone),
+        ),
+        chosen=chosen,
+        base=scored_base,
+        paper_quality=PAPER if PAPER in qualities else chosen.quality,
+        qualities=qualities,
+        pictures=pictures,
+        feature=measured.feature,
+        own=own,
+        elements=_elements(bundle),
+        published=published(),
+        costs=measured.costs,
+        file_bytes={name: (bundle.path / name).stat().st_size for name in manifest.sha256},
+        manifest_bytes=(bundle.path / MANIFEST).stat().st_size,
+        autoencoders=autoencoders,
+        times=measured.times,
+        ways=tuple(all_ways.values()),
+        rates=rates(),
+        curves=curves([split, sent, all_ways[ways.AS_IT_IS], alone]),
+        crossings=tuple(
+            crossing(one, another, round_trip)
+            for one, another in (
+                (split, sent),
+                (split, all_ways[ways.AS_IT_IS]),
+                (split, alone),
+                (sent, alone),
+            )
+            for round_trip in ROUND_TRIPS_MS
+        ),
+        slower=tuple(
+            SlowerDevice(
+                times=times,
+                crossing=crossing(split.on_slower_device(times), sent.on_slower_device(times), ROUND_TRIP_MS),
+            )
+            for times in SLOWER
+        ),
+        checks=_checks(measured.shaped, measured.times, all_ways),
+        obstacle=measured.shaped.obstacle,
+        confident=confident(chosen.quality, measured.own, measured.qualities[chosen.quality], labels)
+        if measured.own.classes
+        else None,
+    )
+
+
+def _elements(bundle: Bundle) -> Elements:
+    feature, latent = math.prod(bundle.manifest.feature_shape), math.prod(bundle.manifest.latent_shape)
+    return Elements(feature=feature, latent=latent, saved=1 - latent / feature)
+
+
+def _checks(shaped: Measurements, times: Times, all_ways: Mapping[str, Way]) -> tuple[Check, ...]:
+    """Set the model beside what was measured; an answer is shorter than what tbf lets pass at once."""
+    stages = {ways.split(name): each for name, each in times.qualities.items()}
+    stages[ways.AS_IT_IS] = times.picture
+    checks = []
+    for each in shaped.measured:
+        way = all_ways[each.way]
+        there = transfer_ms(way.sent, each.rate, each.round_trip_ms)
+        back = transfer_ms(way.received, each.rate, each.round_trip_ms, allowance=BURST_BYTES)
+        checks.append(
+            Check(
+                way=each.way,
+                rate=each.rate,
+                round_trip_ms=each.round_trip_ms,
+                measured=each.milliseconds,
+                modelled_ms=stages[each.way].sum_of_medians(BEYOND) + each.round_trip_ms + there + back,
+                sent=each.sent,
+                expected_sent=way.sent,
+            )
+        )
+    return tuple(checks)
+
+
+def _where(
+    settings: ReportSettings,
+    bundle: Bundle,
+    everything: Pictures,
+    sample: Sample,
+    cloud: str,
+    seconds: float,
+) -> Where:
+    manifest = (bundle.path / MANIFEST).read_bytes()
+    return Where(
+        processor=environment.processor(),
+        cores=environment.cores(),
+        memory_bytes=environment.memory_bytes(),
+        system=environment.system(),
+        threads=environment.threads(),
+        versions=environment.versions(),
+        commit=environment.commit(),
+        bundle=bundle.manifest.id,
+        manifest_sha256=hashlib.sha256(manifest).hexdigest(),
+        hidden=bundle.manifest.hidden,
+        cloud=cloud,
+        cloud_here=settings.cloud is None,
+        data=environment.describe_data(everything),
+        data_sha256=everything.digest(),
+        test_pictures=len(everything),
+        pictures=len(sample.pictures),
+        codec_pictures=len(sample.coded),
+        timed_pictures=len(sample.timed),
+        seed=settings.seed,
+        head=HEAD,
+        date=datetime.now(UTC).date().isoformat(),
+        seconds=seconds,
+    )

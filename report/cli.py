@@ -1,0 +1,146 @@
+"""``split-report``: from a data set to a folder with the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from pydantic import ValidationError
+
+from models.training.data import Pictures, load_pictures
+from models.training.export import SAE
+from models.training.progress import CONSOLE
+from models.training.sae import AutoencoderComparison
+from report.assemble import assemble
+from report.measure import Measuring, Sample, plan
+from report.page import write_report
+from report.progress import Steps
+from report.sample import spread_sample
+from report.settings import ReportSettings
+from report.work import Work
+from shared.bundle import default_bundle_path, load_bundle
+from shared.command import command_group
+from shared.errors import BundleInvalid, TrainingError
+
+if TYPE_CHECKING:
+    from report.results import Report
+
+app = command_group("Measure what splitting gains and costs, through the real device and the real cloud.")
+
+
+@app.command()
+def command(
+    data: Annotated[
+        Path,
+        typer.Option(
+            envvar="SPLITWIRE_DATA",
+            help="CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for report.html, report.json and plots/.")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many pictures, of every class as many. Without: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    bundle: Annotated[
+        Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of a model bundle.")
+    ] = default_bundle_path(),
+    qualities: Annotated[
+        str, typer.Option(help="Which, with commas between. Without: all of the bundle.")
+    ] = "",
+    cloud: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SPLITWIRE_CLOUD",
+            help="URL of a cloud-server that runs already. Without: one on loopback, for as long as this takes.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="SPLITWIRE_KEY", help="That cloud's API key; better by variable.")
+    ] = None,
+) -> None:
+    """Write the report. Stopped, it goes on where it was when it is started the same way again."""
+    settings = ReportSettings(
+        data=data,
+        out=out,
+        bundle=bundle,
+        limit=limit,
+        seed=seed,
+        cloud=cloud,
+        key=key,
+        qualities=tuple(filter(None, (name.strip() for name in qualities.split(",")))),
+    )
+    report = make_report(settings)
+    conclusion = report.conclusion
+    for finding in (conclusion.gain, conclusion.loss, conclusion.rather):
+        typer.echo(finding.sentence)
+    CONSOLE.print(f"written: {out / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def make_report(settings: ReportSettings) -> Report:
+    """Measure, work out, write.
+
+    Raises:
+        TrainingError: the data can't be used, or has other classes than the bundle.
+        BundleError: the bundle can't be used, or has no such quality.
+        CloudError: the cloud gives no answer.
+        SettingsError: the folder can't be written, or a server does not start.
+
+    """
+    device = load_bundle(settings.bundle, "device")
+    names = settings.qualities or tuple(device.manifest.qualities)
+    for name in names:
+        device.quality(name)
+    autoencoders = load_comparison(settings.bundle)
+    everything = load_pictures(settings.data, "test")
+    if everything.classes != device.manifest.classes:
+        raise TrainingError(
+            f"the pictures' classes are not those of {settings.bundle}; use the data set that it was trained on"
+        )
+    sample = _sample(settings, everything)
+    work = Work(
+        settings.out / "work",
+        {
+            "bundle": device.manifest.model_dump(mode="json"),
+            "pictures": sample.pictures.digest(),
+            "qualities": list(names),
+            "seed": settings.seed,
+            "cloud": settings.cloud,
+            "counts": [len(sample.coded), len(sample.timed)],
+        },
+    )
+    with Steps(plan(sample, names)) as steps:
+        measured = Measuring(settings, names, sample, work, steps).run()
+    report = assemble(settings, device, everything, sample, measured, autoencoders, work.seconds)
+    write_report(report, settings.out)
+    work.remove()
+    return report
+
+
+def _sample(settings: ReportSettings, everything: Pictures) -> Sample:
+    pictures = everything
+    if settings.limit is not None:
+        pictures = everything.subset(spread_sample(everything.labels, settings.limit, settings.seed))
+
+    def some(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return spread_sample(pictures.labels, min(count, len(pictures)), settings.seed)
+
+    return Sample(pictures=pictures, coded=some(settings.codec_pictures), timed=some(settings.timed_pictures))
+
+
+def load_comparison(bundle: Path) -> AutoencoderComparison | None:
+    """Read a bundle's ``sae.json``; None where it has none.
+
+    Raises:
+        BundleInvalid: the file is no such comparison.
+
+    """
+    file = bundle / SAE
+    if not file.exists():
+        return None
+    try:
+        return AutoencoderComparison.model_validate_json(file.read_bytes())
+    except (ValidationError, OSError) as exc:
+        raise BundleInvalid(bundle, f"{SAE} can't be read; copy the bundle again") from exc

@@ -1,0 +1,36 @@
+"""Which test pictures are measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shared.errors import TrainingError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def spread_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Choose ``count`` indices at random, from every class as many, or one more or less; sorted.
+
+    A larger sample with the same seed holds the smaller one.
+
+    Raises:
+        TrainingError: there are not so many pictures, or of a class too few.
+
+    """
+    rng = np.random.default_rng(seed)
+    classes = rng.permutation(np.unique(labels))
+    by_class = [rng.permutation(np.flatnonzero(labels == label)) for label in classes]
+    each, extra = divmod(count, len(classes))
+    sizes = [each + (place < extra) for place in range(len(classes))]
+    if count < 1 or any(size > len(indices) for size, indices in zip(sizes, by_class, strict=True)):
+        smallest = min(len(indices) for indices in by_class)
+        raise TrainingError(
+            f"can't take {count} pictures evenly from {len(classes)} classes of at least {smallest}; "
+            f"use 1 to {smallest * len(classes)}"
+        )
+    chosen = [indices[:size] for size, indices in zip(sizes, by_class, strict=True)]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)

@@ -1,0 +1,147 @@
+"""What a device takes: heads, overlap, start, memory and bytes, on test pictures: ``make bench``.
+
+A real ``edge-client`` and a real ``cloud-server`` on loopback; the head's backends are timed in turn,
+picture by picture, so that what else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edge.coder import Coder
+from edge.ncnn_head import NcnnHead
+from edge.torch_head import TorchHead
+from models.training.data import load_pictures
+from shared.bundle import default_bundle_path, load_bundle
+from shared.evaluation import load_evaluation
+from shared.frame import Frame, pack
+from shared.picture import load_picture, prepare
+from tests.e2e.accuracy import sample_files
+from tests.processes import running_cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edge.head import Head
+
+TIMED, MANY, STARTS = 20, 200, 5
+
+
+def file_to_frame(files: list[Path]) -> dict[str, Any]:
+    """Median milliseconds from a picture file to its frame, by backend; torch at its best thread count."""
+    bundle = load_bundle(default_bundle_path(), "device")
+    coder = Coder(bundle, bundle.manifest.default_quality)
+    reference, threads = TorchHead(bundle), torch.get_num_threads()
+
+    def with_threads(count: int) -> Head:
+        def head(picture: Any) -> Any:  # noqa: ANN401 - passed on as they are
+            torch.set_num_threads(count)
+            return reference(picture)
+
+        return head
+
+    heads: dict[str, Head] = {
+        "ncnn": NcnnHead(bundle),
+        "ncnn, low memory": NcnnHead(bundle, low_memory=True),
+        **{f"torch, {count} threads": with_threads(count) for count in range(1, threads + 1)},
+    }
+
+    def framing(head: Head) -> Callable[[Path], bytes]:
+        def frame(file: Path) -> bytes:
+            picture = prepare(load_picture(file), bundle.manifest.preparation)
+            return pack(Frame(fingerprint=0, quality=0, payloads=(coder(head(picture), 1.0).payload,)))
+
+        return frame
+
+    times = _in_turn({name: framing(head) for name, head in heads.items()}, files)
+    torchs = min(value for name, value in times.items() if name.startswith("torch"))
+    return {
+        "file_to_frame_ms": times,
+        "ncnn_is_times_as_fast_as_torch": torchs / times["ncnn"],
+        "low_memory_takes_times_as_long": times["ncnn, low memory"] / times["ncnn"],
+    }
+
+
+def commands(files: list[Path], cloud: str) -> dict[str, Any]:
+    """Start to answer, memory, throughput and bytes of the command itself."""
+    bundle = load_bundle(default_bundle_path(), "device")
+    evaluation = load_evaluation(default_bundle_path())
+    assert evaluation is not None
+    sizes = {name: score.body_bytes for name, score in evaluation.scores.items() if score.body_bytes}
+    smallest = min(sizes, key=lambda name: sizes[name])
+    one = [_client([files[0]], cloud) for _ in range(STARTS)]
+    low = _client([files[0]], cloud, "--low-memory")
+    many = _client(files, cloud, "--quality", smallest)
+    answered = [record for record in many["records"] if record["source"] == "cloud"]
+    head = NcnnHead(bundle)
+    pictures = [prepare(load_picture(file), bundle.manifest.preparation) for file in files[:TIMED]]
+    alone = _in_turn({"head": head}, pictures)["head"]
+    started = statistics.median(run["seconds"] for run in one)
+    return {
+        "start_to_answer_seconds": started,
+        "resident_mb": max(run["resident_mb"] for run in one),
+        "low_memory_resident_mb": low["resident_mb"],
+        "many": {
+            "quality": smallest,
+            "pictures": len(files),
+            "answered_by_the_cloud": len(answered),
+            "ms_a_picture": 1e3 * (many["seconds"] - started) / (len(files) - 1),
+            "head_alone_ms_a_picture": alone,
+            "body_bytes_a_picture": statistics.mean(record["body_bytes"] for record in answered),
+            "wire_bytes_a_picture": statistics.mean(record["wire_bytes"] for record in answered),
+        },
+    }
+
+
+def _in_turn(runs: dict[str, Callable[[Any], object]], inputs: Sequence[Any]) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number, each in enumerate([inputs[0], *inputs]):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run(each)
+            if number:  # the first one warms up
+                times[name].append(1e3 * (time.perf_counter() - started))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _client(files: list[Path], cloud: str, *options: str) -> dict[str, Any]:
+    """Run ``edge-client classify``: its records, seconds and highest resident memory."""
+    command = [sys.executable, "-m", "edge.cli", "classify", "--cloud", cloud, "--json", *options]
+    started = time.perf_counter()
+    with subprocess.Popen([*command, *map(str, files)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        records = [json.loads(line) for line in process.stdout]
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, records
+    return {
+        "records": records,
+        "seconds": time.perf_counter() - started,
+        "resident_mb": usage.ru_maxrss / 1024,
+    }
+
+
+def main() -> None:
+    """Print everything as JSON."""
+    if "SPLITWIRE_DATA" not in os.environ:
+        sys.exit("set SPLITWIRE_DATA to the data set whose pictures are to be classified")
+    test = load_pictures(Path(os.environ["SPLITWIRE_DATA"]), "test")
+    with tempfile.TemporaryDirectory() as folder, running_cloud() as cloud:
+        files = list(sample_files(test, MANY, Path(folder)).values())
+        measured = {**commands(files, cloud), **file_to_frame(files[:TIMED])}
+    json.dump(measured, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()

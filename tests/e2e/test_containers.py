@@ -1,0 +1,47 @@
+"""What the images and the Compose file say, as far as it can be seen without an engine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.e2e.containers import COMPOSE_FILE, ROOT, read_container, read_image
+
+
+@pytest.mark.parametrize("service", ["cloud", "edge"])
+def test_a_service_runs_a_module_that_its_image_has(service: str) -> None:
+    container = read_container(service, {"api-key": Path("key")})
+    python, option, module = container.image.entrypoint
+    assert (python, option) == ("python", "-m")
+    copied = {mount.target: mount.source for mount in container.image.files}
+    package, name = module.split(".")
+    assert (copied[f"/app/{package}"] / f"{name}.py").is_file()
+
+
+def test_the_device_has_neither_the_clouds_weights_nor_torch() -> None:
+    image = read_image(ROOT / "edge" / "Dockerfile")
+    sources = {mount.source for mount in image.files}
+    bundle = ROOT / "models" / "weights" / "vgg16-cifar10"
+    assert bundle / "device" in sources
+    assert not sources & {bundle, bundle / "cloud"}
+    assert not any(line.startswith("torch") for line in requirements())
+    assert any(line.startswith("torch") for line in requirements("cloud"))
+
+
+def test_no_service_is_without_bounds() -> None:
+    services = YAML(typ="safe").load(COMPOSE_FILE)["services"]
+    for service in services.values():
+        _, _, tag = service["image"].partition(":")
+        assert tag not in {"", "latest"}
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+
+
+def requirements(*extras: str) -> list[str]:
+    command = [sys.executable, "scripts/requirements", *extras]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -1,0 +1,70 @@
+"""A report of raw results that were drawn at random."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.training.data import CLASS_ORDER, Pictures
+from report.assemble import assemble
+from report.measure import Sample
+from report.picture_codecs import settings as codec_settings
+from report.sample import spread_sample
+from report.settings import ReportSettings
+from shared.bundle import Bundle, Quality
+from tests.report.drawn import QUALITIES, Drawn, comparison
+
+if TYPE_CHECKING:
+    from report.results import Report
+
+PICTURES = 5000
+
+
+@pytest.fixture(scope="session")
+def learned_bundle(device_bundle: Bundle) -> Bundle:
+    """The shipped bundle, with learned qualities in its manifest."""
+    manifest = device_bundle.manifest
+    learned = {
+        name: Quality(id=16 + place, codec="factorised", files=manifest.qualities["paper"].files)
+        for place, name in enumerate(name for name in QUALITIES if name not in manifest.qualities)
+    }
+    qualities = {**manifest.qualities, **learned}
+    return replace(device_bundle, manifest=manifest.model_copy(update={"qualities": qualities}))
+
+
+@pytest.fixture(scope="session")
+def sample() -> Sample:
+    """As many labels as a data set has, and the same noise for every picture."""
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    jpeg = next(setting for setting in codec_settings() if setting.codec == "JPEG")
+    file = jpeg.encode(Image.fromarray(noise)).data
+    labels = np.repeat(np.arange(10), PICTURES // 10)
+    return Sample(
+        pictures=Pictures(
+            classes=CLASS_ORDER,
+            names=tuple(f"{index}.jpg" for index in range(PICTURES)),
+            labels=labels,
+            files=(file,) * PICTURES,
+        ),
+        coded=spread_sample(labels, 250, seed=0),
+        timed=spread_sample(labels, 100, seed=0),
+    )
+
+
+@pytest.fixture(scope="session")
+def drawn_report(learned_bundle: Bundle, sample: Sample) -> Report:
+    """A report of everything that there can be."""
+    return assemble(
+        ReportSettings(data=Path("data"), out=Path("out"), bundle=learned_bundle.path),
+        learned_bundle,
+        sample.pictures,
+        sample,
+        Drawn(sample.pictures.labels, sample.coded).measured(),
+        comparison(),
+        seconds=1500.0,
+    )

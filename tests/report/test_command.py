@@ -1,0 +1,141 @@
+"""The command, end to end on a few pictures: real head, real servers, real sockets."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from models.training.data import CLASS_ORDER
+from report import cli, features, footprint, measure, picture_codecs, shaped
+from report.cli import app
+from report.results import Report
+from report.shaped import Measurements
+from shared.errors import (
+    BundleInvalid,
+    CloudUnreachable,
+    QualityMissing,
+    SettingsError,
+    TrainingError,
+)
+from tests.report.drawn import comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small noisy pictures a class."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for name in CLASS_ORDER:
+        folder = root / "test" / name
+        folder.mkdir(parents=True)
+        for number in range(2):
+            pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    return root
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer settings of codecs, no links, and parts measured in this process: seconds instead of minutes."""
+
+    def measure_here(path: Path, parts: Sequence[str], advance: Callable[[int], None]) -> footprint.Costs:
+        advance(len(parts))
+        return footprint.Costs(parts={part: footprint.measure(part, path) for part in parts})
+
+    monkeypatch.setattr(picture_codecs, "QUALITIES", (90,))
+    monkeypatch.setattr(picture_codecs, "COLOURS", ())
+    monkeypatch.setattr(footprint, "measure_all", measure_here)
+    monkeypatch.setattr(shaped, "measure", lambda *_: Measurements(obstacle="left out by a test"))
+
+
+def invoke(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+    return result.stdout
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_stopped_run_goes_on_and_writes_the_report(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    arguments = ("--data", data, "--out", out, "--limit", 5, "--qualities", "int8,paper")
+    with monkeypatch.context() as broken:
+        broken.setattr(measure, "StageClock", None)
+        with pytest.raises(TypeError):
+            invoke(*arguments)
+    kept = {file.name for file in (out / "work").iterdir()}
+    assert {"features.npy", "base.json", "quality-int8.json", "quality-paper.json", "files-3.json"} <= kept
+    assert not (out / "report.html").exists()
+
+    monkeypatch.setattr(features, "open_head", None)  # what is kept is not computed again
+    monkeypatch.setattr(measure, "base_answers", None)
+    printed = invoke(*arguments)
+    assert sorted(file.name for file in out.iterdir()) == ["plots", "report.html", "report.json"]
+    report = Report.model_validate_json((out / "report.json").read_bytes())
+    assert printed.count("\n") == 3
+    assert report.conclusion.gain.sentence in printed
+    where = report.where
+    assert (where.pictures, where.test_pictures, where.codec_pictures, where.timed_pictures) == (5, 20, 5, 5)
+    assert len(report.base.by_class) == 5, "a class without pictures is left out"
+    assert {name: each.body.mean for name, each in report.qualities.items()} == {"int8": 3206, "paper": 12806}
+    assert {picture.codec for picture in report.pictures} == {"", "PNG", "JPEG", "WebP", "AVIF"}
+    assert report.pictures[0].scored.change.value == 0, "the whole network there is the whole network here"
+    assert report.obstacle == "left out by a test"
+    if sys.platform == "linux":
+        traffic = report.qualities["int8"].traffic
+        assert traffic is not None
+        assert 3206 + 100 < traffic.sent < 3206 + 300
+    assert all(each.total.median > 0 for each in report.times.qualities.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        (["--qualities", "int9"], QualityMissing, "int9"),
+        (["--limit", 21], TrainingError, "use 1 to 20"),
+        (["--data", "/nowhere"], TrainingError, "no data at /nowhere"),
+        (["--limit", 10, "--cloud", "http://127.0.0.1:1"], CloudUnreachable, "is cloud-server running there"),
+        (["--limit", 10, "--cloud", "127.0.0.1"], SettingsError, "not a cloud's URL"),
+    ],
+)
+def test_what_can_not_be_measured_is_said_at_once(
+    data: Path, tmp_path: Path, options: list[object], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        invoke("--data", data, "--out", tmp_path / "out", *options)
+
+
+def test_other_classes_than_the_bundles_are_refused(data: Path, tmp_path: Path) -> None:
+    for name in CLASS_ORDER[:3]:
+        shutil.copytree(data / "test" / name, tmp_path / "test" / name)
+    with pytest.raises(TrainingError, match="classes are not those of"):
+        invoke("--data", tmp_path, "--out", tmp_path / "out")
+
+
+def test_a_damaged_comparison_of_autoencoders_is_refused(
+    data: Path, tmp_path: Path, bundle_copy: Path
+) -> None:
+    (bundle_copy / "sae.json").write_text("{}")
+    with pytest.raises(BundleInvalid, match="copy the bundle again"):
+        invoke("--data", data, "--out", tmp_path / "out", "--bundle", bundle_copy)
+    (bundle_copy / "sae.json").write_text(comparison().model_dump_json())
+    assert cli.load_comparison(bundle_copy) == comparison()
+
+
+def test_an_error_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "report", "--data", "/nowhere", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (8, "")
+    assert done.stderr.count("\n") == 1
+    assert "no data at /nowhere" in done.stderr

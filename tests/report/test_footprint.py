@@ -1,0 +1,43 @@
+"""What one part costs, measured in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from report.footprint import CLASSIFIER, PARTS, WIDE_CLASSIFIER, measure, measure_all
+from shared.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_wide_classifier_is_larger_and_slower_than_a_compact_one(bundle_path: Path) -> None:
+    steps: list[int] = []
+    costs = measure_all(bundle_path, (CLASSIFIER, WIDE_CLASSIFIER), steps.append).parts
+    compact, wide = costs[CLASSIFIER], costs[WIDE_CLASSIFIER]
+    assert (compact.parameters, wide.parameters) == (13_113_354, 119_586_826)
+    assert steps == [1, 1]
+    if sys.platform == "linux":
+        assert compact.resident_bytes is not None
+        assert wide.resident_bytes is not None
+        assert compact.resident_bytes >= 0.95 * 4 * compact.parameters
+        assert wide.resident_bytes >= 0.95 * 4 * wide.parameters
+
+
+@pytest.mark.parametrize(
+    ("part", "parameters"), list(zip(PARTS[1:4], (311_808, 66_954, 312_192), strict=True))
+)
+def test_small_parts_are_counted(bundle_path: Path, part: str, parameters: int) -> None:
+    cost = measure(part, bundle_path)
+    assert cost.parameters == parameters
+    assert cost.milliseconds.median > 0
+
+
+def test_an_unknown_part_is_refused(bundle_path: Path) -> None:
+    with pytest.raises(SettingsError, match="choose one of convolutions"):
+        measure("engine", bundle_path)
+    with pytest.raises(SettingsError, match="the engine could not be measured: error: "):
+        measure_all(bundle_path, ("engine",), lambda _: None)

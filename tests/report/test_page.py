@@ -1,0 +1,167 @@
+"""The written report: its page, its numbers, its plots; and the page in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+from PIL import Image
+
+from report.page import write_report
+from report.results import Report
+from shared.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLOTS = {"rate-accuracy", "classes", "stages", "bandwidth", "model-check", "confident"}
+
+
+@pytest.fixture(scope="module")
+def folder(drawn_report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_report(drawn_report, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def bare_page(drawn_report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of a report without all that can be absent."""
+    folder = tmp_path_factory.mktemp("bare")
+    absent = {"autoencoders": None, "own": None, "confident": None, "checks": (), "obstacle": "no root"}
+    qualities = {
+        name: each.model_copy(update={"traffic": None}) for name, each in drawn_report.qualities.items()
+    }
+    write_report(drawn_report.model_copy(update={**absent, "qualities": qualities}), folder)
+    assert {file.stem for file in (folder / "plots").iterdir()} == PLOTS - {"model-check", "confident"}
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def text_of(page: str) -> str:
+    without = re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)
+    return " ".join(without.replace("&#39;", "'").split())
+
+
+def test_the_numbers_are_all_there(folder: Path, drawn_report: Report) -> None:
+    assert Report.model_validate_json((folder / "report.json").read_bytes()) == drawn_report
+
+
+def test_every_plot_is_there_as_svg_and_png(folder: Path) -> None:
+    files = {file.name for file in (folder / "plots").iterdir()}
+    assert files == {f"{name}.{kind}" for name in PLOTS for kind in ("svg", "png")}
+    for name in PLOTS:
+        assert ET.parse(folder / "plots" / f"{name}.svg").getroot().tag.endswith("svg")  # noqa: S314 - ours
+        with Image.open(folder / "plots" / f"{name}.png") as image:
+            assert image.convert("L").getextrema() == (0, 255)
+
+
+def test_the_same_numbers_give_the_same_plots(folder: Path, drawn_report: Report, tmp_path: Path) -> None:
+    write_report(drawn_report, tmp_path)
+    for name in PLOTS:
+        assert (tmp_path / "plots" / f"{name}.svg").read_bytes() == (
+            folder / "plots" / f"{name}.svg"
+        ).read_bytes()
+
+
+def test_the_page_needs_nothing_else(page: str) -> None:
+    sources = re.findall(r"(?:src|href)=\"([^\"]{5})", page)
+    assert set(sources) == {"data:"} | {each for each in sources if each.startswith("#")}
+    assert page.count("data:image/svg+xml;base64,") == len(PLOTS)
+    assert "url(" not in page
+    assert "<script" not in page
+
+
+def test_the_first_screen_is_the_conclusion(page: str, drawn_report: Report) -> None:
+    conclusion = drawn_report.conclusion
+    first = text_of(page[: page.index("<nav")])
+    for finding in (conclusion.gain, conclusion.loss, conclusion.rather):
+        for each in (finding.number, finding.label, finding.sentence):
+            assert " ".join(each.split()) in first
+
+
+def test_the_papers_figures_stand_both_ways(page: str) -> None:
+    text = text_of(page)
+    assert "from 82.4 to 79.8 % are 2.6 points" in text
+    assert "25,088 of the feature become 3,200 of the code, 87.2 % fewer" in text
+    assert "average 5000" in text
+    assert "\N{MINUS SIGN}2.6 relative, %" in text
+    assert "\N{MINUS SIGN}3.16 The paper" in text
+
+
+def test_everything_has_its_section(page: str) -> None:
+    assert re.findall(r'<section id="([^"]*)"', page) == [
+        "conclusion", "table1", "rate", "why", "autoencoders", "time", "confident", "where",
+    ]  # fmt: skip
+    text = text_of(page)
+    assert "160,591,488" in text
+    assert "Left out" not in text
+
+
+def test_what_is_absent_is_said_to_be(bare_page: str) -> None:
+    text = text_of(bare_page)
+    assert "this bundle has no sae.json" in text
+    assert "Left out: no root." in text
+    assert "this bundle has no classifier for the device" in text
+    assert "not counted on this system" in text
+
+
+def test_a_folder_that_can_not_be_written_is_said(drawn_report: Report, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="choose another --out"):
+        write_report(drawn_report, tmp_path / "file")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip("no Chromium here: on Debian, apt install chromium")
+
+
+def browse(chromium: str, folder: Path, page: str) -> tuple[str, str]:
+    """Render a page without a network: the document afterwards, and what the console said."""
+    (folder / "page.html").write_text(page, encoding="utf-8")
+    command = [
+        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+        "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}",
+        "--virtual-time-budget=10000", "--dump-dom", f"file://{folder / 'page.html'}",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, "\n".join(console)
+
+
+PROBE = """<script>
+addEventListener("load", () => {
+  const images = [...document.images].map(each => [each.naturalWidth, each.clientWidth, each.clientHeight]);
+  const wide = document.documentElement.scrollWidth > innerWidth;
+  document.body.dataset.probe = JSON.stringify({images, wide});
+});
+</script>"""
+
+
+def test_a_browser_renders_page_and_plots_without_errors(chromium: str, page: str, tmp_path: Path) -> None:
+    document, console = browse(chromium, tmp_path, page.replace("</body>", f"{PROBE}</body>"))
+    found = re.search(r'data-probe="([^"]*)"', document)
+    assert found, "the page did not load"
+    probe = json.loads(found[1].replace("&quot;", '"'))
+    assert len(probe["images"]) == len(PLOTS)
+    assert all(natural > 0 and width > 300 and height > 100 for natural, width, height in probe["images"])
+    assert not probe["wide"], "it scrolls sideways"
+    assert not console
+
+
+def test_an_error_in_the_page_would_be_seen(chromium: str, tmp_path: Path) -> None:
+    _, console = browse(chromium, tmp_path, "<script>console.error('seen')</script>")
+    assert "seen" in console
