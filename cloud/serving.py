@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from fastapi import FastAPI
+
     from cloud.settings import CloudSettings, ServerSettings
 
 _CLOSING_SECONDS = 0.5
@@ -91,7 +93,7 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
 
 
 def server_of(
-    application: Application, tls: ssl.SSLContext | None = None, protocol: type[Protocol] = Protocol
+    application: FastAPI, tls: ssl.SSLContext | None = None, protocol: type[Protocol] = Protocol
 ) -> Server:
     """Build uvicorn's server around an application whose lifespan is somebody else's business."""
     config = uvicorn.Config(
