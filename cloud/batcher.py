@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from contextlib import suppress
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cloud.engine import Decoded
 
 
+_SECONDS_SHORT = 1.0
+"""How long after a refusal the queue stays short."""
 _TURNS_TO_ASK_AGAIN = 4
 """An answer is made, written and read, and the caller's next request read: a turn of the event loop each."""
 
@@ -65,6 +68,9 @@ class Classifier(Protocol):
 class Batcher:
     """Collects requests for one engine; everything but the forward pass runs on the event loop.
 
+    The queue takes a burst of ``queue_pictures``. Once it was full it is as short as a batch until
+    nobody has been refused for a second, so that in a long overload the accepted don't wait for long.
+
     ``batch_done`` is told of every batch that worked: its pictures, and the seconds it took.
     ``answers_first``: for an engine on the event loop's only core, where a batch that starts before
     the answers of the last one have left gains nothing, and misses who would ask again.
@@ -88,6 +94,7 @@ class Batcher:
         self._waiting: deque[_Item] = deque()
         self._depth = 0
         self._running = 0
+        self._refused = -math.inf
         self._worked: dict[Hashable, float] = {}
         self._arrival = asyncio.Event()
         self._closed = False
@@ -125,6 +132,20 @@ class Batcher:
         self._closed = True
         self._arrival.set()
 
+    def check_room(self, pictures: int) -> None:
+        """See whether so many pictures may wait; a lone frame always may.
+
+        Raises:
+            QueueFull: as many wait as may.
+
+        """
+        now = time.monotonic()
+        short = now - self._refused < _SECONDS_SHORT
+        most = self._batch_pictures if short else self._queue_pictures
+        if self._depth and self._depth + pictures > most:
+            self._refused = now
+            raise QueueFull(self.pace.whole_seconds(self._running + self._depth))
+
     async def submit(self, frame: Decoded, deadline: float | None = None) -> Result:
         """Wait for a request's result.
 
@@ -141,8 +162,7 @@ class Batcher:
         if self._closed:
             raise NotReady("stopping")
         pictures = len(frame.symbols)
-        if self._depth + pictures > self._queue_pictures:
-            raise QueueFull(self.pace.whole_seconds(self._running + self._depth))
+        self.check_room(pictures)
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append(
             _Item(

@@ -65,6 +65,7 @@ class Infer:
             entry = entry_of(scope)
             entry.bundle, entry.quality = loaded.manifest.id, loaded.quality
             entry.pictures, entry.body_bytes = len(frame.payloads), len(body)
+            parts.batcher.check_room(len(frame.payloads))  # before the work of decoding
             decoded = parts.engine.decode(frame)
             seconds = time.monotonic() - started
             result = await parts.batcher.submit(decoded, deadline)

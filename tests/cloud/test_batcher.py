@@ -118,6 +118,32 @@ async def test_a_full_queue_refuses_with_a_time_to_retry(batcher: Batcher, engin
     await asyncio.gather(*tasks)
 
 
+async def test_a_queue_that_was_full_is_as_short_as_a_batch_until_nobody_was_refused_for_a_while(
+    batcher: Batcher, engine: GatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = await submitted(batcher, frame(0), frame(*range(10)))
+    with pytest.raises(QueueFull):
+        batcher.check_room(1)
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+    engine.gate.clear()
+    tasks = await submitted(batcher, frame(0), frame(*range(9)))  # a lone frame always fits
+    with pytest.raises(QueueFull):
+        batcher.check_room(1)
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+    engine.gate.clear()
+    tasks = await submitted(batcher, frame(0), frame(1, 2, 3, 4))
+    with pytest.raises(QueueFull):
+        batcher.check_room(1)
+    monkeypatch.setattr("cloud.batcher._SECONDS_SHORT", 0)
+    batcher.check_room(6)
+    with pytest.raises(QueueFull):
+        batcher.check_room(7)
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+
+
 async def test_the_time_to_retry_is_what_the_queue_will_take_at_the_measured_pace(
     batcher: Batcher, engine: GatedEngine
 ) -> None:
