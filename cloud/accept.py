@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from shared.answer import CONTENT_TYPE
 
 _JSON = "application/json"
 
 
-def wants_compact(accept: str) -> bool:
+@lru_cache(maxsize=64)  # callers of one kind send the same
+def wants_compact(accept: bytes) -> bool:
     """Tell whether the caller names the compact answer and likes JSON no better.
 
     Ranges such as ``*/*`` stand for JSON, which is also the answer to whoever accepts neither.
     """
-    weights = dict(filter(None, map(_weight, accept.lower().split(","))))
+    weights = dict(filter(None, map(_weight, accept.decode("latin-1").lower().split(","))))
     compact = weights.get(CONTENT_TYPE, 0.0)
     json = next((weights[kind] for kind in (_JSON, "application/*", "*/*") if kind in weights), 0.0)
     return compact > 0 and compact >= json

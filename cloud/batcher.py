@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,68 +16,85 @@ from cloud.pace import Pace
 from shared.errors import DeadlinePassed, NotReady, QueueFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
     from numpy.typing import NDArray
 
-    from cloud.engine import Latents
+    from cloud.engine import Decoded
 
 
-@dataclass(frozen=True, kw_only=True)
+_SECONDS_SHORT = 1.0
+"""How long after a refusal the queue stays short."""
+_TURNS_TO_ASK_AGAIN = 4
+"""An answer is made, written and read, and the caller's next request read: a turn of the event loop each."""
+
+
+@dataclass(kw_only=True, slots=True)
 class Result:
-    """One request's probabilities [pictures, classes], and what it waited, in seconds."""
+    """One request's pictures, and what it waited, in seconds.
 
+    ``classes`` and ``probabilities``: [pictures, classes], the likeliest class first; one whose
+    probability is not finite is last.
+    """
+
+    classes: NDArray[np.intp]
     probabilities: NDArray[np.float32]
     queued: float
     computed: float
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, slots=True)
 class _Item:
-    latents: Latents
+    frame: Decoded
+    pictures: int
+    group: Hashable
     deadline: float | None
     answer: asyncio.Future[Result]
-    arrived: float = field(default_factory=time.monotonic)
-
-    @property
-    def pictures(self) -> int:
-        return len(self.latents.values)
+    arrived: float
 
 
-class Tails(Protocol):
+class Classifier(Protocol):
     """What runs a batch: see ``cloud.engine.Engine``."""
 
     def group(self, fingerprint: int) -> Hashable:
         """Name the group of fingerprints that can share a forward pass."""
         ...
 
-    def tail(self, fingerprint: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Latents [pictures, 128, 5, 5] to probabilities [pictures, classes]."""
+    def classify(self, frames: Sequence[Decoded]) -> NDArray[np.float32]:
+        """Find the probabilities [pictures, classes] of the pictures of frames of one group."""
         ...
 
 
 class Batcher:
     """Collects requests for one engine; everything but the forward pass runs on the event loop.
 
+    The queue takes a burst of ``queue_pictures``. Once it was full it is as short as a batch until
+    nobody has been refused for a second, so that in a long overload the accepted don't wait for long.
+
     ``batch_done`` is told of every batch that worked: its pictures, and the seconds it took.
+    ``answers_first``: for an engine on the event loop's only core, where a batch that starts before
+    the answers of the last one have left gains nothing, and misses who would ask again.
     """
 
     def __init__(
         self,
-        engine: Tails,
+        engine: Classifier,
         *,
         queue_pictures: int,
         batch_pictures: int,
         batch_done: Callable[[int, float], None] = lambda *_: None,
+        answers_first: bool = False,
     ) -> None:
         self.pace = Pace()
         self._engine = engine
         self._queue_pictures = queue_pictures
         self._batch_pictures = batch_pictures
         self._batch_done = batch_done
+        self._answers_first = answers_first
         self._waiting: deque[_Item] = deque()
         self._depth = 0
         self._running = 0
+        self._refused = -math.inf
         self._worked: dict[Hashable, float] = {}
         self._arrival = asyncio.Event()
         self._closed = False
@@ -114,11 +132,25 @@ class Batcher:
         self._closed = True
         self._arrival.set()
 
-    async def submit(self, latents: Latents, deadline: float | None = None) -> Result:
+    def check_room(self, pictures: int) -> None:
+        """See whether so many pictures may wait; a lone frame always may.
+
+        Raises:
+            QueueFull: as many wait as may.
+
+        """
+        now = time.monotonic()
+        short = now - self._refused < _SECONDS_SHORT
+        most = self._batch_pictures if short else self._queue_pictures
+        if self._depth and self._depth + pictures > most:
+            self._refused = now
+            raise QueueFull(self.pace.whole_seconds(self._running + self._depth))
+
+    async def submit(self, frame: Decoded, deadline: float | None = None) -> Result:
         """Wait for a request's result.
 
         Args:
-            latents: 1 to 64 pictures of one quality.
+            frame: 1 to 64 pictures of one quality.
             deadline: on ``time.monotonic``'s clock, seconds.
 
         Raises:
@@ -129,11 +161,19 @@ class Batcher:
         """
         if self._closed:
             raise NotReady("stopping")
-        pictures = len(latents.values)
-        if self._depth + pictures > self._queue_pictures:
-            raise QueueFull(self.pace.whole_seconds(self._running + self._depth))
+        pictures = len(frame.symbols)
+        self.check_room(pictures)
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Item(latents=latents, deadline=deadline, answer=answer))
+        self._waiting.append(
+            _Item(
+                frame=frame,
+                pictures=pictures,
+                group=self._engine.group(frame.fingerprint),
+                deadline=deadline,
+                answer=answer,
+                arrived=time.monotonic(),
+            )
+        )
         self._depth += pictures
         self._arrival.set()
         return await answer
@@ -144,8 +184,18 @@ class Batcher:
             self._arrival.clear()
             while self._waiting:
                 await self._run(self._next_batch())
+                if self._answers_first:
+                    await self._give_way()
             if self._closed:
                 return
+
+    async def _give_way(self) -> None:
+        """Let the event loop do what it can do now, unless there is a whole batch; it never waits."""
+        idle_turns = 0
+        while idle_turns < _TURNS_TO_ASK_AGAIN and self._depth < self._batch_pictures:
+            depth = self._depth
+            await asyncio.sleep(0)
+            idle_turns = 0 if self._depth > depth else idle_turns + 1
 
     def _next_batch(self) -> list[_Item]:
         """Take from the front what fits together; a lone request may be larger than the cap."""
@@ -153,11 +203,7 @@ class Batcher:
         pictures = 0
         while self._waiting:
             item = self._waiting[0]
-            group = self._engine.group(item.latents.fingerprint)
-            if batch and (
-                pictures + item.pictures > self._batch_pictures
-                or group != self._engine.group(batch[0].latents.fingerprint)
-            ):
+            if batch and (pictures + item.pictures > self._batch_pictures or item.group != batch[0].group):
                 break
             self._waiting.popleft()
             self._depth -= item.pictures
@@ -174,12 +220,10 @@ class Batcher:
         if not batch:
             return
         started = time.monotonic()
-        fingerprint = batch[0].latents.fingerprint
-        group = self._engine.group(fingerprint)
+        group = batch[0].group
         self._running = sum(item.pictures for item in batch)
         try:
-            values = np.concatenate([item.latents.values for item in batch])
-            probabilities = await asyncio.to_thread(self._engine.tail, fingerprint, values)
+            classes, probabilities = await asyncio.to_thread(self._forward, batch)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
             self._worked.pop(group, None)
             for item in batch:
@@ -190,13 +234,23 @@ class Batcher:
             self._running = 0
         now = time.monotonic()
         self._worked[group] = now
-        self.pace.add(len(values), now - started)
-        self._batch_done(len(values), now - started)
+        self.pace.add(len(classes), now - started)
+        self._batch_done(len(classes), now - started)
         first = 0
         for item in batch:
-            rows = probabilities[first : first + item.pictures]
+            rows = slice(first, first + item.pictures)
             first += item.pictures
             with suppress(asyncio.InvalidStateError):
                 item.answer.set_result(
-                    Result(probabilities=rows, queued=started - item.arrived, computed=now - started)
+                    Result(
+                        classes=classes[rows],
+                        probabilities=probabilities[rows],
+                        queued=started - item.arrived,
+                        computed=now - started,
+                    )
                 )
+
+    def _forward(self, batch: list[_Item]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        probabilities = self._engine.classify([item.frame for item in batch])
+        classes = np.argsort(-probabilities, axis=1, kind="stable")
+        return classes, np.take_along_axis(probabilities, classes, axis=1)

@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
-
-from starlette.requests import ClientDisconnect
 
 from shared.errors import BodyLate, BodyTooLarge, BodyTypeUnsupported
 from shared.frame import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from collections.abc import Mapping
+
+    from starlette.types import Receive
 
 CONTENT_TYPE = "application/octet-stream"
 
 
-async def read_body(request: Request, seconds: float) -> bytes:
-    """Read a frame's bytes while they arrive.
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    """Read a frame's bytes while they arrive; how long they may take is the server's business.
 
     Raises:
         BodyTypeUnsupported: another Content-Type, or any Content-Encoding.
         BodyTooLarge: announced or arrived, more than the largest frame.
-        BodyLate: not there in time, or the caller hung up.
+        BodyLate: the caller hung up, or was cut off.
 
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
     if kind != CONTENT_TYPE:
         raise BodyTypeUnsupported(f"Content-Type is {kind or 'absent'}")
-    encoding = request.headers.get("content-encoding")
+    encoding = headers.get(b"content-encoding")
     if encoding is not None:
-        raise BodyTypeUnsupported(f"Content-Encoding {encoding} is not taken")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > MAX_FRAME_BYTES:
+        raise BodyTypeUnsupported(f"Content-Encoding {encoding.decode('latin-1')} is not taken")
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > MAX_FRAME_BYTES:
         raise BodyTooLarge(MAX_FRAME_BYTES)
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_FRAME_BYTES:
-                    raise BodyTooLarge(MAX_FRAME_BYTES)
-    except (TimeoutError, ClientDisconnect):
-        raise BodyLate(seconds) from None
-    return bytes(body)
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BodyLate
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_FRAME_BYTES:
+            raise BodyTooLarge(MAX_FRAME_BYTES)
+    return b"".join(chunks)

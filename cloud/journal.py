@@ -7,15 +7,13 @@ import re
 import secrets
 import time
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import TYPE_CHECKING
-
-from starlette.datastructures import Headers, MutableHeaders
 
 from cloud.refusals import failure, refusal
 from shared.errors import HeadersTooLarge
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from cloud.metrics import Metrics
@@ -26,7 +24,8 @@ MAX_HEADER_LINES = 64
 
 _LOG = logging.getLogger(__name__)
 _ENTRY = "splitwire.entry"
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID = REQUEST_ID_HEADER.lower().encode()
+_SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(kw_only=True)
@@ -39,9 +38,9 @@ class Entry:
     body_bytes: int | None = None
 
 
-def entry_of(request: Request) -> Entry:
-    """Find the request's entry in the journal."""
-    entry: Entry = request.scope[_ENTRY]
+def entry_of(scope: Scope) -> Entry:
+    """Find a request's entry in the journal."""
+    entry: Entry = scope[_ENTRY]
     return entry
 
 
@@ -55,6 +54,8 @@ class Journal:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._prefix = secrets.token_hex(4).encode()
+        self._numbers = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -62,8 +63,7 @@ class Journal:
             await self._app(scope, receive, send)
             return
         started = time.monotonic()
-        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(6)
+        request_id = self._request_id(scope)
         entry = scope[_ENTRY] = Entry()
         status = 0
 
@@ -71,14 +71,14 @@ class Journal:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+                message["headers"] = [*message["headers"], (_ID, request_id)]
             await send(message)
 
         app = refusal(HeadersTooLarge(MAX_HEADER_BYTES, MAX_HEADER_LINES)) if _oversized(scope) else self._app
         try:
             await app(scope, receive, send_with_id)
         except Exception as exc:
-            exc.add_note(f"request {request_id}")
+            exc.add_note(f"request {request_id.decode()}")
             if not status:
                 await failure()(scope, receive, send_with_id)
             raise  # the server logs it
@@ -86,13 +86,22 @@ class Journal:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.request_done(route, status)
             if _LOG.isEnabledFor(logging.INFO):
-                _LOG.info("request", extra={"fields": _fields(scope, request_id, status, started, entry)})
+                _LOG.info(
+                    "request", extra={"fields": _fields(scope, request_id.decode(), status, started, entry)}
+                )
+
+    def _request_id(self, scope: Scope) -> bytes:
+        for name, value in scope["headers"]:
+            if name == _ID and _SANE_ID.fullmatch(value):
+                return bytes(value)
+        return b"%s%x" % (self._prefix, next(self._numbers))
 
 
 def _oversized(scope: Scope) -> bool:
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
-    size += sum(len(name) + len(value) for name, value in headers)
+    for name, value in headers:
+        size += len(name) + len(value)
     return size > MAX_HEADER_BYTES or len(headers) > MAX_HEADER_LINES
 
 

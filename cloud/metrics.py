@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -54,6 +55,10 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        # To look a label up takes longer than to count.
+        self._answered = cache(self._requests.labels)
+        self._pictures_of, self._bytes_of = cache(self._pictures.labels), cache(self._bytes.labels)
+        self._decode, self._wait, self._tail = map(self._stages.labels, ("decode", "queue", "tail"))
 
     def watch_queue(self, depth: Callable[[], int]) -> None:
         """Say where the number of waiting pictures is to be asked."""
@@ -61,22 +66,21 @@ class Metrics:
 
     def request_done(self, route: str, status: int) -> None:
         """Count an answer; ``route`` is a pattern, so that strangers can't make up new ones."""
-        self._requests.labels(route, status).inc()
+        self._answered(route, status).inc()
 
-    def frame_done(self, bundle: str, quality: str, *, pictures: int, body_bytes: int) -> None:
-        """Count a frame whose pictures have been answered."""
-        self._pictures.labels(bundle, quality).inc(pictures)
-        self._bytes.labels(bundle, quality).inc(body_bytes)
-
-    def frame_timed(self, *, decoded: float, queued: float) -> None:
-        """Note a request's times, in seconds."""
-        self._stages.labels("decode").observe(decoded)
-        self._stages.labels("queue").observe(queued)
+    def frame_done(
+        self, bundle: str, quality: str, *, pictures: int, body_bytes: int, decoded: float, queued: float
+    ) -> None:
+        """Count a frame whose pictures have been answered, and note its times, in seconds."""
+        self._pictures_of(bundle, quality).inc(pictures)
+        self._bytes_of(bundle, quality).inc(body_bytes)
+        self._decode.observe(decoded)
+        self._wait.observe(queued)
 
     def batch_done(self, pictures: int, seconds: float) -> None:
         """Note a forward pass."""
         self._batches.observe(pictures)
-        self._stages.labels("tail").observe(seconds)
+        self._tail.observe(seconds)
 
     def text(self) -> bytes:
         """Write everything as Prometheus reads it, of type ``CONTENT_TYPE``."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from uvloop import new_event_loop
 
 from cloud.logs import LogFormat, set_up_logs
 from cloud.serving import is_loopback, listen, serve, url_of
@@ -81,7 +82,8 @@ def command(
             url = url_of(listener, tls=tls_certificate is not None)
             _say_start(settings, _access(settings, listener), url, log_format)
 
-        asyncio.run(serve(settings, server_settings, listener, ready))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(serve(settings, server_settings, listener, ready))
 
 
 def _access(settings: CloudSettings, listener: socket.socket) -> str:

@@ -20,8 +20,6 @@ from shared.messages import LoadedBundle, Model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from starlette.requests import Request
-
     from cloud.settings import CloudSettings
 
 _SECONDS_A_PROOF_HOLDS = 1.0
@@ -68,6 +66,7 @@ class Service:
             queue_pictures=self.settings.queue_pictures,
             batch_pictures=self.settings.batch_pictures,
             batch_done=self.metrics.batch_done,
+            answers_first=engine.has_only_core,
         )
         batcher.start()
         self.metrics.watch_queue(lambda: batcher.depth)
@@ -89,9 +88,10 @@ class Service:
         parts, self._parts = self._parts, None
         if parts is not None:
             await parts.batcher.close()
+            self.metrics.watch_queue(lambda: 0)  # lets go of the batcher, and so of the models
 
-    def parts(self, request: Request) -> Parts:
-        """Give a request what it needs, if it may have it.
+    def parts(self, authorization: bytes) -> Parts:
+        """Give a request with that header what it needs, if it may have it.
 
         Raises:
             NotReady: the server is starting or has stopped.
@@ -100,7 +100,7 @@ class Service:
         """
         if self._parts is None:
             raise NotReady("starting or stopping")
-        self._parts.keys.check(request)
+        self._parts.keys.check(authorization)
         return self._parts
 
     async def answered(self) -> None:
@@ -108,7 +108,7 @@ class Service:
         await self._idle.wait()
 
     @contextmanager
-    def admitted(self, request: Request) -> Iterator[Parts]:
+    def admitted(self, authorization: bytes) -> Iterator[Parts]:
         """Give a frame what it needs, and count it until it is answered.
 
         Raises:
@@ -116,7 +116,7 @@ class Service:
             KeyMissing, KeyWrong: see ``cloud.keys``.
 
         """
-        parts = self.parts(request)
+        parts = self.parts(authorization)
         if self._draining:
             raise NotReady("stopping")
         self._frames += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import signal
 import socket
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from cloud.app import build_app
-from cloud.protocol import MAX_INCOMPLETE_BYTES, Protocol
+from cloud.app import Application
+from cloud.protocol import Protocol
 from cloud.service import Service
 from shared.errors import SettingsError
 
@@ -104,7 +105,6 @@ def server_of(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=MAX_INCOMPLETE_BYTES,
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
     return Server(config)
@@ -131,10 +131,11 @@ async def serve(
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, _interrupt, loop, stop)
     service = Service(settings)
-    application = build_app(service)
+    application = Application(service)
     # Entered here rather than by uvicorn, so that a bundle that can't be used ends in one line.
     async with application.router.lifespan_context(application):
         server = server_of(application, tls)
+        gc.freeze()  # what was loaded stays: it need not be looked through again and again
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         ready()

@@ -15,7 +15,7 @@ class CloudSettings(BaseModel):
     ``bundles``: folders; where several can serve a frame, the first does. ``device``: auto, cpu,
     cuda or cuda:N. ``key_file``: accepted API keys, one a line; none: no key is asked for.
     ``queue_pictures``: how many may wait for the model. ``batch_pictures``: how many it takes at
-    once. ``body_seconds``: how long a request body may take to arrive.
+    once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,7 +25,6 @@ class CloudSettings(BaseModel):
     key_file: Path | None = None
     queue_pictures: int = Field(default=512, ge=64)
     batch_pictures: int = Field(default=64, ge=1)
-    body_seconds: float = Field(default=10.0, gt=0)
 
 
 class ServerSettings(BaseModel):

@@ -27,7 +27,7 @@ from models.loading import load_tails
 from shared.bundle import default_bundle_path, load_bundle
 from shared.command import command_group, run
 from shared.errors import PictureError
-from shared.messages import Answer, ErrorAnswer, Timings, prediction
+from shared.messages import Answer, ErrorAnswer, Timings, likeliest, prediction
 from shared.picture import load_picture, prepare
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ def create_app(network: WholeNetwork) -> FastAPI:
             queue=round(1e3 * (begun - decoded), 3),
             tail=round(1e3 * (done - begun), 3),
         )
-        if wants_compact(request.headers.get("accept", "")):
-            compact = shared.answer.compact(probabilities[None], top=1, timings=timings)
+        if wants_compact(request.headers.get("accept", "").encode("latin-1")):
+            compact = shared.answer.compact([likeliest(probabilities, top=1)], timings)
             return Response(shared.answer.pack(compact), media_type=shared.answer.CONTENT_TYPE)
         answer = Answer(
             predictions=(prediction(probabilities, network.manifest.classes, top=1),),

@@ -15,16 +15,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from shared.errors import AnswerLengthInvalid, AnswerMagicInvalid, AnswerValueInvalid, AnswerVersionUnknown
 from shared.frame import MAX_PICTURES
-from shared.messages import Guess, Prediction, Timings
+from shared.messages import Guess, Likely, Prediction, Timings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Sequence
 
 CONTENT_TYPE = "application/vnd.splitwire.answer"
 MAGIC = 0xA
@@ -58,15 +54,16 @@ class CompactAnswer:
     timings_ms: Timings
 
 
-def compact(probabilities: NDArray[np.float32], top: int, timings: Timings) -> CompactAnswer:
-    """Quantise the ``top`` likeliest classes of probabilities [pictures, classes], 0 to 1."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-    shares = np.rint(np.take_along_axis(probabilities, order, axis=1).astype(np.float64) * _MOST)
-    pairs = np.stack([order, np.clip(shares, 0, _MOST).astype(np.int64)], axis=2)
-    times = {name: min(time, _LONGEST_MS) for name, time in timings.model_dump().items()}
+def compact(pictures: Iterable[Iterable[Likely]], timings: Timings) -> CompactAnswer:
+    """Quantise every picture's likeliest classes."""
     return CompactAnswer(
-        pictures=tuple(tuple(Choice(*pair) for pair in picture) for picture in pairs.tolist()),
-        timings_ms=Timings(**times),
+        pictures=tuple(
+            tuple(
+                Choice(each.class_id, min(max(round(each.probability * _MOST), 0), _MOST)) for each in picture
+            )
+            for picture in pictures
+        ),
+        timings_ms=Timings(**{name: min(time, _LONGEST_MS) for name, time in timings}),
     )
 
 
@@ -107,7 +104,7 @@ def pack(answer: CompactAnswer) -> bytes:
     if not all(0 <= number <= _MOST for number in numbers):
         raise AnswerValueInvalid("classes and probabilities need 16 bits")
     _check_order(answer.pictures)
-    times = tuple(answer.timings_ms.model_dump().values())
+    times = tuple(time for _, time in answer.timings_ms)
     if not all(0 <= time <= _LONGEST_MS for time in times):
         raise AnswerValueInvalid(f"times have 0 to {_LONGEST_MS:,.0f} ms")
     # Adding zero turns the zero with a sign into the one without.

@@ -330,9 +330,8 @@ class KeyWrong(RequestError):
 class BodyLate(RequestError):
     """The body did not arrive in time."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        super().__init__(f"the body did not arrive within {seconds:g} s; send it again")
+    def __init__(self) -> None:
+        super().__init__("the body did not arrive in time; send it again")
 
 
 class BodyTooLarge(RequestError):

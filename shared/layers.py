@@ -25,11 +25,11 @@ class Layer:
 
 
 def run_layers(layers: Sequence[Layer], numbers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Map numbers [inputs] to [outputs], with ReLU between layers."""
+    """Map numbers [..., inputs] to [..., outputs], with ReLU between layers."""
     *hidden, last = layers
     for layer in hidden:
-        numbers = np.maximum(layer.weight @ numbers + layer.bias, 0)
-    return last.weight @ numbers + last.bias
+        numbers = np.maximum(numbers @ layer.weight.T + layer.bias, 0)
+    return numbers @ last.weight.T + last.bias
 
 
 def load_layers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,11 +37,24 @@ class Prediction(_Message):
     top: tuple[Guess, ...]
 
 
+class Likely(NamedTuple):
+    """A class by its number, and its probability, 0 to 1."""
+
+    class_id: int
+    probability: float
+
+
+def likeliest(probabilities: NDArray[np.float32], top: int) -> list[Likely]:
+    """Find the ``top`` likeliest of probabilities [classes], in order."""
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [Likely(*pair) for pair in zip(order.tolist(), probabilities[order].tolist(), strict=True)]
+
+
 def prediction(probabilities: NDArray[np.float32], classes: tuple[str, ...], top: int) -> Prediction:
     """Name the ``top`` likeliest classes of probabilities [classes]."""
-    order = np.argsort(-probabilities, kind="stable")[:top]
     guesses = tuple(
-        Guess(label=classes[i], class_id=int(i), probability=round(float(probabilities[i]), 6)) for i in order
+        Guess(label=classes[each.class_id], class_id=each.class_id, probability=round(each.probability, 6))
+        for each in likeliest(probabilities, top)
     )
     return Prediction(**guesses[0].model_dump(), top=guesses)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -28,11 +29,27 @@ class CloudProcess:
         return written
 
 
+def free_port() -> int:
+    """Find a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def pinned(core: int | None) -> list[str]:
+    """What to put before a command so that it uses that core only, all its threads included."""
+    return [] if core is None else ["taskset", "--cpu-list", str(core)]
+
+
 @contextmanager
-def cloud_process(*options: str) -> Iterator[CloudProcess]:
-    """A real ``cloud-server`` process on a free port of loopback; killed where it still runs at the end."""
-    command = [sys.executable, "-m", "cloud.command", "--port", "0", "--log-level", "warning", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+def cloud_process(
+    *options: str, module: str = "cloud.command", core: int | None = None
+) -> Iterator[CloudProcess]:
+    """A real ``cloud-server`` process on a free port of loopback; killed where it still runs at the end.
+
+    ``module``: another one with its options. ``core``: the only one it may use.
+    """
+    command = [sys.executable, "-m", module, "--port", "0", "--log-level", "warning", *options]
+    with subprocess.Popen([*pinned(core), *command], stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             line = process.stderr.readline()

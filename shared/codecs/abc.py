@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -31,6 +32,8 @@ class Codec(ABC):
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
+        self.symbols_shape = shape
+        self._elements = math.prod(shape)
 
     @classmethod
     @abstractmethod
@@ -92,9 +95,9 @@ class Codec(ABC):
 
     @abstractmethod
     def restore(self, symbols: NDArray[Any]) -> NDArray[np.float32]:
-        """Make a latent of symbols."""
+        """Make a latent of symbols, or with a first axis more, a latent of each picture's."""
 
     def _check_size(self, payload: bytes, itemsize: int) -> None:
-        expected = int(np.prod(self.shape)) * itemsize
+        expected = self._elements * itemsize
         if len(payload) != expected:
             raise PayloadInvalid(self.name, f"{len(payload)} bytes, expected {expected}")

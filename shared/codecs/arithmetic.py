@@ -9,6 +9,7 @@ square of their number.
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -53,14 +54,7 @@ def encode(symbols: Sequence[int], tables: Sequence[Table]) -> bytes:
     for symbol, table in zip(symbols, tables, strict=True):
         low = (low << FREQUENCY_BITS) + width * table.starts[symbol]
         width *= table.frequencies[symbol]
-    bits = FREQUENCY_BITS * len(tables)
-    size = max(1, (bits - width.bit_length()) // 8)
-    while True:
-        # The least number of this size at or above the interval's low end.
-        value = -((-low << 8 * size) >> bits)
-        if value << bits < (low + width) << 8 * size:
-            return value.to_bytes(size, "big")
-        size += 1
+    return _shortest(low, width, FREQUENCY_BITS * len(tables))
 
 
 def decode(payload: bytes, tables: Sequence[Table]) -> list[int]:
@@ -72,15 +66,29 @@ def decode(payload: bytes, tables: Sequence[Table]) -> list[int]:
     """
     bits = FREQUENCY_BITS * len(tables)
     target = (int.from_bytes(payload, "big") << bits) >> 8 * len(payload)
-    low, width = 0, 1
+    rest, width = 0, 1  # of the target above the interval's low end, as far as it was read
     symbols = []
-    for table in tables:
-        bits -= FREQUENCY_BITS
-        low <<= FREQUENCY_BITS
-        symbol = bisect_right(table.starts, ((target >> bits) - low) // width) - 1
-        low += width * table.starts[symbol]
+    for table, digit in zip(tables, _digits(target, len(tables)), strict=True):
+        rest = rest << FREQUENCY_BITS | digit
+        symbol = bisect_right(table.starts, rest // width) - 1
+        rest -= width * table.starts[symbol]
         width *= table.frequencies[symbol]
         symbols.append(symbol)
-    if encode(symbols, tables) != payload:
+    if _shortest(target - rest, width, bits) != payload:
         raise ValueError("not the shortest spelling")
     return symbols
+
+
+def _shortest(low: int, width: int, bits: int) -> bytes:
+    """Write the least number of the shortest size in the interval of so many bits."""
+    size = max(1, (bits - width.bit_length()) // 8)
+    while True:
+        value = -((-low << 8 * size) >> bits)  # the least one of this size at or above the low end
+        if value << bits < (low + width) << 8 * size:
+            return value.to_bytes(size, "big")
+        size += 1
+
+
+def _digits(number: int, count: int) -> tuple[int, ...]:
+    """Take a number apart, the highest of its digits of ``FREQUENCY_BITS`` first."""
+    return struct.unpack(f">{count}H", number.to_bytes(2 * count, "big"))

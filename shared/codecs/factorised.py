@@ -52,6 +52,7 @@ class Factorised(Codec):
 
         """
         super().__init__(shape)
+        self.symbols_shape = smallest.shape
         self._smallest = smallest
         self._largest = smallest + np.array([len(table.frequencies) - 1 for table in tables])
         self._tables = tables
@@ -105,7 +106,8 @@ class Factorised(Codec):
             raise PayloadInvalid(self.name, str(exc)) from exc
 
     def restore(self, symbols: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Map d integers back to a latent."""
+        """Map d integers back to a latent: [..., d] to [..., *shape]."""
         if self._synthesis is None:
             raise NotImplementedError("the device's side of a codec can't decode")
-        return run_layers(self._synthesis, symbols.astype(np.float32)).reshape(self.shape)
+        numbers = run_layers(self._synthesis, symbols.astype(np.float32))
+        return numbers.reshape(*symbols.shape[:-1], *self.shape)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shared.bundle import Bundle
 
 LARGEST = 127
+_UNUSED = b"\x80"
 
 
 class Int8(Codec):
@@ -51,10 +52,9 @@ class Int8(Codec):
     def unpack(self, payload: bytes) -> NDArray[np.int8]:
         """Read a payload; the unused symbol is refused."""
         self._check_size(payload, 1)
-        symbols = np.frombuffer(payload, np.int8).reshape(self.shape)
-        if symbols.min() < -LARGEST:
+        if _UNUSED in payload:
             raise PayloadInvalid(self.name, f"symbol below {-LARGEST}")
-        return symbols
+        return np.frombuffer(payload, np.int8).reshape(self.shape)
 
     def restore(self, symbols: NDArray[np.int8]) -> NDArray[np.float32]:
         """Multiply by the scale."""

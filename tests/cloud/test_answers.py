@@ -47,7 +47,7 @@ COMPACT = {"Accept": CONTENT_TYPE}
 def test_the_compact_answer_goes_to_who_names_it_and_likes_json_no_better(
     accept: str, *, compact: bool
 ) -> None:
-    assert wants_compact(accept) == compact
+    assert wants_compact(accept.encode()) == compact
 
 
 @pytest.mark.parametrize("top", [1, 3, 10, 1000])

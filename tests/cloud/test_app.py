@@ -124,17 +124,6 @@ async def test_401_without_and_403_with_a_wrong_key(tmp_path: Path, frame: bytes
             assert right.status_code == 200
 
 
-async def test_408_a_body_that_does_not_arrive(frame: bytes) -> None:
-    async def slowly() -> AsyncIterator[bytes]:
-        yield frame[:10]
-        await asyncio.sleep(5)
-        yield frame[10:]
-
-    async with serving(body_seconds=0.05) as client:
-        response = await client.post("/infer", content=slowly())
-    assert (response.status_code, error_of(response)) == (408, "BodyLate")
-
-
 async def test_409_another_bundles_frame_names_both_fingerprints(
     client: httpx.AsyncClient, frame: bytes, device_bundle: Bundle
 ) -> None:

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from cloud.batcher import Batcher, Result
-from cloud.engine import Latents
+from cloud.engine import Decoded
 from shared.errors import DeadlinePassed, NotReady, QueueFull
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +24,7 @@ GOOD, OTHER, BROKEN = 1, 2, 3
 
 
 class GatedEngine:
-    """Answers each latent with its own first value, once the gate is open."""
+    """Answers each picture with its own symbols, once the gate is open."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -32,18 +34,18 @@ class GatedEngine:
     def group(self, fingerprint: int) -> int:
         return fingerprint
 
-    def tail(self, fingerprint: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def classify(self, frames: Sequence[Decoded]) -> NDArray[np.float32]:
         self.gate.wait(timeout=10)
+        values = np.stack([symbols for frame in frames for symbols in frame.symbols])
         self.batches.append(len(values))
-        if fingerprint == BROKEN or self.failing:
+        if frames[0].fingerprint == BROKEN or self.failing:
             raise RuntimeError("the model failed")
-        return values[:, :1, 0, 0]
+        return values
 
 
-def latents(*values: float, fingerprint: int = GOOD) -> Latents:
-    array = np.zeros((len(values), 128, 5, 5), dtype=np.float32)
-    array[:, 0, 0, 0] = values
-    return Latents(fingerprint=fingerprint, values=array)
+def frame(*values: float, fingerprint: int = GOOD) -> Decoded:
+    """A picture for each value, which is the probability of its only class."""
+    return Decoded(fingerprint=fingerprint, symbols=[np.array([value], np.float32) for value in values])
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ async def batcher(engine: GatedEngine) -> Batcher:
     return batcher
 
 
-async def submitted(batcher: Batcher, *requests: Latents) -> list[asyncio.Task[Result]]:
+async def submitted(batcher: Batcher, *requests: Decoded) -> list[asyncio.Task[Result]]:
     tasks: list[asyncio.Task[Result]] = []
     for request in requests:
         tasks.append(asyncio.create_task(batcher.submit(request)))
@@ -69,18 +71,38 @@ async def submitted(batcher: Batcher, *requests: Latents) -> list[asyncio.Task[R
 async def test_an_idle_model_starts_at_once_and_what_arrives_meanwhile_is_the_next_batch(
     batcher: Batcher, engine: GatedEngine
 ) -> None:
-    tasks = await submitted(batcher, *(latents(value) for value in range(4)))
+    tasks = await submitted(batcher, *(frame(value) for value in range(4)))
     engine.gate.set()
     results = await asyncio.gather(*tasks)
     assert engine.batches == [1, 3]
     assert [result.probabilities.item() for result in results] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(("answers_first", "batches"), [(False, [1, 3, 1, 3, 1, 3]), (True, [1, 4, 4, 3])])
+async def test_on_the_only_core_answers_leave_first_so_that_who_got_one_can_be_in_the_next_batch(
+    engine: GatedEngine, *, answers_first: bool, batches: list[int]
+) -> None:
+    batcher = Batcher(engine, queue_pictures=10, batch_pictures=4, answers_first=answers_first)
+    batcher.start()
+
+    async def caller() -> None:
+        for _ in range(3):
+            await batcher.submit(frame(0))
+
+    callers = []
+    for _ in range(4):
+        callers.append(asyncio.create_task(caller()))
+        await asyncio.sleep(0.01)
+    engine.gate.set()
+    await asyncio.gather(*callers)
+    assert engine.batches == batches
+
+
 async def test_a_batch_keeps_its_cap_and_one_quality_and_a_large_frame_goes_alone(
     batcher: Batcher, engine: GatedEngine
 ) -> None:
     tasks = await submitted(
-        batcher, latents(0), latents(1, 2), latents(3, 4, 5), latents(6, fingerprint=OTHER), latents(7)
+        batcher, frame(0), frame(1, 2), frame(3, 4, 5), frame(6, fingerprint=OTHER), frame(7)
     )
     engine.gate.set()
     await asyncio.gather(*tasks)
@@ -88,10 +110,36 @@ async def test_a_batch_keeps_its_cap_and_one_quality_and_a_large_frame_goes_alon
 
 
 async def test_a_full_queue_refuses_with_a_time_to_retry(batcher: Batcher, engine: GatedEngine) -> None:
-    tasks = await submitted(batcher, latents(0), latents(*range(10)))
+    tasks = await submitted(batcher, frame(0), frame(*range(10)))
     with pytest.raises(QueueFull) as refused:
-        await batcher.submit(latents(1))
+        await batcher.submit(frame(1))
     assert refused.value.retry_after >= 1
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_queue_that_was_full_is_as_short_as_a_batch_until_nobody_was_refused_for_a_while(
+    batcher: Batcher, engine: GatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = await submitted(batcher, frame(0), frame(*range(10)))
+    with pytest.raises(QueueFull):
+        batcher.check_room(1)
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+    engine.gate.clear()
+    tasks = await submitted(batcher, frame(0), frame(*range(9)))  # a lone frame always fits
+    with pytest.raises(QueueFull):
+        batcher.check_room(1)
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+    engine.gate.clear()
+    tasks = await submitted(batcher, frame(0), frame(1, 2, 3, 4))
+    with pytest.raises(QueueFull):
+        batcher.check_room(1)
+    monkeypatch.setattr("cloud.batcher._SECONDS_SHORT", 0)
+    batcher.check_room(6)
+    with pytest.raises(QueueFull):
+        batcher.check_room(7)
     engine.gate.set()
     await asyncio.gather(*tasks)
 
@@ -100,16 +148,16 @@ async def test_the_time_to_retry_is_what_the_queue_will_take_at_the_measured_pac
     batcher: Batcher, engine: GatedEngine
 ) -> None:
     batcher.pace.add(4, 2.0)
-    tasks = await submitted(batcher, latents(0), latents(*range(9)))
+    tasks = await submitted(batcher, frame(0), frame(*range(9)))
     with pytest.raises(QueueFull) as refused:
-        await batcher.submit(latents(1, 2))
+        await batcher.submit(frame(1, 2))
     assert refused.value.retry_after == 5  # 1 picture in work and 9 that wait, half a second each
     engine.gate.set()
     await asyncio.gather(*tasks)
 
 
 async def test_the_pace_is_measured_from_the_batches_that_ran(batcher: Batcher, engine: GatedEngine) -> None:
-    tasks = await submitted(batcher, latents(0))
+    tasks = await submitted(batcher, frame(0))
     await asyncio.sleep(0.2)
     engine.gate.set()
     await asyncio.gather(*tasks)
@@ -119,7 +167,7 @@ async def test_the_pace_is_measured_from_the_batches_that_ran(batcher: Batcher, 
 async def test_pictures_that_left_the_queue_make_room(batcher: Batcher, engine: GatedEngine) -> None:
     engine.gate.set()
     for _ in range(5):
-        await batcher.submit(latents(*range(10)))
+        await batcher.submit(frame(*range(10)))
     assert batcher.depth == 0
 
 
@@ -132,18 +180,18 @@ async def test_a_batch_that_worked_is_told_and_remembered_until_one_fails(engine
     engine.gate.set()
     assert batcher.worked(GOOD) == 0
     started = time.monotonic()
-    await batcher.submit(latents(1, 2))
+    await batcher.submit(frame(1, 2))
     assert told == [2]
     assert batcher.worked(GOOD) >= started
     engine.failing = True
     with pytest.raises(RuntimeError):
-        await batcher.submit(latents(1))
+        await batcher.submit(frame(1))
     assert batcher.worked(GOOD) == 0
     assert told == [2]
 
 
 async def test_a_failing_batch_fails_its_own_requests_only(batcher: Batcher, engine: GatedEngine) -> None:
-    tasks = await submitted(batcher, latents(0), latents(1, fingerprint=BROKEN), latents(2))
+    tasks = await submitted(batcher, frame(0), frame(1, fingerprint=BROKEN), frame(2))
     engine.gate.set()
     await asyncio.wait(tasks)
     with pytest.raises(RuntimeError, match="the model failed"):
@@ -152,8 +200,8 @@ async def test_a_failing_batch_fails_its_own_requests_only(batcher: Batcher, eng
 
 
 async def test_expired_work_is_dropped_before_the_model(batcher: Batcher, engine: GatedEngine) -> None:
-    tasks = await submitted(batcher, latents(0))
-    late = asyncio.create_task(batcher.submit(latents(1), deadline=time.monotonic() + 0.01))
+    tasks = await submitted(batcher, frame(0))
+    late = asyncio.create_task(batcher.submit(frame(1), deadline=time.monotonic() + 0.01))
     await asyncio.sleep(0.05)
     engine.gate.set()
     with pytest.raises(DeadlinePassed):
@@ -163,7 +211,7 @@ async def test_expired_work_is_dropped_before_the_model(batcher: Batcher, engine
 
 
 async def test_a_caller_that_has_gone_costs_nothing(batcher: Batcher, engine: GatedEngine) -> None:
-    tasks = await submitted(batcher, latents(0), latents(1), latents(2))
+    tasks = await submitted(batcher, frame(0), frame(1), frame(2))
     tasks[1].cancel()
     await asyncio.sleep(0)
     engine.gate.set()
@@ -174,11 +222,11 @@ async def test_a_caller_that_has_gone_costs_nothing(batcher: Batcher, engine: Ga
 async def test_closing_answers_what_waits_and_refuses_what_comes(
     batcher: Batcher, engine: GatedEngine
 ) -> None:
-    tasks = await submitted(batcher, latents(0), latents(1))
+    tasks = await submitted(batcher, frame(0), frame(1))
     closing = asyncio.create_task(batcher.close())
     await asyncio.sleep(0.01)
     with pytest.raises(NotReady):
-        await batcher.submit(latents(2))
+        await batcher.submit(frame(2))
     engine.gate.set()
     await closing
     assert [task.result().probabilities.item() for task in tasks] == [0, 1]
@@ -187,7 +235,7 @@ async def test_closing_answers_what_waits_and_refuses_what_comes(
 async def test_dropping_refuses_what_waits_and_answers_the_batch_in_work(
     batcher: Batcher, engine: GatedEngine
 ) -> None:
-    tasks = await submitted(batcher, latents(0), latents(1), latents(2))
+    tasks = await submitted(batcher, frame(0), frame(1), frame(2))
     batcher.drop()
     with pytest.raises(NotReady):
         await tasks[1]

@@ -8,6 +8,9 @@ import numpy as np
 import torch
 
 from cloud.engine import Engine
+from models.loading import load_tails
+from shared.frame import unpack
+from tests.cloud.application import frame_of
 
 if TYPE_CHECKING:
     import pytest
@@ -29,10 +32,29 @@ def test_each_tail_is_warmed_once_however_many_qualities_share_it(
 
 
 def test_the_processor_computes_in_single_precision(cloud_bundle: Bundle) -> None:
+    latents = np.random.default_rng(0).normal(scale=8, size=(16, 128, 5, 5)).astype(np.float32)
     engine = Engine([cloud_bundle], "cpu")
     assert engine.precision == torch.float32
-    loaded = engine.loaded(cloud_bundle.manifest.fingerprint("int8"))
-    assert {parameter.dtype for parameter in loaded.tail.parameters()} == {torch.float32}
+    with torch.inference_mode():
+        logits = load_tails(cloud_bundle)["int8"](torch.from_numpy(latents))
+    probabilities = engine.tail(cloud_bundle.manifest.fingerprint("int8"), latents)
+    assert np.allclose(probabilities, torch.softmax(logits, dim=1).numpy(), atol=1e-6)
+
+
+def test_frames_of_several_qualities_share_a_batch_and_keep_their_order(
+    cloud_bundle: Bundle, device_bundle: Bundle
+) -> None:
+    rng = np.random.default_rng(0)
+    latents = [rng.normal(scale=8, size=(128, 5, 5)).astype(np.float32) for _ in range(5)]
+    engine = Engine([cloud_bundle], "cpu")
+    frames = [
+        engine.decode(unpack(frame_of(device_bundle, some, quality)))
+        for some, quality in ((latents[:1], "int8"), (latents[1:4], "paper"), (latents[4:], "int8"))
+    ]
+    together = engine.classify(frames)
+    apart = np.concatenate([engine.classify([frame]) for frame in frames])
+    assert np.allclose(together, apart, atol=1e-6)
+    assert len(np.unique(together.argmax(axis=1))) > 1
 
 
 def test_half_precision_gives_nearly_the_same_answers_and_says_what_is_too_large(
@@ -40,10 +62,8 @@ def test_half_precision_gives_nearly_the_same_answers_and_says_what_is_too_large
 ) -> None:
     fingerprint = cloud_bundle.manifest.fingerprint("paper")
     latents = np.random.default_rng(0).normal(scale=8, size=(16, 128, 5, 5)).astype(np.float32)
-    engine = Engine([cloud_bundle], "cpu")
-    single = engine.tail(fingerprint, latents)
-    engine.precision = torch.float16  # as on CUDA
-    engine.loaded(fingerprint).tail.to(torch.float16)
+    single = Engine([cloud_bundle], "cpu").tail(fingerprint, latents)
+    engine = Engine([cloud_bundle], "cpu", torch.float16)  # as on CUDA
     half = engine.tail(fingerprint, latents)
     assert half.dtype == np.float32
     assert np.allclose(single, half, atol=2e-2)

@@ -28,12 +28,13 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: cloud\r\n\r\n"
 
 class Hasty(Protocol):
     header_seconds = 0.4
+    body_seconds = 0.4
     rest_seconds = 0.3
 
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    app = create_app(CloudSettings(device="cpu", body_seconds=0.4))
+    app = create_app(CloudSettings(device="cpu"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with app.router.lifespan_context(app):
             server = server_of(app, protocol=Hasty)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.processes import running_cloud
+from tests.processes import free_port, running_cloud
 from tests.watched import put_picture, rows, states
 
 if TYPE_CHECKING:
@@ -108,11 +107,6 @@ def test_killed_at_any_moment_every_picture_ends_with_exactly_one_answer(
     answers = {Path(row["path"]).name: {row["label"]} for row in rows(folder)}
     assert said(output) == answers
     assert output.with_suffix(".errors").read_text() == ""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize(("ending", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 import httpx
-import numpy as np
 import pytest
 
 from edge import connection as module
@@ -15,7 +14,7 @@ from edge.connection import Connection
 from edge.deadline import Deadline
 from shared.answer import CONTENT_TYPE, Choice, CompactAnswer, compact, pack
 from shared.errors import CloudAnswerInvalid, CloudBusy, CloudLate, CloudRefused, CloudUnreachable
-from shared.messages import Timings
+from shared.messages import Likely, Timings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,7 +174,7 @@ async def test_a_busy_cloud_is_not_a_dead_one() -> None:
 
 async def test_the_answer_may_be_compact() -> None:
     timings = Timings(decode=1, queue=2, tail=3)
-    body = pack(compact(np.array([[0.1, 0.9]], np.float32), 1, timings))
+    body = pack(compact([[Likely(1, 0.9)]], timings))
     cloud = Cloud(httpx.Response(200, content=body, headers={"Content-Type": CONTENT_TYPE}))
     exchange = await cloud.connection().infer(b"frame", 1, 1, Deadline.after(1))
     assert exchange.predictions[0].label == "cat"

@@ -21,7 +21,7 @@ from shared.answer import (
     unpack,
 )
 from shared.errors import AnswerError, AnswerLengthInvalid, AnswerValueInvalid
-from shared.messages import Timings
+from shared.messages import Timings, likeliest
 
 NO_TIME = Timings(decode=0, queue=0, tail=0)
 times = st.floats(0, 65_504, width=16)
@@ -86,7 +86,7 @@ def test_quantising_moves_a_probability_by_less_than_a_hundredth_of_a_percent(
 ) -> None:
     probabilities = np.array(rows, dtype=np.float32)
     spent = Timings(decode=milliseconds, queue=milliseconds, tail=0)
-    answer = unpack(pack(compact(probabilities, top, spent)))
+    answer = unpack(pack(compact([likeliest(row, top) for row in probabilities], spent)))
     classes = [str(number) for number in range(10)]
     for row, prediction in zip(probabilities, predictions(answer, classes), strict=True):
         assert len(prediction.top) == min(top, 10)
