@@ -118,13 +118,13 @@ def _add_state(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     @app.get("/healthz")
-    @app.head("/healthz", include_in_schema=False)
+    @app.api_route("/healthz", methods=["GET", "HEAD"], include_in_schema=False)
     async def healthz() -> Health:
         """Tell that the process lives."""
         return Health(status="alive")
 
     @app.get("/readyz", responses=errors(429, 503))
-    @app.head("/readyz", include_in_schema=False)
+    @app.api_route("/readyz", methods=["GET", "HEAD"], include_in_schema=False)
     async def readyz() -> Health:
         """Tell whether a forward pass works: it makes one, on the way that requests go, if none has just worked."""
         await service.prove_ready()

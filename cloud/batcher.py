@@ -68,12 +68,14 @@ class Classifier(Protocol):
 class Batcher:
     """Collects requests for one engine; everything but the forward pass runs on the event loop.
 
-    The queue takes a burst of ``queue_pictures``. Once it was full it is as short as a batch until
-    nobody has been refused for a second, so that in a long overload the accepted don't wait for long.
+    The queue takes a burst of ``queue_pictures``. Once it was full it is as short as half a batch
+    until nobody has been refused for a second: in a long overload the accepted don't wait for long.
 
     ``batch_done`` is told of every batch that worked: its pictures, and the seconds it took.
-    ``answers_first``: for an engine on the event loop's only core, where a batch that starts before
-    the answers of the last one have left gains nothing, and misses who would ask again.
+    ``only_core``: the engine has no other core than the event loop. Then the forward pass runs on the
+    event loop's thread, since side by side they would only push each other out of the caches. After
+    it the event loop does what has come up, for at most as long: so answers leave first, and who got
+    one can be in the next batch.
     """
 
     def __init__(
@@ -83,17 +85,18 @@ class Batcher:
         queue_pictures: int,
         batch_pictures: int,
         batch_done: Callable[[int, float], None] = lambda *_: None,
-        answers_first: bool = False,
+        only_core: bool = False,
     ) -> None:
         self.pace = Pace()
         self._engine = engine
         self._queue_pictures = queue_pictures
         self._batch_pictures = batch_pictures
         self._batch_done = batch_done
-        self._answers_first = answers_first
+        self._only_core = only_core
         self._waiting: deque[_Item] = deque()
         self._depth = 0
         self._running = 0
+        self._asked = 0
         self._refused = -math.inf
         self._worked: dict[Hashable, float] = {}
         self._arrival = asyncio.Event()
@@ -139,9 +142,10 @@ class Batcher:
             QueueFull: as many wait as may.
 
         """
+        self._asked += 1
         now = time.monotonic()
         short = now - self._refused < _SECONDS_SHORT
-        most = self._batch_pictures if short else self._queue_pictures
+        most = self._batch_pictures // 2 if short else self._queue_pictures
         if self._depth and self._depth + pictures > most:
             self._refused = now
             raise QueueFull(self.pace.whole_seconds(self._running + self._depth))
@@ -183,19 +187,21 @@ class Batcher:
             await self._arrival.wait()
             self._arrival.clear()
             while self._waiting:
+                started = time.monotonic()
                 await self._run(self._next_batch())
-                if self._answers_first:
-                    await self._give_way()
+                if self._only_core:
+                    await self._give_way(time.monotonic() - started)
             if self._closed:
                 return
 
-    async def _give_way(self) -> None:
-        """Let the event loop do what it can do now, unless there is a whole batch; it never waits."""
+    async def _give_way(self, seconds: float) -> None:
+        """Let the event loop do all that it can do now, but for no longer than ``seconds``; it never waits."""
+        end = time.monotonic() + seconds
         idle_turns = 0
-        while idle_turns < _TURNS_TO_ASK_AGAIN and self._depth < self._batch_pictures:
-            depth = self._depth
+        while idle_turns < _TURNS_TO_ASK_AGAIN and time.monotonic() < end:
+            asked = self._asked
             await asyncio.sleep(0)
-            idle_turns = 0 if self._depth > depth else idle_turns + 1
+            idle_turns = idle_turns + 1 if self._asked == asked else 0
 
     def _next_batch(self) -> list[_Item]:
         """Take from the front what fits together; a lone request may be larger than the cap."""
@@ -223,7 +229,10 @@ class Batcher:
         group = batch[0].group
         self._running = sum(item.pictures for item in batch)
         try:
-            classes, probabilities = await asyncio.to_thread(self._forward, batch)
+            if self._only_core:
+                classes, probabilities = self._forward(batch)
+            else:
+                classes, probabilities = await asyncio.to_thread(self._forward, batch)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
             self._worked.pop(group, None)
             for item in batch:

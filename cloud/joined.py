@@ -39,6 +39,6 @@ class JoinedWrites(asyncio.Transport):
         self._transport.abort()
 
     def _flush(self) -> None:
-        if self._kept:
+        if self._kept and not self._transport.is_closing():
             self._transport.write(b"".join(self._kept))
-            self._kept.clear()
+        self._kept.clear()

@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from shared.errors import FingerprintUnknown, SplitwireError, codes_of
-from shared.messages import ErrorAnswer
 
 
-def refusal(error: SplitwireError) -> JSONResponse:
+def refusal(error: SplitwireError) -> Response:
     """Answer an error that was raised on purpose."""
-    status = codes_of(error).status or 500
-    answer = ErrorAnswer(error=type(error).__name__, message=str(error))
-    if isinstance(error, FingerprintUnknown):
-        loaded = {f"{fingerprint:08x}": name for fingerprint, name in error.loaded.items()}
-        answer = answer.model_copy(update={"fingerprint": f"{error.actual:08x}", "loaded": loaded})
     headers = {}
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
+    status = codes_of(error).status or 500
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(answer.model_dump(exclude_none=True), status, headers)
+    answer: dict[str, object] = {"error": type(error).__name__, "message": str(error)}
+    if isinstance(error, FingerprintUnknown):
+        answer["fingerprint"] = f"{error.actual:08x}"
+        answer["loaded"] = {f"{fingerprint:08x}": name for fingerprint, name in error.loaded.items()}
+    return _answer(answer, status, headers)
 
 
-def failure() -> JSONResponse:
+def failure() -> Response:
     """Answer what nobody foresaw; the server logs it."""
-    answer = ErrorAnswer(
-        error="Failure", message="the cloud failed on this request; the server's log says why"
-    )
-    return JSONResponse(answer.model_dump(exclude_none=True), 500)
+    message = "the cloud failed on this request; the server's log says why"
+    return _answer({"error": "Failure", "message": message}, 500)
 
 
-async def answer_error(_: Request, error: SplitwireError) -> JSONResponse:
+async def answer_error(_: Request, error: SplitwireError) -> Response:
     """Answer what a route raised on purpose."""
     return refusal(error)
 
 
-async def answer_http_error(_: Request, error: HTTPException) -> JSONResponse:
+async def answer_http_error(_: Request, error: HTTPException) -> Response:
     """Answer what the router raised: no such path or method."""
-    answer = ErrorAnswer(
-        error=HTTPStatus(error.status_code).phrase.replace(" ", ""),
-        message=f"{error.detail}; POST a frame to /infer, or see /docs",
-    )
-    return JSONResponse(answer.model_dump(exclude_none=True), error.status_code, error.headers)
+    name = HTTPStatus(error.status_code).phrase.replace(" ", "")
+    message = f"{error.detail}; POST a frame to /infer, or see /docs"
+    return _answer({"error": name, "message": message}, error.status_code, error.headers)
+
+
+def _answer(answer: dict[str, object], status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Write a ``shared.messages.ErrorAnswer``."""
+    return Response(to_json(answer), status, headers, "application/json")

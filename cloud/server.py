@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,9 +97,9 @@ def _say_start(settings: CloudSettings, access: str, url: str, log_format: LogFo
     """Say in one line what is served to whom, and last, where."""
     bundles = [path.name for path in settings.bundles]
     if log_format == "json":
-        typer.echo(
-            json.dumps({"message": "started", "bundles": bundles, "access": access, "url": url}), err=True
-        )
+        line = json.dumps({"message": "started", "bundles": bundles, "access": access, "url": url})
     else:
         noun = "bundle" if len(bundles) == 1 else "bundles"
-        typer.echo(f"cloud-server: {noun} {', '.join(bundles)}; {access}; {url}", err=True)
+        line = f"cloud-server: {noun} {', '.join(bundles)}; {access}; {url}"
+    with suppress(OSError):  # a full disk for logs is no reason not to serve
+        typer.echo(line, err=True)

@@ -66,7 +66,7 @@ class Service:
             queue_pictures=self.settings.queue_pictures,
             batch_pictures=self.settings.batch_pictures,
             batch_done=self.metrics.batch_done,
-            answers_first=engine.has_only_core,
+            only_core=engine.has_only_core,
         )
         batcher.start()
         self.metrics.watch_queue(lambda: batcher.depth)

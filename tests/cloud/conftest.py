@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cloud.app import create_app
+from cloud.protocol import Protocol
+from cloud.serving import server_of
+from cloud.settings import CloudSettings
 from tests.cloud.application import frame_of, serving
 
 if TYPE_CHECKING:
@@ -18,10 +24,30 @@ if TYPE_CHECKING:
     from shared.bundle import Bundle
 
 
+class Hasty(Protocol):
+    header_seconds = 0.4
+    body_seconds = 0.4
+    rest_seconds = 0.3
+    reading_seconds = 0.3
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     async with serving() as client:
         yield client
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Where a cloud listens that does not wait for long."""
+    app = create_app(CloudSettings(device="cpu"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with app.router.lifespan_context(app):
+            server = server_of(app, protocol=Hasty)
+            serving_now = asyncio.create_task(server.serve(sockets=[listener]))
+            yield listener.getsockname()[1]
+            server.should_exit = True
+            await serving_now
 
 
 @pytest.fixture

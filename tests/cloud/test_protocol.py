@@ -5,43 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import socket
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cloud.app import create_app
-from cloud.protocol import Protocol
-from cloud.serving import server_of
-from cloud.settings import CloudSettings
 from shared.frame import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
 HEADERS = b"POST /infer HTTP/1.1\r\nHost: cloud\r\nContent-Type: application/octet-stream\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: cloud\r\n\r\n"
-
-
-class Hasty(Protocol):
-    header_seconds = 0.4
-    body_seconds = 0.4
-    rest_seconds = 0.3
-
-
-@pytest.fixture
-async def port() -> AsyncIterator[int]:
-    app = create_app(CloudSettings(device="cpu"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with app.router.lifespan_context(app):
-            server = server_of(app, protocol=Hasty)
-            serving = asyncio.create_task(server.serve(sockets=[listener]))
-            yield listener.getsockname()[1]
-            server.should_exit = True
-            await serving
 
 
 @asynccontextmanager
@@ -144,6 +122,50 @@ async def test_headers_without_end_are_refused_while_they_arrive(port: int) -> N
         writer.write(b"GET /healthz HTTP/1.1\r\nX-Long: " + b"x" * 20_000)
         answer = await rest_of(reader)
     assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"GET /" + b"x" * 20_000,
+        b"\r\n" * 10_000,
+        HEADERS + b"Transfer-Encoding: chunked\r\n\r\n5;" + b"x" * 40_000,
+        HEADERS + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx: " + b"y" * 40_000,
+    ],
+)
+async def test_nothing_else_may_be_without_end_either(port: int, endless: bytes) -> None:
+    async with connected(port) as (reader, writer):
+        receiving = asyncio.create_task(rest_of(reader))
+        with suppress(ConnectionError):
+            for first in range(0, len(endless), 4096):
+                writer.write(endless[first : first + 4096])
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        assert (await receiving)[:13] in {b"", b"HTTP/1.1 400 "}
+
+
+async def test_headers_over_their_caps_are_refused_with_431(port: int) -> None:
+    for lines in (b"x: " + b"y" * 20_000 + b"\r\n", b"x: y\r\n" * 5_000):
+        async with connected(port) as (reader, writer):
+            writer.write(GET[:-2] + lines + b"\r\n")
+            assert (await one_answer(reader))[0] == 431
+
+
+async def test_a_caller_may_not_ask_on_and_on_before_an_answer(port: int) -> None:
+    async with connected(port) as (reader, writer):
+        writer.write(GET * 500)
+        answer = await rest_of(reader)
+    assert answer.count(b"HTTP/1.1 200 ") < 500
+
+
+async def test_who_does_not_read_on_is_cut(port: int, bundle_path: Path) -> None:
+    name = "device/convolutions.safetensors"
+    async with connected(port) as (reader, writer):
+        writer.write(f"GET /bundles/vgg16-cifar10/{name} HTTP/1.1\r\nHost: cloud\r\n\r\n".encode())
+        await asyncio.sleep(1.5)
+        answer = await rest_of(reader)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert len(answer) < (bundle_path / name).stat().st_size
 
 
 @pytest.mark.parametrize(

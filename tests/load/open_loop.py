@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from tests.load.asking import Asker
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _TICK_SECONDS = 0.001
-_HEAD = b"POST /infer HTTP/1.1\r\nHost: cloud\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n"
 
 
 @dataclass(kw_only=True)
@@ -46,10 +47,8 @@ class Outcome:
 
 
 async def ask_at_rate(url: str, frames: Sequence[bytes], rate: float, seconds: float) -> Outcome:
-    """Send so many frames a second, evenly, each on a connection of its own until that is answered."""
-    outcome, free = Outcome(), list[_Connection]()
-    requests = cycle([_HEAD % len(frame) + frame for frame in frames])
-    address = httpx.URL(url)
+    """Send so many frames a second, evenly, over as many connections as that takes."""
+    outcome, asker, bodies = Outcome(), Asker(url=httpx.URL(url)), cycle(frames)
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         while outcome.sent < rate * seconds:
@@ -57,39 +56,17 @@ async def ask_at_rate(url: str, frames: Sequence[bytes], rate: float, seconds: f
             while outcome.sent < min((now - started) * rate, rate * seconds):
                 due = started + outcome.sent / rate
                 outcome.sent += 1
-                group.create_task(_ask(address, free, next(requests), due, outcome))
+                group.create_task(_ask(asker, next(bodies), due, outcome))
             await asyncio.sleep(_TICK_SECONDS)
-    for _, writer in free:
-        writer.close()
+    asker.close()
     return outcome
 
 
-_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def _ask(
-    address: httpx.URL, free: list[_Connection], request: bytes, due: float, outcome: Outcome
-) -> None:
+async def _ask(asker: Asker, body: bytes, due: float, outcome: Outcome) -> None:
     with suppress(OSError, asyncio.IncompleteReadError):
-        reader, writer = await _connection(address, free)
-        writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        _, _, length = head.partition(b"content-length: ")
-        await reader.readexactly(int(length.partition(b"\r")[0]))
-        status = int(head[9:12])
-        outcome.statuses[status] += 1
-        if status == httpx.codes.OK:
+        reply = await asker.infer(body)
+        outcome.statuses[reply.status] += 1
+        if reply.status == httpx.codes.OK:
             outcome.waited.append(time.perf_counter() - due)
-        elif status == httpx.codes.TOO_MANY_REQUESTS:
-            outcome.refused_for_ever += b"retry-after: " not in head
-        if b"connection: close" not in head:
-            free.append((reader, writer))
-
-
-async def _connection(address: httpx.URL, free: list[_Connection]) -> _Connection:
-    while free:
-        reader, writer = free.pop()
-        if not reader.at_eof():  # the server closes those that were idle for long
-            return reader, writer
-        writer.close()
-    return await asyncio.open_connection(address.host, address.port)
+        elif reply.status == httpx.codes.TOO_MANY_REQUESTS:
+            outcome.refused_for_ever += b"\r\nretry-after: " not in reply.head

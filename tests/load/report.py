@@ -56,5 +56,5 @@ def finish(target: str, what: str, rows: list[Row]) -> None:
     for row in rows:
         mark = {None: "", True: "[green]reached", False: "[red]MISSED"}[row.reached]
         table.add_row(row.name, row.value, row.wanted, mark)
-    Console().print(table)
+    Console(width=max(Console().width, 110)).print(table)
     sys.exit(not report.reached)

@@ -1,0 +1,209 @@
+"""What breaks around the software: ``make faults``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import numpy as np
+
+from models.training.progress import stage_progress
+from shared.bundle import MANIFEST, default_bundle_path, load_bundle
+from tests.cloud.application import OCTETS, frame_of
+from tests.load.report import Row, finish
+from tests.processes import cloud_process, free_port
+from tests.watched import put_picture, rows, states
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PICTURES = 150
+KILLS = 5
+REQUESTS = 500
+PATIENCE_SECONDS = 120
+"""How long something may take that is sure to come."""
+
+
+def killed_while_watching(folder: Path, pictures: int, kills: int) -> Row:
+    """Kill the cloud again and again while ``edge-client watch`` works; every picture has one answer."""
+    port = str(free_port())
+    for number in range(pictures):
+        put_picture(folder / f"{number:04}.png", number)
+    options = ["--cloud", f"http://127.0.0.1:{port}", "--deadline-ms", "2000", "--json"]
+    with _edge_client("watch", folder, *options) as watching:
+        for kill in range(1, kills + 1):
+            with cloud_process("--port", port) as cloud:
+                _wait_until(lambda: _answered(folder) >= kill * pictures // (kills + 1))  # noqa: B023 - waited for here
+                cloud.process.kill()
+        with cloud_process("--port", port):
+            _wait_until(lambda: _answered(folder) == pictures)
+            watching.send_signal(signal.SIGTERM)
+            lines = [
+                json.loads(line) for line in watching.communicate(timeout=PATIENCE_SECONDS)[0].splitlines()
+            ]
+    answers = {Path(row["path"]).name: row["label"] for row in rows(folder)}
+    said = {Path(line["path"]).name: line["label"] for line in lines}
+    return Row(
+        name=f"edge-client watch, {pictures} pictures, the cloud killed {kills} times",
+        value=f"{len(answers)} rows, {len(lines)} lines, exit code {watching.returncode}",
+        wanted="one row and one line each",
+        reached=answers == said and len(answers) == len(lines) == pictures and watching.returncode == 0,
+    )
+
+
+def killed_while_classifying(folder: Path, pictures: int) -> Row:
+    """Kill the cloud under ``edge-client classify`` and start it again; every picture has its answer."""
+    port = str(free_port())
+    files = [put_picture(folder / f"{number:04}.png", number) for number in range(pictures)]
+    options = ["--cloud", f"http://127.0.0.1:{port}", "--deadline-ms", "60000", "--no-fallback", "--json"]
+    with _edge_client("classify", *files, *options) as classifying:
+        assert classifying.stdout is not None
+        with cloud_process("--port", port) as cloud:
+            first = classifying.stdout.readline()
+            cloud.process.kill()
+        with cloud_process("--port", port):
+            rest = classifying.communicate(timeout=PATIENCE_SECONDS)[0]
+    records = [json.loads(line) for line in [first, *rest.splitlines()]]
+    labelled = Counter(record["path"] for record in records if record["label"])
+    return Row(
+        name=f"edge-client classify, {pictures} pictures, the cloud killed and started again",
+        value=f"{labelled.total()} answers, exit code {classifying.returncode}",
+        wanted="one answer each",
+        reached=labelled == Counter(map(str, files)) and classifying.returncode == 0,
+    )
+
+
+def full_disk(requests: int) -> Row:
+    """Serve with a log that can't be written, from its first line on."""
+    port = free_port()
+    bundle = load_bundle(default_bundle_path(), "device")
+    frame = frame_of(bundle, [np.zeros(bundle.manifest.latent_shape, np.float32)])
+    url, command = f"http://127.0.0.1:{port}", [sys.executable, "-m", "cloud.command", "--port", str(port)]
+    with (
+        Path("/dev/full").open("w") as full,
+        subprocess.Popen(command, stderr=full) as cloud,
+        httpx.Client(headers=OCTETS) as client,
+    ):
+        try:
+            _wait_until(lambda: _is_ready(url))
+            statuses = Counter(
+                client.post(f"{url}/infer", content=frame).status_code for _ in range(requests)
+            )
+            cloud.terminate()
+            cloud.wait(PATIENCE_SECONDS)
+        finally:
+            cloud.kill()
+    return Row(
+        name="cloud-server, its log on a full disk",
+        value=f"{statuses[200]} of {requests} requests answered, exit code {cloud.returncode}",
+        wanted="all answered, exit code 0",
+        reached=statuses == {200: requests} and cloud.returncode == 0,
+    )
+
+
+def damaged_bundle(folder: Path, side: str, name: str, damage: str) -> Row:
+    """Start one side with a bundle one of whose files is cut short, has a bit changed, or is gone."""
+    bundle = Path(shutil.copytree(default_bundle_path(), folder / "bundle"))
+    file = bundle / name
+    data = bytearray(file.read_bytes())
+    if damage == "cut short":
+        file.write_bytes(data[: len(data) // 2])
+    elif damage == "a bit changed":
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    else:
+        file.unlink()
+    command = {
+        "cloud-server": ["cloud.command", "--port", "0"],
+        "edge-client": ["edge.cli", "classify", str(put_picture(folder / "a.png", 0))],
+    }[side]
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--bundle", str(bundle)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+    shutil.rmtree(bundle)
+    lines = (done.stdout + done.stderr).splitlines()
+    return Row(
+        name=f"{side}, {name} {damage}",
+        value=f"exit code {done.returncode}: {' / '.join(lines).replace(str(folder), '...')}",
+        wanted="one line that names the file, exit code 4",
+        reached=done.returncode == 4 and len(lines) == 1 and name in lines[0],
+    )
+
+
+DAMAGES = (
+    ("cloud-server", "cloud/classifier.safetensors", "cut short"),
+    ("cloud-server", "cloud/cae.safetensors", "a bit changed"),
+    ("cloud-server", "codecs/int8.safetensors", "gone"),
+    ("cloud-server", MANIFEST, "cut short"),
+    ("edge-client", "device/convolutions.safetensors", "a bit changed"),
+    ("edge-client", "device/cae.safetensors", "cut short"),
+)
+
+
+def main() -> None:
+    """Try every fault."""
+    found: list[Row] = []
+    with tempfile.TemporaryDirectory() as temporary, stage_progress() as progress:
+        folder = Path(temporary)
+        faults: list[Callable[[], Row]] = [
+            lambda: killed_while_watching(folder / "watched", PICTURES, KILLS),
+            lambda: killed_while_classifying(folder / "classified", PICTURES),
+            lambda: full_disk(REQUESTS),
+            *(lambda damage=damage: damaged_bundle(folder, *damage) for damage in DAMAGES),
+        ]
+        task = progress.add_task("faults", total=len(faults), note="")
+        for fault in faults:
+            found.append(fault())
+            progress.update(task, advance=1, note=found[-1].name)
+    finish("faults", "kill -9 and restart, a full disk for logs, damaged bundles", found)
+
+
+@contextmanager
+def _edge_client(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "edge.cli", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            sys.exit(f"it did not happen within {PATIENCE_SECONDS} s")
+        time.sleep(0.02)
+
+
+def _answered(folder: Path) -> int:
+    try:
+        return Counter(states(folder).values())["answered"]
+    except sqlite3.OperationalError:  # there is no record yet
+        return 0
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+if __name__ == "__main__":
+    main()
