@@ -7,7 +7,6 @@ Autoencoder" (Kyung Hee University). The paper names no activations; docs/adr/00
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.vgg16 import FEATURE_SHAPE
 
@@ -29,25 +28,16 @@ class ConvolutionalEncoder(nn.Sequential):
         )
 
 
-class _Transposed(nn.ConvTranspose2d):
-    """A transposed convolution of stride 1 without padding, run as the convolution that it equals: faster."""
-
-    def forward(self, inputs: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002 - its base has it
-        """[N, in, H, W] -> [N, out, H + k - 1, W + k - 1]."""
-        weight = self.weight.transpose(0, 1).flip(2, 3)
-        return functional.conv2d(inputs, weight, self.bias, padding=self.kernel_size[0] - 1)
-
-
 class ConvolutionalDecoder(nn.Sequential):
     """Latent to feature: [N, 128, 5, 5] -> 128x7x7 -> 256x7x7 -> [N, 512, 7, 7], not negative."""
 
     def __init__(self) -> None:
         super().__init__(
-            _Transposed(128, 128, 3),
+            nn.ConvTranspose2d(128, 128, 3),
             nn.ReLU(),
-            _Transposed(128, 256, 1),
+            nn.ConvTranspose2d(128, 256, 1),
             nn.ReLU(),
-            _Transposed(256, 512, 1),
+            nn.ConvTranspose2d(256, 512, 1),
             nn.ReLU(),
         )
 

@@ -30,13 +30,13 @@ def load_convolutions(bundle: Bundle) -> nn.Module:
 
     """
     _check_shapes(bundle)
-    network = _filled(convolutions(), CONVOLUTIONS, bundle, bundle.manifest.files.device)
+    network = filled(convolutions(), CONVOLUTIONS, bundle, bundle.manifest.files.device)
     return network.eval().to(memory_format=torch.channels_last)
 
 
 def load_encoder(bundle: Bundle, quality: str) -> nn.Module:
     """Build the encoder of a quality."""
-    network = _filled(ConvolutionalEncoder(), ENCODER, bundle, bundle.quality(quality).files.device)
+    network = filled(ConvolutionalEncoder(), ENCODER, bundle, bundle.quality(quality).files.device)
     return network.eval().to(memory_format=torch.channels_last)
 
 
@@ -49,7 +49,7 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
     """
     manifest = bundle.manifest
     _check_shapes(bundle)
-    classifier = _filled(
+    classifier = filled(
         Classifier(len(manifest.classes), manifest.hidden), CLASSIFIER, bundle, manifest.files.cloud
     )
     by_files: dict[tuple[str, ...], Tail] = {}
@@ -61,7 +61,7 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
             if any(key.startswith(f"{DECODER}.") for key in bundle.tensors[file])
         )
         if files not in by_files:
-            by_files[files] = Tail(_filled(ConvolutionalDecoder(), DECODER, bundle, files), classifier).eval()
+            by_files[files] = Tail(filled(ConvolutionalDecoder(), DECODER, bundle, files), classifier).eval()
         tails[name] = by_files[files]
     return tails
 
@@ -75,7 +75,13 @@ def _check_shapes(bundle: Bundle) -> None:
         raise BundleInvalid(bundle.path, f"shapes {given}, but the networks have {expected}")
 
 
-def _filled(network: nn.Module, name: str, bundle: Bundle, files: Sequence[str]) -> nn.Module:
+def filled(network: nn.Module, name: str, bundle: Bundle, files: Sequence[str]) -> nn.Module:
+    """Give a network the weights that stand under ``name`` in some of a bundle's files: float32, not to be trained.
+
+    Raises:
+        BundleInvalid: they are not those of the network.
+
+    """
     prefix = f"{name}."
     state: dict[str, Tensor] = {
         key.removeprefix(prefix): torch.from_numpy(value.astype("float32"))

@@ -63,7 +63,6 @@ class Training:
     """(network, inputs [N, ...], labels [N] int64) -> scalar; its own weights are not trained."""
     validate: Callable[[nn.Module], Validation]
     settings: StageSettings
-    layout: torch.memory_format = torch.channels_last
 
     @property
     def steps_an_epoch(self) -> int:
@@ -97,7 +96,7 @@ def fit(training: Training) -> Fitted:
 
     """
     training.job.folder.mkdir(parents=True, exist_ok=True)
-    network = training.network.to(training.job.compute.device).to(memory_format=training.layout)
+    network = training.network.to(training.job.compute.device).to(memory_format=torch.channels_last)
     training.loss.to(training.job.compute.device)
     scheduler = LambdaLR(training.optimizer, _rate_curve(training))
     checkpoint = Checkpoint(
@@ -168,7 +167,7 @@ def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tenso
         inputs = training.source.batch(chosen, variants[chosen])
         labels = torch.from_numpy(training.source.labels[chosen])
         if inputs.dim() == 4:
-            inputs = inputs.to(memory_format=training.layout)
+            inputs = inputs.to(memory_format=torch.channels_last)
         return inputs.to(training.job.compute.device, torch.float32), labels.to(training.job.compute.device)
 
     with ThreadPoolExecutor(1) as pool:

@@ -82,7 +82,6 @@ def train_quality(
             loss=TaskAndRate(classifier, settings),
             validate=lambda network: _validate(network, classifier, features.held_out, job.compute),
             settings=settings,
-            layout=torch.contiguous_format,
         )
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from models.fallback import Fallback
-from models.loading import FALLBACK, load_convolutions, load_encoder, load_tails
+from models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK, filled
+from models.training.autoencoder import build_autoencoder
+from models.training.fallback import build_fallback
 from models.training.run import Run, RunSettings, StageResult, begin_run
 from models.training.settings import Preset
 from shared.bundle import load_bundle
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from models.training.device import Compute
+    from models.training.qualities import LearnedQuality
     from shared.bundle import Bundle
 
 RECORD = "training.json"
@@ -68,48 +69,34 @@ def run_of_bundle(
         initial_weights=initial_weights,
     )
     run = begin_run(folder, compute, settings, resume=False)
-    tails = load_tails(cloud)
-    learned = [name for name in record.preset.qualities if name in device.manifest.qualities]
+    manifest = device.manifest
+    convolutional, shared = manifest.qualities["paper"].files, manifest.files
+    backbone = run.untrained_backbone(len(manifest.classes))
+    autoencoder = build_autoencoder("cae", run.seed)
+    fallback = build_fallback(settings.preset.fallback, len(manifest.classes), run.seed)
+    filled(backbone.convolutions, CONVOLUTIONS, device, shared.device)
+    filled(backbone.classifier, CLASSIFIER, cloud, shared.cloud)
+    filled(autoencoder.encoder, ENCODER, device, convolutional.device)
+    filled(autoencoder.decoder, DECODER, cloud, convolutional.cloud)
+    if "fallback" in record.results:
+        filled(fallback.layers, FALLBACK, device, shared.device)
     held: dict[str, dict[str, nn.Module]] = {
-        run.last_backbone_stage: {
-            "convolutions": load_convolutions(device),
-            "classifier": tails["paper"].classifier,
-        },
-        "fallback": {"fallback": _fallback(run, device)},
-        "cae": {"encoder": load_encoder(device, "paper"), "decoder": tails["paper"].decoder},
+        run.last_backbone_stage: {"convolutions": backbone.convolutions, "classifier": backbone.classifier},
+        "fallback": {"fallback": fallback},
+        "cae": {"encoder": autoencoder.encoder, "decoder": autoencoder.decoder},
     }
     for stage, result in record.results.items():
-        if stage in learned:
-            continue
+        if stage in manifest.qualities:
+            held[stage] = {"quality": _filled_quality(run.new_quality(stage), stage, device, cloud)}
         run.end_stage(stage, held.get(stage, {}), result)
-    for name in learned:
-        quality = run.new_quality(name)
-        quality.encoder.load_state_dict(load_encoder(device, name).state_dict())
-        quality.decoder.load_state_dict(tails[name].decoder.state_dict())
-        quality.bottleneck.analysis.load_state_dict(_tensors(device, name, ANALYSIS))
-        quality.bottleneck.synthesis.load_state_dict(_tensors(cloud, name, SYNTHESIS))
-        run.end_stage(name, {"quality": quality}, record.results[name])
     return run
 
 
-def _fallback(run: Run, bundle: Bundle) -> Fallback:
-    fallback = Fallback(len(bundle.manifest.classes), run.settings.preset.fallback.hidden)
-    shared = (bundle.tensors[file] for file in bundle.manifest.files.device)
-    prefix = f"{FALLBACK}."
-    fallback.layers.load_state_dict(
-        {
-            name.removeprefix(prefix): torch.from_numpy(values).float()
-            for tensors in shared
-            for name, values in tensors.items()
-            if name.startswith(prefix)
-        }
-    )
-    return fallback
-
-
-def _tensors(bundle: Bundle, quality: str, prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(f"{prefix}."): torch.from_numpy(values).float()
-        for name, values in bundle.tensors_of(quality).items()
-        if name.startswith(f"{prefix}.")
-    }
+def _filled_quality(quality: LearnedQuality, name: str, device: Bundle, cloud: Bundle) -> LearnedQuality:
+    """Fill all but the prior, which only training needs: a bundle has tables instead."""
+    files = device.manifest.qualities[name].files
+    filled(quality.encoder, ENCODER, device, files.device)
+    filled(quality.bottleneck.analysis, ANALYSIS, device, files.device)
+    filled(quality.bottleneck.synthesis, SYNTHESIS, cloud, files.cloud)
+    filled(quality.decoder, DECODER, cloud, files.cloud)
+    return quality

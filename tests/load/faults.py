@@ -73,8 +73,9 @@ def killed_while_classifying(folder: Path, pictures: int) -> Row:
             first = classifying.stdout.readline()
             cloud.process.kill()
         with cloud_process("--port", port):
-            rest = classifying.communicate(timeout=PATIENCE_SECONDS)[0]
-    records = [json.loads(line) for line in [first, *rest.splitlines()]]
+            rest = classifying.stdout.readlines()  # not communicate: what readline read ahead would be lost
+            classifying.wait(timeout=PATIENCE_SECONDS)
+    records = [json.loads(line) for line in [first, *rest]]
     labelled = Counter(record["path"] for record in records if record["label"])
     return Row(
         name=f"edge-client classify, {pictures} pictures, the cloud killed and started again",
