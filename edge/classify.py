@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadpoolctl import threadpool_limits
+
 from edge.coder import Coder
 from edge.connection import connect
 from edge.deadline import Deadline
@@ -64,15 +66,17 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
     fallback = Fallback.load(bundle)
     if fallback is None and settings.confident is not None:
         raise FallbackMissing(settings.bundle, "--confident")
-    async with connect(settings, bundle.manifest.classes) as connection:
-        yield Classifier(
-            settings=settings,
-            manifest=bundle.manifest,
-            head=open_head(settings.head, bundle, low_memory=settings.low_memory),
-            coder=coder,
-            fallback=fallback,
-            sender=Sender(connection, bundle.manifest, settings.top, coder.link),
-        )
+    # A BLAS with several threads lets them wait in a loop between its small products, and takes the head's cores.
+    with threadpool_limits(limits=1, user_api="blas"):
+        async with connect(settings, bundle.manifest.classes) as connection:
+            yield Classifier(
+                settings=settings,
+                manifest=bundle.manifest,
+                head=open_head(settings.head, bundle, low_memory=settings.low_memory),
+                coder=coder,
+                fallback=fallback,
+                sender=Sender(connection, bundle.manifest, settings.top, coder.link),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
