@@ -94,7 +94,7 @@ def test_auto_chooses_a_quality_and_says_why(cat: Path) -> None:
     code, output, _ = classify(cat, cat, cat, "--json", "--quality", "auto")
     given = records(output)
     assert code == 0
-    assert given[0]["quality"] in {"paper", "int8", "half", "q1", "q2", "q3", "q4"}
+    assert given[0]["quality"] in {"paper", "int8", "half", "q1", "q2", "q3"}
     assert "the link is not known yet" in given[0]["reason"]
     assert all(record["source"] == "embedded" for record in given)
 
