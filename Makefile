@@ -30,7 +30,7 @@ accuracy: .venv/dev.installed  ## classify 1,000 test pictures with edge-client 
 two-nodes: .venv/dev.installed  ## both containers' commands across a slow link, cut once (root, Linux, SPLITWIRE_DATA)
 	$(BIN)/python -m tests.e2e.two_nodes
 
-load:  ## all of the following six, about 15 minutes, each written to build/load
+load:  ## all of the following six, each written to build/load
 	@$(MAKE) --keep-going throughput peer overload soak hostile faults
 
 throughput: .venv/dev.installed  ## pictures a second at 64 connections, beside the ceilings (needs wrk)
