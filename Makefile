@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format accuracy heads bench two-nodes load throughput peer overload soak hostile faults fuzz golden report clean
+.PHONY: help demo test check format accuracy heads bench two-nodes load throughput peer overload soak hostile faults performance fuzz golden report clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
@@ -30,7 +30,8 @@ accuracy: .venv/dev.installed  ## classify 1,000 test pictures with edge-client 
 two-nodes: .venv/dev.installed  ## both containers' commands across a slow link, cut once (root, Linux, SPLITWIRE_DATA)
 	$(BIN)/python -m tests.e2e.two_nodes
 
-load: throughput peer overload soak hostile faults  ## all of the following six, each written to build/load
+load:  ## all of the following six, each written to build/load
+	@$(MAKE) --keep-going throughput peer overload soak hostile faults
 
 throughput: .venv/dev.installed  ## pictures a second at 64 connections, beside the ceilings (needs wrk)
 	$(BIN)/python -m tests.load.throughput
@@ -49,6 +50,9 @@ hostile: .venv/dev.installed  ## 100,000 malformed bodies, 1,000 broken connecti
 
 faults: .venv/dev.installed  ## kill -9, a full disk, damaged bundles
 	$(BIN)/python -m tests.load.faults
+
+performance: .venv/dev.installed  ## write what these measured into docs/performance.md
+	$(BIN)/python -m tests.load.document
 
 fuzz: .venv/dev.installed  ## 100,000 damaged and random frames against every codec
 	$(BIN)/pytest -p no:cacheprovider tests/property/test_hostile_bytes.py --hypothesis-profile=fuzz

@@ -30,7 +30,7 @@ _BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)
 _NEEDS_SOMEBODY = (401, 403, 404, 405)
 """Refusals that every picture would get until somebody changes the settings."""
 _OTHER_BUNDLE = 409
-_MAY_PASS = (408, 500)
+_FAILED = 500
 _ATTEMPTS = 5
 """After so many of them, a picture on which the cloud fails is set aside."""
 _BUNDLE_SECONDS = 5
@@ -183,7 +183,7 @@ class Answers:
 
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, CloudRefused):
-        return error.status in _MAY_PASS
+        return error.status == _FAILED
     return isinstance(error, CloudError)
 
 
@@ -191,4 +191,4 @@ def _lasting(error: CloudError, picture: Waiting) -> bool:
     """Tell whether the cloud refuses this picture, not everything."""
     if not isinstance(error, CloudRefused):
         return False
-    return error.status not in _MAY_PASS or picture.attempts + 1 >= _ATTEMPTS
+    return error.status != _FAILED or picture.attempts + 1 >= _ATTEMPTS

@@ -21,6 +21,7 @@ from edge.coder import Coder
 from edge.connection import connect
 from edge.deadline import Deadline
 from edge.head import open_head
+from edge.memory import give_back
 from edge.records import Encoded, Record, problem
 from edge.sender import Sender
 from shared.bundle import load_bundle
@@ -61,22 +62,30 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
         PackagesMissing: the head's or the embedded cloud's packages are not installed.
 
     """
+    manifest, head, coder, fallback = _load_half(settings)
+    give_back()
+    # A BLAS with several threads lets them wait in a loop between its small products, and takes the head's cores.
+    with threadpool_limits(limits=1, user_api="blas"):
+        async with connect(settings, manifest.classes) as connection:
+            yield Classifier(
+                settings=settings,
+                manifest=manifest,
+                head=head,
+                coder=coder,
+                fallback=fallback,
+                sender=Sender(connection, manifest, settings.top, coder.link),
+            )
+
+
+def _load_half(settings: DeviceSettings) -> tuple[Manifest, Head, Coder, Fallback | None]:
+    """Load the device's half; the bundle's own arrays are let go, since each part keeps what it made of them."""
     bundle = load_bundle(settings.bundle, "device")
     coder = Coder(bundle, settings.quality or bundle.manifest.default_quality)
     fallback = Fallback.load(bundle)
     if fallback is None and settings.confident is not None:
         raise FallbackMissing(settings.bundle, "--confident")
-    # A BLAS with several threads lets them wait in a loop between its small products, and takes the head's cores.
-    with threadpool_limits(limits=1, user_api="blas"):
-        async with connect(settings, bundle.manifest.classes) as connection:
-            yield Classifier(
-                settings=settings,
-                manifest=bundle.manifest,
-                head=open_head(settings.head, bundle, low_memory=settings.low_memory),
-                coder=coder,
-                fallback=fallback,
-                sender=Sender(connection, bundle.manifest, settings.top, coder.link),
-            )
+    head = open_head(settings.head, bundle, low_memory=settings.low_memory)
+    return bundle.manifest, head, coder, fallback
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ class Connection:
         Raises:
             CloudUnreachable: no connection, or it has failed so often that it is not asked now.
             CloudBusy: it has no time for this (HTTP 429, 502, 503).
-            CloudLate: no answer before the deadline.
+            CloudLate: no answer before the deadline, or the frame was too long on its way (HTTP 408).
             CloudRefused: another error, with the cloud's own words.
             CloudAnswerInvalid: what answered does not speak Splitwire, or not of these pictures.
 
@@ -174,6 +174,8 @@ class Connection:
         status = response.status_code
         if status in _BUSY:
             return CloudBusy(self.url, status, _words(response), _retry_after(response))
+        if status == httpx.codes.REQUEST_TIMEOUT:
+            return CloudLate(self.url, f"{_words(response)} (HTTP {status})")
         refusal = ErrorAnswer.model_validate_json(response.content)
         if status == httpx.codes.GATEWAY_TIMEOUT:
             return CloudLate(self.url, f"{refusal.message} (HTTP {status})", may_pass=False)
@@ -188,7 +190,7 @@ _BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.BAD_GATEWAY, httpx.codes.SER
 
 
 def _words(response: httpx.Response) -> str:
-    """Find what a cloud, or a proxy before it, says of being busy."""
+    """Find what a cloud, or a proxy before it, says of its status."""
     try:
         return ErrorAnswer.model_validate_json(response.content).message
     except ValidationError:

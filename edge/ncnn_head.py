@@ -6,7 +6,7 @@ import os
 import struct
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import ncnn
 import numpy as np
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 _BLOCKS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 """Numbers of VGG16's convolutions, as in torchvision; a pooling follows each block."""
+_DEEP = (*_BLOCKS[3], *_BLOCKS[4])
+"""They have nine tenths of the weights, which Winograd's algorithm keeps transformed: four times as many."""
 
+_WITHOUT_WINOGRAD = 1 << 6
+"""A layer's parameter 31 (docs/developer-guide/layer-feat-mask)."""
 _HALF_PRECISION_WEIGHTS = struct.pack("<I", 0x01306B47)
 
 
@@ -38,7 +42,7 @@ class NcnnHead:
 
         Args:
             bundle: with the device's files.
-            low_memory: without Winograd's transformed weights: less memory, and slower.
+            low_memory: without Winograd's transformed weights where they are largest: less memory, and slower.
 
         Raises:
             BundleInvalid: the weights are not those of VGG16's convolutions.
@@ -49,14 +53,15 @@ class NcnnHead:
         options.num_threads = _cores()
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         options.use_bf16_storage = options.use_bf16_packed = False
-        options.use_winograd_convolution = not low_memory
         size = bundle.manifest.preparation.size
         weights = list(_weights(bundle))
-        if self._net.load_param_mem(_description(size, weights)):
+        if self._net.load_param_mem(_description(size, weights, _DEEP if low_memory else ())):
             raise BundleInvalid(bundle.path, "ncnn can't build the convolutions")
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "weights.bin"
-            file.write_bytes(b"".join(_binary(weight, bias) for _, weight, bias in weights))
+            with file.open("wb") as stream:
+                for _, weight, bias in weights:
+                    _write(stream, weight, bias)
             if self._net.load_model(str(file)):
                 raise BundleInvalid(bundle.path, "ncnn can't load the convolutions")
 
@@ -89,19 +94,26 @@ def _weights(bundle: Bundle) -> Iterator[tuple[int, NDArray[np.float16], NDArray
         if weight.shape[1:] != (inputs, 3, 3) or bias.shape != weight.shape[:1]:
             raise BundleInvalid(bundle.path, f"convolution {number} does not fit; copy the bundle again")
         inputs = len(weight)
-        yield number, weight.astype(np.float16), bias.astype(np.float32)
+        yield number, weight.astype("<f2", copy=False), bias.astype("<f4", copy=False)
 
 
-def _description(size: int, weights: list[tuple[int, NDArray[np.float16], NDArray[np.float32]]]) -> str:
-    """Write the network as ncnn's text form (docs/developer-guide/param-and-model-file-structure)."""
+def _description(
+    size: int, weights: list[tuple[int, NDArray[np.float16], NDArray[np.float32]]], plain: tuple[int, ...]
+) -> str:
+    """Write the network as ncnn's text form (docs/developer-guide/param-and-model-file-structure).
+
+    ``plain``: numbers of the convolutions that are not to use Winograd's algorithm.
+    """
     shapes = {number: weight for number, weight, _ in weights}
     layers = [f"Input picture 0 1 picture 0={size} 1={size} 2=3"]
     last = "picture"
     for block, numbers in enumerate(_BLOCKS, start=1):
         for number in numbers:
             name, weight = f"convolution{number}", shapes[number]
+            masked = _WITHOUT_WINOGRAD if number in plain else 0
             layers.append(
-                f"Convolution {name} 1 1 {last} {name} 0={len(weight)} 1=3 4=1 5=1 6={weight.size} 9=1"
+                f"Convolution {name} 1 1 {last} {name} "
+                f"0={len(weight)} 1=3 4=1 5=1 6={weight.size} 9=1 31={masked}"
             )
             last = name
         name = "feature" if block == len(_BLOCKS) else f"pooling{block}"
@@ -110,6 +122,8 @@ def _description(size: int, weights: list[tuple[int, NDArray[np.float16], NDArra
     return "\n".join(["7767517", f"{len(layers)} {len(layers)}", *layers, ""])
 
 
-def _binary(weight: NDArray[np.float16], bias: NDArray[np.float32]) -> bytes:
-    half = weight.astype("<f2").tobytes()
-    return _HALF_PRECISION_WEIGHTS + half + bytes(-len(half) % 4) + bias.astype("<f4").tobytes()
+def _write(stream: BinaryIO, weight: NDArray[np.float16], bias: NDArray[np.float32]) -> None:
+    stream.write(_HALF_PRECISION_WEIGHTS)
+    stream.write(weight.data)
+    stream.write(bytes(-weight.nbytes % 4))
+    stream.write(bias.data)

@@ -12,7 +12,7 @@ from PIL import Image
 from report.link import obstacle
 from tests.e2e.containers import ROOT
 from tests.e2e.pair import running_pair
-from tests.e2e.two_nodes import PICTURE, checked, measure, outage_while_watching
+from tests.e2e.two_nodes import PICTURE, checked, drive, measure, outage_while_watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,18 @@ SAMPLES = ROOT / "samples" / "pictures"
 RATE = 256_000
 MOST = 3
 """Of five samples."""
+
+
+def crops(folder: Path) -> dict[str, Path]:
+    """Cut three pictures out of each sample."""
+    folder.chmod(0o755)
+    files: dict[str, Path] = {}
+    for sample in SAMPLES.iterdir():
+        for left in (0, 16, 32):
+            name = f"{sample.stem}-{left}.jpg"
+            files[name] = folder / name
+            Image.open(sample).crop((left, 0, left + 224, 224)).save(files[name])
+    return files
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +65,15 @@ def test_every_way_is_measured(pair: Pair, way: str) -> None:
     assert measured.bytes_sent > 0
 
 
+def test_auto_keeps_the_deadline_on_a_link_that_gets_slow_and_fast_again(pair: Pair, tmp_path: Path) -> None:
+    files, deadline_ms = crops(tmp_path), 2000
+    for leg in drive(pair, files, (10_000_000, 20_000, 10_000_000), deadline_ms, lambda _: None):
+        assert leg.slowest_ms < deadline_ms
+        assert "device" not in leg.answered_by
+
+
 def test_a_cut_link_loses_no_picture_and_answers_none_twice(pair: Pair, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    files: dict[str, Path] = {}
-    for sample in SAMPLES.iterdir():
-        for left in (0, 16, 32):
-            name = f"{sample.stem}-{left}.jpg"
-            files[name] = tmp_path / name
-            Image.open(sample).crop((left, 0, left + 224, 224)).save(files[name])
+    files = crops(tmp_path)
     outage = outage_while_watching(pair, files, RATE, seconds=3, said=lambda _: None)
     ((answerer, answers),) = outage.answered_by.items()
     assert answerer.startswith("cloud")

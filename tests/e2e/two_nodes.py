@@ -47,6 +47,11 @@ AUTO = "auto"
 _PATIENT = {"SPLITWIRE_DEADLINE_MS": "600000", "SPLITWIRE_FALLBACK": "false"}
 """What every fixed quality is run with, so that the cloud answers everything; auto keeps its deadline."""
 
+COURSE = (10_000_000, 256_000, 20_000, 256_000, 10_000_000)
+"""Bits a second, one after the other while one process works with ``--quality auto``."""
+_COURSE_PICTURES = 100
+_COURSE_DEADLINE_MS = 2000
+
 _OUTAGE_RATE = 256_000
 _OUTAGE_PICTURES = 60
 _OUTAGE_SECONDS = 12
@@ -68,6 +73,19 @@ class Measured(BaseModel):
     accuracy: Share
     answered_by: dict[str, int]
     device_memory_bytes: int
+
+
+class Leg(BaseModel):
+    """A part of a course at one rate (bits a second): who answered, and the last reason that ``auto`` gave.
+
+    ``slowest_ms``: the longest time of a picture, from its leaving the queue to its answer.
+    """
+
+    rate: int
+    pictures: int
+    answered_by: dict[str, int]
+    slowest_ms: float
+    reason: str
 
 
 class Outage(BaseModel):
@@ -92,6 +110,8 @@ class Results(BaseModel):
     machine: str
     python: str
     measured: list[Measured]
+    course_deadline_ms: int
+    course: list[Leg]
     outages: list[Outage]
     cloud_memory_bytes: int
     cloud_memory_limit: int
@@ -121,11 +141,11 @@ def checked(run: Run, pictures: Iterable[Path]) -> dict[str, str]:
     return {name: record["label"] for name, record in zip(names, run.records, strict=True)}
 
 
-def answered_by(run: Run) -> dict[str, int]:
+def answered_by(records: Iterable[dict[str, Any]]) -> dict[str, int]:
     """Count answers by source, and by quality where the cloud answered."""
     sources = (
         record["source"] if record["source"] == "device" else f"{record['source']} {record['quality']}"
-        for record in run.records
+        for record in records
     )
     return dict(Counter(sources).most_common())
 
@@ -154,9 +174,42 @@ def measure(pair: Pair, way: str, rate: int, files: dict[str, Path], said: Calla
         bytes_sent=run.traffic.sent,
         bytes_received=run.traffic.received,
         accuracy=share(sum(labels[name] == Path(name).stem.partition("-")[0] for name in files), len(files)),
-        answered_by=answered_by(run),
+        answered_by=answered_by(run.records),
         device_memory_bytes=run.memory,
     )
+
+
+def drive(
+    pair: Pair, files: dict[str, Path], rates: Sequence[int], deadline_ms: int, said: Callable[[int], None]
+) -> list[Leg]:
+    """Let one process choose qualities by itself, while the link gets slower and faster under it."""
+    length = len(files) // len(rates)
+
+    def shape(answers: int) -> None:
+        said(answers)
+        if answers % length == 0 and answers // length < len(rates):
+            pair.link.set_rate(rates[answers // length])
+
+    pair.link.set_rate(rates[0])
+    run = pair.classify(
+        next(iter(files.values())).parent,
+        "--quality",
+        AUTO,
+        environment={"SPLITWIRE_DEADLINE_MS": str(deadline_ms)},
+        said=shape,
+    )
+    checked(run, files.values())
+    legs = [run.records[number * length : (number + 1) * length] for number in range(len(rates))]
+    return [
+        Leg(
+            rate=rate,
+            pictures=len(leg),
+            answered_by=answered_by(leg),
+            slowest_ms=max(record["timings_ms"]["total"] for record in leg),
+            reason=leg[-1]["reason"] or "",
+        )
+        for rate, leg in zip(rates, legs, strict=True)
+    ]
 
 
 class _Cut:
@@ -204,7 +257,7 @@ def outage_while_classifying(
         answers_before=len(files) // 3,
         seconds_cut=seconds,
         seconds=run.seconds,
-        answered_by=answered_by(run),
+        answered_by=answered_by(run.records),
     )
 
 
@@ -248,7 +301,7 @@ def outage_while_watching(
         answers_before=len(files) // 3,
         seconds_cut=seconds,
         seconds=run.seconds,
-        answered_by=answered_by(run),
+        answered_by=answered_by(run.records),
     )
 
 
@@ -256,7 +309,7 @@ def _all(data: Path, delay_ms: float, progress: Progress, folder: Path) -> Resul
     manifest = load_manifest(default_bundle_path())
     pictures = load_pictures(data, "test")
     samples: dict[int, dict[str, Path]] = {}
-    for count in {*PLAN.values(), _OUTAGE_PICTURES}:
+    for count in {*PLAN.values(), _COURSE_PICTURES, _OUTAGE_PICTURES}:
         place = folder / str(count)
         place.mkdir()
         samples[count] = sample_files(pictures, count, place)
@@ -272,6 +325,8 @@ def _all(data: Path, delay_ms: float, progress: Progress, folder: Path) -> Resul
             for way in (*chosen_qualities(manifest), AUTO, PICTURE):
                 said = bar(f"{_rate(rate)}  {way}", count)
                 measured.append(measure(pair, way, rate, samples[count], said))
+        said = bar("there and back  auto", _COURSE_PICTURES)
+        course = drive(pair, samples[_COURSE_PICTURES], COURSE, _COURSE_DEADLINE_MS, said)
         for name, outage in (("watch", outage_while_watching), ("classify", outage_while_classifying)):
             said = bar(f"{_rate(_OUTAGE_RATE)}  {name}, cut", _OUTAGE_PICTURES)
             outages.append(outage(pair, samples[_OUTAGE_PICTURES], _OUTAGE_RATE, _OUTAGE_SECONDS, said))
@@ -283,6 +338,8 @@ def _all(data: Path, delay_ms: float, progress: Progress, folder: Path) -> Resul
             machine=f"{os.cpu_count()} x {platform.machine()}",
             python=platform.python_version(),
             measured=measured,
+            course_deadline_ms=_COURSE_DEADLINE_MS,
+            course=course,
             outages=outages,
             cloud_memory_bytes=pair.cloud_memory(),
             cloud_memory_limit=pair.cloud.memory,
@@ -305,6 +362,13 @@ def _show(results: Results, console: Console) -> None:
         )
     console.print("bytes a picture, as the device's interface counts them:")
     console.print(table)
+    console.print(
+        f"one process with auto, {results.course_deadline_ms} ms a picture, the rate changed under it:"
+    )
+    course = Table("link", "answered by", "slowest, ms", "why", box=None)
+    for leg in results.course:
+        course.add_row(_rate(leg.rate), _counts(leg.answered_by), f"{leg.slowest_ms:,.0f}", leg.reason)
+    console.print(course)
     for outage in results.outages:
         console.print(
             f"{outage.command}: cut for {outage.seconds_cut:g} s after {outage.answers_before} answers; "

@@ -70,7 +70,7 @@ async def ask(connection: Connection, seconds: float = 2.0) -> str:
 
 @pytest.mark.parametrize(
     "passing",
-    [httpx.ConnectError("refused"), httpx.ReadError("reset"), error(429), error(502), error(503)],
+    [httpx.ConnectError("refused"), httpx.ReadError("reset"), error(408), error(429), error(502), error(503)],
     ids=str,
 )
 async def test_what_may_pass_is_tried_again(passing: httpx.Response | Exception) -> None:
@@ -95,12 +95,17 @@ async def test_every_try_tells_the_cloud_what_is_left() -> None:
     assert [left[0] - each for each in left] == pytest.approx(spent, abs=50)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 408, 409, 413, 415, 500])
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 413, 415, 500])
 async def test_other_errors_are_not_tried_again(status: int) -> None:
     cloud = Cloud(error(status))
     with pytest.raises(CloudRefused, match=rf"no time \(HTTP {status}\)"):
         await ask(cloud.connection())
     assert len(cloud.requests) == 1
+
+
+async def test_a_frame_that_is_always_too_long_on_its_way_is_late() -> None:
+    with pytest.raises(CloudLate, match=r"no time \(HTTP 408\)"):
+        await ask(Cloud(error(408)).connection(), 0.2)
 
 
 async def test_the_clouds_own_504_is_not_tried_again() -> None:

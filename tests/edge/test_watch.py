@@ -251,12 +251,7 @@ def test_a_file_that_may_not_be_read_is_taken_in_when_it_may(
 
 @pytest.mark.parametrize(
     "error",
-    [
-        CloudUnreachable(URL, "refused"),
-        CloudLate(URL, "late"),
-        CloudAnswerInvalid(URL, "a portal"),
-        refusal(408),
-    ],
+    [CloudUnreachable(URL, "refused"), CloudLate(URL, "late"), CloudAnswerInvalid(URL, "a portal")],
 )
 def test_it_waits_through_an_outage_and_tells_of_its_beginning_and_end_once(
     folder: Path, device: Device, error: CloudError

@@ -21,6 +21,7 @@ import numpy as np
 from models.training.progress import stage_progress
 from shared.bundle import MANIFEST, default_bundle_path, load_bundle
 from tests.cloud.application import OCTETS, frame_of
+from tests.load.bound import end_within
 from tests.load.report import Row, finish
 from tests.processes import cloud_process, free_port
 from tests.watched import put_picture, rows, states
@@ -28,11 +29,13 @@ from tests.watched import put_picture, rows, states
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+MINUTES = 4
+"""When it ends, done or not."""
 PICTURES = 150
 KILLS = 5
 REQUESTS = 500
 PATIENCE_SECONDS = 120
-"""How long something may take that is sure to come."""
+"""How long something may take that is sure to come; of pictures, each next answer."""
 
 
 def killed_while_watching(folder: Path, pictures: int, kills: int) -> Row:
@@ -44,10 +47,10 @@ def killed_while_watching(folder: Path, pictures: int, kills: int) -> Row:
     with _edge_client("watch", folder, *options) as watching:
         for kill in range(1, kills + 1):
             with cloud_process("--port", port) as cloud:
-                _wait_until(lambda: _answered(folder) >= kill * pictures // (kills + 1))  # noqa: B023 - waited for here
+                _wait_for_answers(folder, kill * pictures // (kills + 1))
                 cloud.process.kill()
         with cloud_process("--port", port):
-            _wait_until(lambda: _answered(folder) == pictures)
+            _wait_for_answers(folder, pictures)
             watching.send_signal(signal.SIGTERM)
             lines = [
                 json.loads(line) for line in watching.communicate(timeout=PATIENCE_SECONDS)[0].splitlines()
@@ -158,6 +161,7 @@ DAMAGES = (
 
 def main() -> None:
     """Try every fault."""
+    end_within(MINUTES)
     found: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary, stage_progress() as progress:
         folder = Path(temporary)
@@ -190,6 +194,11 @@ def _wait_until(condition: Callable[[], bool]) -> None:
         if time.monotonic() > end:
             sys.exit(f"it did not happen within {PATIENCE_SECONDS} s")
         time.sleep(0.02)
+
+
+def _wait_for_answers(folder: Path, wanted: int) -> None:
+    while (count := _answered(folder)) < wanted:
+        _wait_until(lambda: _answered(folder) > count)
 
 
 def _answered(folder: Path) -> int:

@@ -6,17 +6,23 @@ import asyncio
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import httpx
 
 from models.training.progress import stage_progress
 from tests.load.attacks import break_connections, send_malformed
+from tests.load.bound import end_within
 from tests.load.frames import real_frames, served_qualities
 from tests.load.report import Row, finish
 from tests.processes import cloud_process
 
+MINUTES = 4
+"""When it ends, done or not."""
 BODIES = 100_000
+PARTS = 20
+"""In how many parts they are sent: progress is shown after each."""
 CONNECTIONS = 1_000
 PATIENCE_SECONDS = 30
 EXAMPLES = 300
@@ -45,17 +51,21 @@ def answers(url: str, frames: list[bytes]) -> list[str]:
 
 def main() -> None:
     """Attack a cloud, and see that it still gives the right answers."""
+    end_within(MINUTES)
     frames = [frame for each in real_frames(served_qualities()).values() for frame in each]
     with (
         cloud_process("--log-level", "error") as cloud,
         asyncio.Runner() as runner,
         stage_progress() as progress,
     ):
-        task = progress.add_task("hostile", total=3, note=f"{BODIES:,} bodies")
+        task = progress.add_task("hostile", total=PARTS + 2, note=f"{BODIES:,} bodies")
         right = answers(cloud.url, frames)
-        statuses = runner.run(send_malformed(cloud.url, frames, BODIES))
+        statuses: Counter[int] = Counter()
+        for part in range(PARTS):
+            statuses += runner.run(send_malformed(cloud.url, frames, BODIES // PARTS, seed=part))
+            progress.update(task, advance=1)
         after_bodies = _count_same(right, answers(cloud.url, frames))
-        progress.update(task, advance=1, note=f"{CONNECTIONS:,} connections")
+        progress.update(task, note=f"{CONNECTIONS:,} connections")
         endings = runner.run(break_connections(cloud.url, CONNECTIONS, PATIENCE_SECONDS))
         after_connections = _count_same(right, answers(cloud.url, frames))
         progress.update(task, advance=1, note="schemathesis")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from statistics import median
+from typing import TYPE_CHECKING
 
 import httpx
 import uvloop
 
+from models.training.progress import stage_progress
+from tests.load.bound import end_within
 from tests.load.frames import real_frames
 from tests.load.machine import cores, resident_mib
 from tests.load.open_loop import Outcome, ask_at_rate
@@ -16,6 +19,11 @@ from tests.load.report import Row, finish
 from tests.load.wrk import wrk
 from tests.processes import CloudProcess, cloud_process
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MINUTES = 3
+"""When it ends, done or not."""
 QUALITY = "int8"
 CAPACITY_SECONDS = 15
 SECONDS = 60
@@ -25,13 +33,28 @@ MEMORY_GROWTH = 0.05
 
 def main() -> None:
     """Measure the capacity, then ask for twice as much."""
+    end_within(MINUTES)
     core, client_core = cores()
     frames = real_frames([QUALITY])[QUALITY]
-    with cloud_process(core=core) as cloud, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        cloud_process(core=core) as cloud,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        stage_progress() as progress,
+    ):
+        task = progress.add_task("overload, seconds", total=SECONDS, note="the capacity first")
         wrk(cloud.url, frames, seconds=2)
         capacity = wrk(cloud.url, frames, seconds=CAPACITY_SECONDS)
         os.sched_setaffinity(0, {client_core})
-        outcome, memory = runner.run(_overload(cloud, frames, TIMES * capacity.rate))
+        outcome, memory = runner.run(
+            _overload(
+                cloud,
+                frames,
+                TIMES * capacity.rate,
+                lambda: progress.update(
+                    task, advance=1, note=f"{TIMES * capacity.rate:,.0f} pictures a second"
+                ),
+            )
+        )
     accepted, refused = outcome.statuses[httpx.codes.OK], outcome.statuses[httpx.codes.TOO_MANY_REQUESTS]
     early, late = median(memory[5:15]), median(memory[-10:])
     rows = [
@@ -67,13 +90,16 @@ def main() -> None:
     finish("overload", f"{TIMES} times the capacity for {SECONDS} s, {QUALITY}, one picture a frame", rows)
 
 
-async def _overload(cloud: CloudProcess, frames: list[bytes], rate: float) -> tuple[Outcome, list[float]]:
+async def _overload(
+    cloud: CloudProcess, frames: list[bytes], rate: float, second_passed: Callable[[], None]
+) -> tuple[Outcome, list[float]]:
     memory: list[float] = []
 
     async def watch() -> None:
         while True:
             memory.append(resident_mib(cloud.process.pid))
             await asyncio.sleep(1)
+            second_passed()
 
     watching = asyncio.create_task(watch())
     outcome = await ask_at_rate(cloud.url, frames, rate, SECONDS)

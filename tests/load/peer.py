@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from models.training.progress import stage_progress
+from tests.load.bound import end_within
 from tests.load.frames import real_frames
 from tests.load.machine import cores
 from tests.load.report import Row, finish
@@ -24,6 +25,8 @@ from tests.processes import cloud_process, free_port, pinned
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MINUTES = 5
+"""When it ends, done or not."""
 BATCH_TIMEOUTS = (0.0, 0.005, 0.02)
 """LitServe's batching settings, seconds to wait for a batch of 64; the best one counts."""
 QUALITY = "int8"
@@ -64,6 +67,7 @@ def _wait_until_healthy(url: str) -> None:
 
 def main() -> None:
     """Measure LitServe with each setting, then the cloud, three times."""
+    end_within(MINUTES)
     core, _ = cores()
     frames = real_frames([QUALITY])[QUALITY]
     ours: list[Load] = []

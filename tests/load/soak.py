@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.training.progress import stage_progress
+from tests.load.bound import end_within
 from tests.load.frames import real_frames, served_qualities
 from tests.load.machine import cores, resident_mib
 from tests.load.report import Row, finish
@@ -10,6 +11,8 @@ from tests.load.server import counts
 from tests.load.wrk import Load, wrk
 from tests.processes import CloudProcess, cloud_process
 
+MINUTES = 4
+"""When it ends, done or not."""
 REQUESTS = 100_000
 FIRST = 10_000
 SLICE_SECONDS = 5
@@ -18,6 +21,7 @@ GROWTH = 0.05
 
 def main() -> None:
     """Ask at 64 connections, in all qualities by turns, and watch the memory."""
+    end_within(MINUTES)
     core, _ = cores()
     frames = [frame for some in zip(*real_frames(served_qualities()).values(), strict=True) for frame in some]
     with cloud_process(core=core) as cloud, stage_progress() as progress:

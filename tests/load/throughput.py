@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from models.training.progress import stage_progress
+from tests.load.bound import end_within
 from tests.load.frames import real_frames, served_qualities
 from tests.load.machine import cores
 from tests.load.report import Row, finish
@@ -15,8 +16,10 @@ from tests.load.server import Counts, counts
 from tests.load.wrk import wrk
 from tests.processes import CloudProcess, cloud_process, pinned
 
+MINUTES = 6
+"""When it ends, done or not."""
 ROUNDS = 3
-SECONDS = 8
+SECONDS = 5
 MANY = 8
 WANTED = 0.8
 
@@ -60,6 +63,7 @@ class Figures:
 
 def main() -> None:
     """Measure every quality in turn: the server, the server with an idle tail, the tail alone."""
+    end_within(MINUTES)
     core, _ = cores()
     qualities = served_qualities()
     frames, larger = real_frames(qualities), real_frames(qualities, MANY)
@@ -72,7 +76,8 @@ def main() -> None:
         task = progress.add_task("throughput", total=ROUNDS * len(qualities), note="")
         for quality in qualities:
             figures = Figures()
-            for _ in range(ROUNDS):
+            for number in range(1, ROUNDS + 1):
+                progress.update(task, note=f"{quality}, round {number} of {ROUNDS}")
                 _measure(figures, cloud, idle, quality, frames[quality], core)
                 progress.update(task, advance=1)
             rows += figures.rows(quality)
