@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from threadpoolctl import threadpool_limits
 from uvloop import new_event_loop
 
 from cloud.logs import LogFormat, set_up_logs
@@ -83,7 +84,11 @@ def command(
             url = url_of(listener, tls=tls_certificate is not None)
             _say_start(settings, _access(settings, listener), url, log_format)
 
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        # numpy's BLAS computes a little between torch's layers; its waiting threads would take torch's cores.
+        with (
+            threadpool_limits(limits=1, user_api="blas"),
+            asyncio.Runner(loop_factory=new_event_loop) as runner,
+        ):
             runner.run(serve(settings, server_settings, listener, ready))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +63,7 @@ def command(
     ] = None,
 ) -> None:
     """Write the report. Stopped, it goes on where it was when it is started the same way again."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers, too
     settings = ReportSettings(
         data=data,
         out=out,
