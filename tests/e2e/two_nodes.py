@@ -55,7 +55,6 @@ _COURSE_DEADLINE_MS = 2000
 _OUTAGE_RATE = 256_000
 _OUTAGE_PICTURES = 60
 _OUTAGE_SECONDS = 8
-"""Less than the device's deadline: else it answers everything by itself before the link is back."""
 
 
 class Measured(BaseModel):

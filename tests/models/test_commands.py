@@ -104,7 +104,7 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
         "cae.epochs=1",
         "sae.epochs=1",
         "finetune.batch=8",
-        *(f"q{n}.{setting}" for n in range(1, 5) for setting in ("epochs=1", "numbers=4", "hidden=8")),
+        *(f"q{n}.{setting}" for n in range(1, 4) for setting in ("epochs=1", "numbers=4", "hidden=8")),
     )
     command = [
         *("training", "release", "--precision", "float32", "--data", str(colours)),
