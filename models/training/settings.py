@@ -169,7 +169,7 @@ AnySettings = TeacherSettings | ConvolutionSettings | FeatureSettings
 
 _LADDER = {
     "q1": QualitySettings(numbers=16, payload_bytes=6.4),
-    "q2": QualitySettings(numbers=24, payload_bytes=9.6, epochs=10),
+    "q2": QualitySettings(numbers=24, payload_bytes=9.5, epochs=10),
     "q3": QualitySettings(numbers=48, payload_bytes=21, epochs=10),
 }
 

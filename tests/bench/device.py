@@ -28,7 +28,7 @@ from shared.evaluation import load_evaluation
 from shared.frame import Frame, pack
 from shared.picture import load_picture, prepare
 from tests.e2e.accuracy import sample_files
-from tests.processes import running_cloud
+from tests.processes import cloud_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,8 +78,12 @@ def file_to_frame(files: list[Path]) -> dict[str, Any]:
     }
 
 
-def commands(files: list[Path], cloud: str) -> dict[str, Any]:
-    """Start to answer, memory, throughput and bytes of the command itself."""
+def commands(files: list[Path], cloud: str, idle_cloud: str) -> dict[str, Any]:
+    """Start to answer, memory, throughput and bytes of the command itself.
+
+    Many pictures are also sent to a cloud whose tail does nothing, as if it computed elsewhere: here the two share
+    the cores.
+    """
     bundle = load_bundle(default_bundle_path(), "device")
     evaluation = load_evaluation(default_bundle_path())
     assert evaluation is not None
@@ -88,11 +92,16 @@ def commands(files: list[Path], cloud: str) -> dict[str, Any]:
     one = [_client([files[0]], cloud) for _ in range(STARTS)]
     low = _client([files[0]], cloud, "--low-memory")
     many = _client(files, cloud, "--quality", smallest)
+    many_to_idle = _client(files, idle_cloud, "--quality", smallest)
     answered = [record for record in many["records"] if record["source"] == "cloud"]
     head = NcnnHead(bundle)
     pictures = [prepare(load_picture(file), bundle.manifest.preparation) for file in files[:TIMED]]
     alone = _in_turn({"head": head}, pictures)["head"]
     started = statistics.median(run["seconds"] for run in one)
+
+    def ms_a_picture(run: dict[str, Any]) -> float:
+        return 1e3 * (run["seconds"] - started) / (len(files) - 1)
+
     return {
         "start_to_answer_seconds": started,
         "resident_mb": max(run["resident_mb"] for run in one),
@@ -101,7 +110,8 @@ def commands(files: list[Path], cloud: str) -> dict[str, Any]:
             "quality": smallest,
             "pictures": len(files),
             "answered_by_the_cloud": len(answered),
-            "ms_a_picture": 1e3 * (many["seconds"] - started) / (len(files) - 1),
+            "ms_a_picture": ms_a_picture(many),
+            "ms_a_picture_with_an_idle_tail": ms_a_picture(many_to_idle),
             "head_alone_ms_a_picture": alone,
             "body_bytes_a_picture": statistics.mean(record["body_bytes"] for record in answered),
             "wire_bytes_a_picture": statistics.mean(record["wire_bytes"] for record in answered),
@@ -138,9 +148,13 @@ def main() -> None:
     if "SPLITWIRE_DATA" not in os.environ:
         sys.exit("set SPLITWIRE_DATA to the data set whose pictures are to be classified")
     test = load_pictures(Path(os.environ["SPLITWIRE_DATA"]), "test")
-    with tempfile.TemporaryDirectory() as folder, running_cloud() as cloud:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cloud_process() as cloud,
+        cloud_process(module="tests.load.idle_tail") as idle_cloud,
+    ):
         files = list(sample_files(test, MANY, Path(folder)).values())
-        measured = commands(files, cloud)
+        measured = commands(files, cloud.url, idle_cloud.url)
         with threadpool_limits(limits=1, user_api="blas"):
             measured |= file_to_frame(files[:TIMED])
     json.dump(measured, sys.stdout, indent=2)
