@@ -100,7 +100,7 @@ def commands(files: list[Path], cloud: str, idle_cloud: str) -> dict[str, Any]:
     started = statistics.median(run["seconds"] for run in one)
 
     def ms_a_picture(run: dict[str, Any]) -> float:
-        return 1e3 * (run["seconds"] - started) / (len(files) - 1)
+        return float(1e3 * (run["seconds"] - started) / (len(files) - 1))
 
     return {
         "start_to_answer_seconds": started,
