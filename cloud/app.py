@@ -123,7 +123,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         """Tell that the process lives."""
         return Health(status="alive")
 
-    @app.get("/readyz", responses=errors(429, 503))
+    @app.get("/readyz", responses=errors(503))
     @app.api_route("/readyz", methods=["GET", "HEAD"], include_in_schema=False)
     async def readyz() -> Health:
         """Tell whether a forward pass works: it makes one, on the way that requests go, if none has just worked."""

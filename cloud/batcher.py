@@ -163,10 +163,26 @@ class Batcher:
             DeadlinePassed: the model would have started after the deadline.
 
         """
+        self._check_open()
+        self.check_room(len(frame.symbols))
+        return await self._enqueue(frame, deadline)
+
+    async def probe(self, frame: Decoded) -> Result:
+        """Wait for a result like ``submit``, but however many pictures wait: a full queue says nothing of the model.
+
+        Raises:
+            NotReady: the server is stopping.
+
+        """
+        self._check_open()
+        return await self._enqueue(frame, None)
+
+    def _check_open(self) -> None:
         if self._closed:
             raise NotReady("stopping")
+
+    async def _enqueue(self, frame: Decoded, deadline: float | None) -> Result:
         pictures = len(frame.symbols)
-        self.check_room(pictures)
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append(
             _Item(
@@ -204,22 +220,30 @@ class Batcher:
             idle_turns = idle_turns + 1 if self._asked == asked else 0
 
     def _next_batch(self) -> list[_Item]:
-        """Take from the front what fits together; a lone request may be larger than the cap."""
+        """Take the first request and, in their order, those after it that fit with it; the others stay in theirs.
+
+        A lone request may be larger than the cap.
+        """
         batch: list[_Item] = []
+        others: list[_Item] = []
         pictures = 0
         while self._waiting:
-            item = self._waiting[0]
-            if batch and (pictures + item.pictures > self._batch_pictures or item.group != batch[0].group):
-                break
-            self._waiting.popleft()
-            self._depth -= item.pictures
+            item = self._waiting.popleft()
             if item.answer.done():  # the caller has gone
-                continue
-            if item.deadline is not None and time.monotonic() > item.deadline:
+                self._depth -= item.pictures
+            elif item.deadline is not None and time.monotonic() > item.deadline:
+                self._depth -= item.pictures
                 item.answer.set_exception(DeadlinePassed())
-                continue
-            batch.append(item)
-            pictures += item.pictures
+            elif batch and item.group != batch[0].group:
+                others.append(item)
+            elif batch and pictures + item.pictures > self._batch_pictures:
+                others.append(item)
+                break
+            else:
+                self._depth -= item.pictures
+                batch.append(item)
+                pictures += item.pictures
+        self._waiting.extendleft(reversed(others))
         return batch
 
     async def _run(self, batch: list[_Item]) -> None:

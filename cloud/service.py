@@ -144,7 +144,7 @@ class Service:
             engine, batcher = self._parts.engine, self._parts.batcher
             for blank in engine.blanks():
                 if time.monotonic() - batcher.worked(blank.fingerprint) > _SECONDS_A_PROOF_HOLDS:
-                    await batcher.submit(blank)
+                    await batcher.probe(blank)
 
 
 def _load(settings: CloudSettings) -> tuple[Model, Engine, DeviceFiles]:

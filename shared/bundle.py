@@ -1,7 +1,7 @@
 """The model bundle: the unit that is trained, shipped, loaded and named on the wire.
 
 <bundle>/
-    manifest.json               what is in it, with the SHA-256 of every file
+    manifest.json               what is in it, with the SHA-256 of every file and of itself
     README.md                   the model card
     device/*.safetensors        what a device needs: convolutions, and an encoder a quality
     cloud/*.safetensors         what a cloud needs: classifier, and a decoder a quality
@@ -15,7 +15,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
@@ -78,7 +78,7 @@ class Quality(_Part):
 
 
 class Manifest(_Part):
-    """What a bundle is. Shapes are channels, rows, columns."""
+    """What a bundle is. Shapes are channels, rows, columns. ``digest``: see ``manifest_digest``."""
 
     format: Literal[1]
     id: Annotated[str, Field(pattern=ID.pattern)]
@@ -91,6 +91,7 @@ class Manifest(_Part):
     qualities: dict[str, Quality] = Field(min_length=1)
     default_quality: str
     sha256: dict[FileName, str]
+    digest: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -126,9 +127,19 @@ class Manifest(_Part):
         }
         return json.dumps(contract, sort_keys=True, separators=(",", ":")).encode()
 
+    def sealed(self) -> Manifest:
+        """Give it the right ``digest``: see ``manifest_digest``."""
+        return self.model_copy(update={"digest": manifest_digest(self.model_dump())})
+
     def fingerprint(self, quality: str) -> int:
         """32 bits that name the decoding contract of a quality."""
         return int.from_bytes(hashlib.sha256(self.contract(quality)).digest()[:4], "little")
+
+
+def manifest_digest(values: Mapping[str, Any]) -> str:
+    """Hash a manifest: the SHA-256, in hexadecimal, of its canonical JSON without ``digest``."""
+    rest = {name: value for name, value in values.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +204,7 @@ def load_manifest(path: Path) -> Manifest:
 
     Raises:
         BundleMissing: there is none.
-        BundleInvalid: it is not a manifest of this format.
+        BundleInvalid: it is not a manifest of this format, or was changed after it was written.
 
     """
     try:
@@ -203,11 +214,14 @@ def load_manifest(path: Path) -> Manifest:
     except OSError as exc:
         raise BundleMissing(path, f"{MANIFEST} can't be read ({exc.strerror})") from exc
     try:
-        return Manifest.model_validate_json(text)
+        manifest = Manifest.model_validate_json(text)
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ": ".join([MANIFEST, ".".join(str(part) for part in first["loc"])]).removesuffix(": ")
         raise BundleInvalid(path, f"{where}: {first['msg'].lower()}; copy the bundle again") from exc
+    if manifest != manifest.sealed():
+        raise BundleInvalid(path, f"{MANIFEST} was changed after it was written; copy the bundle again")
+    return manifest
 
 
 def load_bundle(path: Path, role: Role) -> Bundle:

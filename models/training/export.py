@@ -104,7 +104,7 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
         qualities=qualities,
         default_quality="int8",
         sha256={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
-    )
+    ).sealed()
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     evaluation = evaluate_bundle(folder, test)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2) + "\n")

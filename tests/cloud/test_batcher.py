@@ -102,15 +102,41 @@ async def test_otherwise_the_event_loop_goes_on_during_a_batch(batcher: Batcher,
     assert threading.get_ident() not in engine.threads
 
 
-async def test_a_batch_keeps_its_cap_and_one_quality_and_a_large_frame_goes_alone(
-    batcher: Batcher, engine: GatedEngine
-) -> None:
+async def test_a_batch_keeps_its_cap_and_one_quality(batcher: Batcher, engine: GatedEngine) -> None:
     tasks = await submitted(
         batcher, frame(0), frame(1, 2), frame(3, 4, 5), frame(6, fingerprint=OTHER), frame(7)
     )
     engine.gate.set()
     await asyncio.gather(*tasks)
-    assert engine.batches == [1, 2, 3, 1, 1]
+    assert engine.batches == [1, 2, 4, 1]
+
+
+async def test_qualities_that_alternate_share_batches_and_the_first_to_come_goes_first(
+    batcher: Batcher, engine: GatedEngine
+) -> None:
+    tasks = await submitted(
+        batcher,
+        frame(0),
+        *(frame(number, fingerprint=number % 2 + GOOD) for number in range(1, 7)),
+    )
+    done: list[float] = []
+    for task in tasks:
+        task.add_done_callback(lambda task: done.append(task.result().probabilities.item()))
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+    assert engine.batches == [1, 3, 3]
+    assert done == [0, 1, 3, 5, 2, 4, 6]
+    assert batcher.depth == 0
+
+
+async def test_a_probe_waits_where_a_full_queue_refuses(batcher: Batcher, engine: GatedEngine) -> None:
+    tasks = await submitted(batcher, frame(0), frame(*range(10)))
+    with pytest.raises(QueueFull):
+        await batcher.submit(frame(1))
+    probe = asyncio.create_task(batcher.probe(frame(2)))
+    engine.gate.set()
+    assert (await probe).probabilities.item() == 2
+    await asyncio.gather(*tasks)
 
 
 async def test_a_full_queue_refuses_with_a_time_to_retry(batcher: Batcher, engine: GatedEngine) -> None:

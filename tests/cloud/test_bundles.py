@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from shared.bundle import Manifest, load_bundle
 from shared.errors import BundleFileMismatch, BundleInvalid
 from shared.messages import Answer, BundleList, Model
 from tests.cloud.application import error_of, frame_of, serving
+from tests.manifests import rewrite_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +31,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def other_path(bundle_copy: Path) -> Path:
     """The shipped bundle under another id, with its classes' names turned round: another contract."""
-    file = bundle_copy / "manifest.json"
-    manifest = json.loads(file.read_text())
-    manifest["id"] = "other"
-    manifest["classes"].reverse()
-    file.write_text(json.dumps(manifest))
+    rewrite_manifest(bundle_copy, lambda values: values.update(id="other", classes=values["classes"][::-1]))
     return bundle_copy
 
 
@@ -63,8 +59,7 @@ async def test_a_frame_is_answered_by_the_bundle_of_its_fingerprint(
 async def test_of_two_bundles_with_one_contract_the_first_serves(
     bundle_path: Path, bundle_copy: Path, device_bundle: Bundle, latent: NDArray[np.float32]
 ) -> None:
-    file = bundle_copy / "manifest.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "id": "twin"}))
+    rewrite_manifest(bundle_copy, lambda values: values.update(id="twin"))
     for paths, expected in (
         ((bundle_path, bundle_copy), device_bundle.manifest.id),
         ((bundle_copy, bundle_path), "twin"),

@@ -32,6 +32,22 @@ def test_the_device_has_neither_the_clouds_weights_nor_torch() -> None:
     assert any(line.startswith("torch") for line in requirements("cloud"))
 
 
+def test_prometheus_asks_the_cloud_where_it_listens_with_a_secret_that_it_has() -> None:
+    compose = YAML(typ="safe").load(COMPOSE_FILE)
+    service = compose["services"]["prometheus"]
+    (config,) = service["configs"]
+    assert f"--config.file={config['target']}" in service["command"]
+    settings = YAML(typ="safe").load(ROOT / compose["configs"][config["source"]]["file"])
+    (scraped,) = settings["scrape_configs"]
+    assert scraped["authorization"]["credentials_file"] in {
+        f"/run/secrets/{name}" for name in service["secrets"]
+    }
+    (target,) = scraped["static_configs"]
+    host, _, port = target["targets"][0].partition(":")
+    assert host in service["depends_on"]
+    assert compose["services"][host]["ports"][0].endswith(f":{port}")
+
+
 def test_no_service_is_without_bounds() -> None:
     services = YAML(typ="safe").load(COMPOSE_FILE)["services"]
     for service in services.values():

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.golden import FOLDER
+from tests.manifests import rewrite_manifest
 from tests.processes import running_cloud
 
 
@@ -70,9 +71,7 @@ def test_the_embedded_cloud_gives_the_same_answer_as_a_process(cloud_url: str, c
 def test_a_device_with_another_bundle_is_told_both_fingerprints(
     cloud_url: str, cat: Path, bundle_copy: Path
 ) -> None:
-    manifest = json.loads((bundle_copy / "manifest.json").read_text())
-    manifest["classes"].reverse()
-    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    rewrite_manifest(bundle_copy, lambda values: values["classes"].reverse())
     done = edge_client(cat, "--cloud", cloud_url, "--bundle", bundle_copy)
     assert done.returncode == 6
     assert "no loaded bundle has fingerprint" in done.stderr

@@ -19,6 +19,7 @@ import pytest
 import trustme
 
 from tests.cloud.application import OCTETS, frame_of
+from tests.manifests import rewrite_manifest
 from tests.processes import cloud_process, running_cloud
 
 if TYPE_CHECKING:
@@ -144,8 +145,7 @@ def test_the_log_is_json_from_the_first_line_where_asked_for() -> None:
 
 
 def test_several_bundles_are_named_by_repeating_the_option(bundle_path: Path, bundle_copy: Path) -> None:
-    manifest = json.loads((bundle_copy / "manifest.json").read_text())
-    (bundle_copy / "manifest.json").write_text(json.dumps({**manifest, "id": "next"}))
+    rewrite_manifest(bundle_copy, lambda values: values.update(id="next"))
     with running_cloud("--bundle", str(bundle_path), "--bundle", str(bundle_copy)) as url:
         loaded = httpx.get(f"{url}/model").json()["bundles"]
         listed = httpx.get(f"{url}/bundles").json()["bundles"]

@@ -18,7 +18,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -28,6 +28,7 @@ from rich.table import Table
 from models.training.data import load_pictures
 from report.link import BURST_BYTES, obstacle
 from shared.bundle import default_bundle_path, load_manifest
+from shared.errors import SplitwireError
 from shared.evaluation import Share, share
 from tests.e2e.accuracy import sample_files
 from tests.e2e.containers import Mount
@@ -223,6 +224,16 @@ class _Cut:
         self._said = said
         self._timer: threading.Timer | None = None
 
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """See that the link is not restored after its end."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+
     def said(self, answers: int) -> None:
         self._said(answers)
         if answers == self._after:
@@ -247,10 +258,10 @@ def outage_while_classifying(
 ) -> Outage:
     """Cut the link while ``edge-client classify`` runs as docker-compose.yml says, with its deadline and fallback."""
     pair.link.set_rate(rate)
-    cut = _Cut(pair, len(files) // 3, seconds, said)
-    run = pair.classify(next(iter(files.values())).parent, said=cut.said)
-    checked(run, files.values())
-    cut.restored()
+    with _Cut(pair, len(files) // 3, seconds, said) as cut:
+        run = pair.classify(next(iter(files.values())).parent, said=cut.said)
+        checked(run, files.values())
+        cut.restored()
     return Outage(
         command="classify",
         rate=rate,
@@ -272,8 +283,7 @@ def outage_while_watching(
 
     """
     pair.link.set_rate(rate)
-    cut = _Cut(pair, len(files) // 3, seconds, said)
-    with TemporaryDirectory() as name:
+    with TemporaryDirectory() as name, _Cut(pair, len(files) // 3, seconds, said) as cut:
         record = Path(name) / "record.sqlite"
         user = int(pair.edge.image.user.partition(":")[0])
         os.chown(name, user, user)
@@ -287,7 +297,7 @@ def outage_while_watching(
         labels = checked(run, files.values())
         with closing(sqlite3.connect(record)) as journal:
             rows = journal.execute("SELECT path, label, state, source FROM pictures").fetchall()
-    cut.restored()
+        cut.restored()
     kept = {
         Path(path).name: label
         for path, label, state, source in rows
@@ -403,7 +413,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with TemporaryDirectory() as name, Progress(*columns, console=console) as progress:
             results = _all(options.data, options.delay_ms, progress, Path(name))
-    except (PairError, OSError) as exc:
+    except (PairError, SplitwireError, OSError) as exc:
         sys.exit(f"error: {exc}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+
+from tests.manifests import rewrite_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def bundle_without_fallback(bundle_copy: Path) -> Path:
     """The shipped bundle without the device's own classifier."""
-    manifest = json.loads((bundle_copy / "manifest.json").read_text())
-    manifest["files"]["device"] = [name for name in manifest["files"]["device"] if "fallback" not in name]
-    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    rewrite_manifest(
+        bundle_copy, lambda values: values["files"].update(device=["device/convolutions.safetensors"])
+    )
     return bundle_copy
 
 
@@ -36,8 +37,10 @@ def bundle_with_fallback(bundle_without_fallback: Path) -> Path:
     weights["fallback.2.weight"][6] = np.log(99 * 9) / 4
     bundle = bundle_without_fallback
     save_file(weights, bundle / file)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["files"]["device"].append(file)
-    manifest["sha256"][file] = hashlib.sha256((bundle / file).read_bytes()).hexdigest()
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+    def add(values: dict[str, Any]) -> None:
+        values["files"]["device"].append(file)
+        values["sha256"][file] = hashlib.sha256((bundle / file).read_bytes()).hexdigest()
+
+    rewrite_manifest(bundle, add)
     return bundle

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from edge import cli
 from shared.bundle import load_manifest
 from shared.errors import BundleMissing
+from tests.manifests import rewrite_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,9 +61,7 @@ def test_a_cloud_that_can_not_be_used_is_said_why(cloud_url: str, bundle_copy: P
     code, described = info_json("--cloud", "http://127.0.0.1:9")
     assert code == 5
     assert "refused" in described["cloud"]["problem"] or "failed" in described["cloud"]["problem"]
-    manifest = json.loads((bundle_copy / "manifest.json").read_text())
-    manifest["classes"].reverse()
-    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    rewrite_manifest(bundle_copy, lambda values: values["classes"].reverse())
     code, described = info_json("--cloud", cloud_url, "--bundle", bundle_copy)
     assert code == 5
     assert "another bundle" in described["cloud"]["problem"]

@@ -14,6 +14,7 @@ from edge import pull as module
 from edge.pull import Source, pull
 from shared.bundle import load_bundle, load_manifest
 from shared.errors import BundleFileMismatch, CloudRefused, CloudUnreachable, SettingsError
+from tests.manifests import rewrite_manifest
 from tests.processes import running_cloud
 
 
@@ -92,9 +93,7 @@ def test_a_folder_that_pull_did_not_make_is_left_alone(cloud_url: str, tmp_path:
 
 
 def test_of_several_bundles_one_has_to_be_named(bundle_copy: Path, bundle_path: Path, tmp_path: Path) -> None:
-    manifest = json.loads((bundle_copy / "manifest.json").read_text())
-    manifest |= {"id": "other", "classes": [*reversed(manifest["classes"])]}
-    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    rewrite_manifest(bundle_copy, lambda values: values.update(id="other", classes=values["classes"][::-1]))
     with running_cloud("--bundle", str(bundle_path), "--bundle", str(bundle_copy)) as url:
         with pytest.raises(SettingsError, match="vgg16-cifar10, other; name one with --id"):
             pull(url, None, None, tmp_path / "current", quietly)

@@ -36,6 +36,7 @@ from shared.errors import (
     SettingsError,
 )
 from shared.picture import load_picture, read_file
+from tests.manifests import rewrite_manifest
 from tests.watched import FullDisk, put_picture, rows, states
 
 if TYPE_CHECKING:
@@ -468,8 +469,7 @@ def test_wherever_it_ends_a_restart_gives_every_picture_one_answer(
 
 def other_bundle(copy: Path) -> Path:
     """Make of a copy a bundle that the shipped one's cloud does not know."""
-    manifest = copy / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"airplane"', '"aeroplane"'))
+    rewrite_manifest(copy, lambda values: values.update(classes=["aeroplane", *values["classes"][1:]]))
     return copy
 
 

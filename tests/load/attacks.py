@@ -100,6 +100,10 @@ _BROKEN = (
 )
 
 
+FAILED = "answered 5xx"
+"""How a connection must not end."""
+
+
 async def break_connections(url: str, count: int, patience: float) -> Counter[str]:
     """Open so many connections at once, each with bytes of its own kind and an end of its own kind: how they ended.
 
@@ -151,9 +155,8 @@ async def _reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
 
 
 async def _wait(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> str:
-    while await reader.read(65_536):
-        pass
-    return "ended by the cloud"
+    answered = await reader.read()
+    return FAILED if b"HTTP/1.1 5" in answered else "ended by the cloud"
 
 
 async def _drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:

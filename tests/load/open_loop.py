@@ -26,10 +26,11 @@ class Outcome:
     """What became of the requests.
 
     ``statuses``: answers by status. ``waited``: seconds of every answer with status 200, from the
-    moment at which its request was due.
+    moment at which its request was due. ``seconds``: from the first request to the last.
     """
 
     sent: int = 0
+    seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
     waited: list[float] = field(default_factory=list)
     refused_for_ever: int = 0
@@ -58,6 +59,7 @@ async def ask_at_rate(url: str, frames: Sequence[bytes], rate: float, seconds: f
                 outcome.sent += 1
                 group.create_task(_ask(asker, next(bodies), due, outcome))
             await asyncio.sleep(_TICK_SECONDS)
+        outcome.seconds = time.perf_counter() - started
     asker.close()
     return outcome
 

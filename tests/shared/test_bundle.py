@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,16 +10,12 @@ from models.loading import load_tails
 from shared.bundle import MANIFEST, Bundle, Manifest, Role, load_bundle, load_manifest
 from shared.codecs import codec_of
 from shared.errors import BundleFileMismatch, BundleInvalid, BundleMissing, QualityMissing
+from tests.manifests import rewrite_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ROLES: tuple[Role, ...] = ("device", "cloud")
-
-
-def edit(bundle: Path, **changes: Any) -> None:  # noqa: ANN401 - JSON values
-    file = bundle / MANIFEST
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -84,7 +79,7 @@ def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
 def test_a_manifest_that_does_not_fit_the_networks_is_refused(
     bundle_copy: Path, field: str, value: list[Any]
 ) -> None:
-    edit(bundle_copy, **{field: value})
+    rewrite_manifest(bundle_copy, lambda values: values.update({field: value}))
     with pytest.raises(BundleInvalid):
         load_tails(load_bundle(bundle_copy, "cloud"))
 
@@ -97,10 +92,22 @@ def test_a_manifest_of_another_format_is_refused(bundle_copy: Path, text: str) -
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [("0.48235", "0.58235"), ('"cat"', '"cut"'), ('"default_quality": "int8"', '"default_quality": "half"')],
+)
+def test_a_manifest_in_which_anything_was_changed_is_refused(bundle_copy: Path, one: str, other: str) -> None:
+    text = (bundle_copy / MANIFEST).read_text()
+    assert one in text
+    (bundle_copy / MANIFEST).write_text(text.replace(one, other))
+    with pytest.raises(BundleInvalid, match="was changed after it was written"):
+        load_manifest(bundle_copy)
+
+
+@pytest.mark.parametrize(
     "name", ["/etc/x.safetensors", "../x.safetensors", "a/../../x.safetensors", "x.pickle"]
 )
 def test_files_outside_the_bundle_or_of_another_kind_are_refused(bundle_copy: Path, name: str) -> None:
-    edit(bundle_copy, files={"device": [name], "cloud": []})
+    rewrite_manifest(bundle_copy, lambda values: values.update(files={"device": [name], "cloud": []}))
     with pytest.raises(BundleInvalid):
         load_manifest(bundle_copy)
 
