@@ -11,15 +11,17 @@ from report import environment, ways
 from report.conclusion import ROUND_TRIP_MS, conclude
 from report.features import HEAD
 from report.link import BURST_BYTES
-from report.published import published
+from report.published import paper_table, published
 from report.results import Check, Elements, Report, SlowerDevice, Where
 from report.scoring import confident, picture_result, quality_result, right_of, score
 from report.stages import BEYOND
 from report.time_model import ROUND_TRIPS_MS, crossing, curves, rates, transfer_ms
 from shared.bundle import MANIFEST
+from shared.evaluation import EVALUATION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from models.training.data import Pictures
     from models.training.sae import AutoencoderComparison
@@ -41,9 +43,10 @@ def assemble(
     sample: Sample,
     measured: Measured,
     autoencoders: AutoencoderComparison | None,
+    commit: str | None,
     seconds: float,
 ) -> Report:
-    """Work the report out."""
+    """Work the report out; ``commit``: of the code that measured."""
     manifest, labels = bundle.manifest, sample.pictures.labels
     classes, coded = manifest.classes, sample.coded
     base = right_of(measured.base.classes, labels)
@@ -63,7 +66,7 @@ def assemble(
     )
     scored_base = score(base, base, labels, classes)
     return Report(
-        where=_where(settings, bundle, everything, sample, measured.cloud, seconds),
+        where=_where(settings, bundle, everything, sample, measured.cloud, commit, seconds),
         classes=classes,
         conclusion=conclude(
             (chosen.quality, qualities[chosen.quality]),
@@ -75,6 +78,7 @@ def assemble(
         ),
         chosen=chosen,
         base=scored_base,
+        paper=paper_table(),
         paper_quality=PAPER if PAPER in qualities else chosen.quality,
         qualities=qualities,
         pictures=pictures,
@@ -83,8 +87,8 @@ def assemble(
         elements=_elements(bundle),
         published=published(),
         costs=measured.costs,
-        file_bytes={name: (bundle.path / name).stat().st_size for name in manifest.sha256},
-        manifest_bytes=(bundle.path / MANIFEST).stat().st_size,
+        file_bytes=_sizes(bundle.path, manifest.sha256),
+        pulled_bytes=_sizes(bundle.path, [MANIFEST, EVALUATION]),
         autoencoders=autoencoders,
         times=measured.times,
         ways=tuple(all_ways.values()),
@@ -113,6 +117,11 @@ def assemble(
         if measured.own.classes
         else None,
     )
+
+
+def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:
+    """Look up the bytes of those files that are there."""
+    return {name: (folder / name).stat().st_size for name in names if (folder / name).is_file()}
 
 
 def _elements(bundle: Bundle) -> Elements:
@@ -149,6 +158,7 @@ def _where(
     everything: Pictures,
     sample: Sample,
     cloud: str,
+    commit: str | None,
     seconds: float,
 ) -> Where:
     manifest = (bundle.path / MANIFEST).read_bytes()
@@ -159,7 +169,7 @@ def _where(
         system=environment.system(),
         threads=environment.threads(),
         versions=environment.versions(),
-        commit=environment.commit(),
+        commit=commit,
         bundle=bundle.manifest.id,
         manifest_sha256=hashlib.sha256(manifest).hexdigest(),
         hidden=bundle.manifest.hidden,

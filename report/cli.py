@@ -14,6 +14,7 @@ from models.training.data import Pictures, load_pictures
 from models.training.export import SAE
 from models.training.progress import CONSOLE
 from models.training.sae import AutoencoderComparison
+from report import environment
 from report.assemble import assemble
 from report.measure import Measuring, Sample, plan
 from report.page import write_report
@@ -62,7 +63,7 @@ def command(
         str | None, typer.Option(envvar="SPLITWIRE_KEY", help="That cloud's API key; better by variable.")
     ] = None,
 ) -> None:
-    """Write the report. Stopped, it goes on where it was when it is started the same way again."""
+    """Write the report. Stopped, it goes on where it was when it is started the same way again, by the same code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers, too
     settings = ReportSettings(
         data=data,
@@ -91,6 +92,7 @@ def make_report(settings: ReportSettings) -> Report:
         SettingsError: the folder can't be written, or a server does not start.
 
     """
+    commit = environment.commit()
     device = load_bundle(settings.bundle, "device")
     names = settings.qualities or tuple(device.manifest.qualities)
     for name in names:
@@ -105,6 +107,7 @@ def make_report(settings: ReportSettings) -> Report:
     work = Work(
         settings.out / "work",
         {
+            "commit": commit,
             "bundle": device.manifest.model_dump(mode="json"),
             "pictures": sample.pictures.digest(),
             "qualities": list(names),
@@ -115,7 +118,7 @@ def make_report(settings: ReportSettings) -> Report:
     )
     with Steps(plan(sample, names)) as steps:
         measured = Measuring(settings, names, sample, work, steps).run()
-    report = assemble(settings, device, everything, sample, measured, autoencoders, work.seconds)
+    report = assemble(settings, device, everything, sample, measured, autoencoders, commit, work.seconds)
     write_report(report, settings.out)
     work.remove()
     return report

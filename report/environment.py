@@ -38,8 +38,8 @@ def cores() -> int:
 
 
 def threads() -> str:
-    """Say how many threads the device's and the cloud's networks compute with."""
-    return f"{cores()} for the convolutions on ncnn, {torch.get_num_threads()} for torch"
+    """Say how many threads device and cloud compute with."""
+    return f"{cores()} for the convolutions on ncnn, {torch.get_num_threads()} for torch, 1 for numpy"
 
 
 def memory_bytes() -> int | None:

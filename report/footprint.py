@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import typer
 from pydantic import BaseModel, ConfigDict
+from threadpoolctl import threadpool_limits
 
 from edge.encoder import Encoder
 from edge.ncnn_head import NcnnHead
@@ -96,7 +97,7 @@ def command(
 
 
 def measure(part: str, path: Path) -> Cost:
-    """Build a part, run it for one picture at a time.
+    """Build a part, run it for one picture at a time, with one thread for numpy as on devices and in clouds.
 
     Memory and time of the classifiers do not depend on the values of their weights, so these are random.
 
@@ -110,7 +111,7 @@ def measure(part: str, path: Path) -> Cost:
     parameters, work = _built(part, path)
     gc.collect()
     times: list[float] = []
-    with torch.inference_mode():
+    with torch.inference_mode(), threadpool_limits(limits=1, user_api="blas"):
         for _ in range(_WARM_UP + _REPEATS):
             started = time.perf_counter()
             work()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 from PIL import Image
 from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
 
 from models.loading import FALLBACK
 from report import footprint, shaped, ways
@@ -110,6 +111,8 @@ class Measuring:
 
         """
         with ExitStack() as stack:
+            # As on a device: numpy's BLAS would let its threads wait in a loop, on cores that are being timed.
+            stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
             split = self._settings.cloud or stack.enter_context(running(SPLIT, self._settings.bundle))
             whole = stack.enter_context(running(WHOLE, self._settings.bundle))
             cloud = asyncio.run(self._describe(split))

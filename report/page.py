@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from models import paper
 from models.loading import DECODER
 from report import plots, ways, words
 from report.conclusion import ROUND_TRIP_MS
@@ -58,7 +57,6 @@ def render(report: Report, drawn: dict[str, bytes]) -> str:
         where=report.where,
         images={name: base64.b64encode(svg).decode() for name, svg in drawn.items()},
         plots=plots,
-        paper=paper,
         ways=ways,
         stages=STAGES,
         parts={"device": ON_DEVICE, "cloud": IN_CLOUD},

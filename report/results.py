@@ -159,6 +159,30 @@ class Published(_Part):
     source: str
 
 
+class PaperAccuracy(_Part):
+    """Percent, without and with the convolutional autoencoder."""
+
+    without: float
+    coded: float
+
+    @property
+    def points(self) -> float:
+        """What the autoencoder changes."""
+        return self.coded - self.without
+
+    @property
+    def relative(self) -> float:
+        """The same, in percent of the accuracy without."""
+        return 100 * (self.coded / self.without - 1)
+
+
+class PaperTable(_Part):
+    """The paper's table 1."""
+
+    by_class: dict[str, PaperAccuracy]
+    average: PaperAccuracy
+
+
 class Where(_Part):
     """What it was measured with. ``versions``: by package. ``commit``: None outside of a clone."""
 
@@ -187,7 +211,10 @@ class Where(_Part):
 
 
 class Report(_Part):
-    """Everything that the page shows."""
+    """Everything that the page shows.
+
+    ``pulled_bytes``: of the files that a device fetches when only the cloud's classifier is new.
+    """
 
     format: Literal[1] = 1
     where: Where
@@ -195,6 +222,7 @@ class Report(_Part):
     conclusion: Conclusion
     chosen: Chosen
     base: Scored
+    paper: PaperTable
     paper_quality: str
     qualities: dict[str, QualityResult]
     pictures: tuple[PictureResult, ...]
@@ -204,7 +232,7 @@ class Report(_Part):
     published: tuple[Published, ...]
     costs: Costs
     file_bytes: dict[str, int]
-    manifest_bytes: int
+    pulled_bytes: dict[str, int]
     autoencoders: AutoencoderComparison | None
     times: Times
     ways: tuple[Way, ...]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from models import paper
 from report.plots.style import OURS, THEIRS, WIDTH, bars
 
 if TYPE_CHECKING:
@@ -39,10 +38,14 @@ def classes(report: Report) -> Figure:
 
     row(report.base, "VGG16 alone", 0.14, fill="white")
     row(coded, f"with the autoencoder ({report.paper_quality})", -0.14, fill=OURS)
-    if set(names) == set(paper.ACCURACY):
-        for place, label, marker in ((0, "the paper's VGG16", "|"), (1, "the paper's, with its CAE", "x")):
+    paper = report.paper.by_class
+    if set(names) == set(paper):
+        for values, label, marker in (
+            ([paper[name].without for name in names], "the paper's VGG16", "|"),
+            ([paper[name].coded for name in names], "the paper's, with its CAE", "x"),
+        ):
             axes.plot(
-                [paper.ACCURACY[name][place] for name in names],
+                values,
                 rows,
                 linestyle="none",
                 color=THEIRS,

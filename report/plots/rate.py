@@ -31,6 +31,7 @@ _AS_IT_IS, _FEATURE = "picture's file as it is", "feature: float32, with zstd"
 _TICKS = (20, 40, 60, 70, 80, 85, 88, 90, 92, 95, 98)
 _MOST = 99.0
 """Percent: beyond it the scale has no end."""
+_ON_WHITE = {"boxstyle": "square,pad=0.1", "color": "white", "alpha": 0.8}
 
 
 def rate_accuracy(report: Report) -> Figure:
@@ -157,14 +158,19 @@ def _published(axes: Axes, report: Report) -> None:
         markersize=9,
         label=_OTHERS,
     )
-    for point, each in {each.source: (point, each) for point, each in plotted.items()}.values():
+    leftmost = {each.source: (point, each) for point, each in sorted(plotted.items(), reverse=True)}
+    for point, each in leftmost.values():
         axes.annotate(
             f"{each.who.split(',')[0]} et al.",
             point,
-            xytext=(7, -8),
+            xytext=(0, -7),
             textcoords="offset points",
+            ha="center",
+            va="top",
             fontsize=7,
             color=THEIRS,
+            zorder=4,
+            bbox=_ON_WHITE,
         )
 
 
@@ -187,10 +193,12 @@ def _qualities(axes: Axes, report: Report) -> None:
         axes.annotate(
             name,
             (result.body.mean, height),
-            xytext=(0, 11),
+            xytext=(0, -11),
             textcoords="offset points",
             ha="center",
+            va="top",
+            fontsize=8,
             weight="bold",
             zorder=6,
-            bbox={"boxstyle": "square,pad=0.1", "color": "white", "alpha": 0.8},
+            bbox=_ON_WHITE,
         )

@@ -66,5 +66,6 @@ def drawn_report(learned_bundle: Bundle, sample: Sample) -> Report:
         sample,
         Drawn(sample.pictures.labels, sample.coded).measured(),
         comparison(),
+        commit="c0ffee",
         seconds=1500.0,
     )

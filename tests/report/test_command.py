@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from models.training.data import CLASS_ORDER
-from report import cli, features, footprint, measure, picture_codecs, shaped
+from report import cli, environment, features, footprint, measure, picture_codecs, shaped
 from report.cli import app
 from report.results import Report
 from report.shaped import Measurements
@@ -25,10 +26,12 @@ from shared.errors import (
     TrainingError,
 )
 from tests.report.drawn import comparison
+from tests.report.threads import blas_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import NoReturn
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +73,19 @@ def test_a_stopped_run_goes_on_and_writes_the_report(
 ) -> None:
     out = tmp_path / "out"
     arguments = ("--data", data, "--out", out, "--limit", 5, "--qualities", "int8,paper")
+    threads: set[int] = set()
+
+    def power_cut(*_: object) -> NoReturn:
+        threads.update(blas_threads())
+        raise InterruptedError
+
+    monkeypatch.setattr(environment, "commit", lambda: "c0ffee")
     with monkeypatch.context() as broken:
-        broken.setattr(measure, "StageClock", None)
-        with pytest.raises(TypeError):
+        broken.setattr(measure, "StageClock", power_cut)
+        with pytest.raises(InterruptedError):
             invoke(*arguments)
+    assert threads == {1}, "numpy's would take the cores of what is timed"
+    assert json.loads((out / "work" / "identity.json").read_text())["commit"] == "c0ffee"
     kept = {file.name for file in (out / "work").iterdir()}
     assert {"features.npy", "base.json", "quality-int8.json", "quality-paper.json", "files-3.json"} <= kept
     assert not (out / "report.html").exists()
@@ -86,6 +98,7 @@ def test_a_stopped_run_goes_on_and_writes_the_report(
     assert printed.count("\n") == 3
     assert report.conclusion.gain.sentence in printed
     where = report.where
+    assert where.commit == "c0ffee"
     assert (where.pictures, where.test_pictures, where.codec_pictures, where.timed_pictures) == (5, 20, 5, 5)
     assert len(report.base.by_class) == 5, "a class without pictures is left out"
     assert {name: each.body.mean for name, each in report.qualities.items()} == {"int8": 3206, "paper": 12806}

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from report import footprint
 from report.footprint import CLASSIFIER, PARTS, WIDE_CLASSIFIER, measure, measure_all
 from shared.errors import SettingsError
+from tests.report.threads import blas_threads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +36,15 @@ def test_small_parts_are_counted(bundle_path: Path, part: str, parameters: int) 
     cost = measure(part, bundle_path)
     assert cost.parameters == parameters
     assert cost.milliseconds.median > 0
+
+
+def test_numpy_computes_with_one_thread_as_on_a_device(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+    monkeypatch.setattr(footprint, "_built", lambda *_: (0, lambda: threads.update(blas_threads())))
+    measure(PARTS[0], bundle_path)
+    assert threads == {1}
 
 
 def test_an_unknown_part_is_refused(bundle_path: Path) -> None:

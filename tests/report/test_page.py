@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image
 
+from models import paper
 from report.page import write_report
 from report.results import Report
 from shared.errors import SettingsError
@@ -56,6 +57,13 @@ def test_the_numbers_are_all_there(folder: Path, drawn_report: Report) -> None:
     assert Report.model_validate_json((folder / "report.json").read_bytes()) == drawn_report
 
 
+def test_the_papers_numbers_are_there_too(folder: Path) -> None:
+    table = json.loads((folder / "report.json").read_text())["paper"]
+    by_class = {name: (each["without"], each["coded"]) for name, each in table["by_class"].items()}
+    assert by_class == paper.ACCURACY
+    assert tuple(table["average"].values()) == paper.AVERAGE_ACCURACY
+
+
 def test_every_plot_is_there_as_svg_and_png(folder: Path) -> None:
     files = {file.name for file in (folder / "plots").iterdir()}
     assert files == {f"{name}.{kind}" for name in PLOTS for kind in ("svg", "png")}
@@ -96,6 +104,15 @@ def test_the_papers_figures_stand_both_ways(page: str) -> None:
     assert "average 5000" in text
     assert "\N{MINUS SIGN}2.6 relative, %" in text
     assert "\N{MINUS SIGN}3.16 The paper" in text
+    assert "87 82 \N{MINUS SIGN}5 average" in text
+
+
+def test_all_that_a_device_fetches_after_a_new_classifier_is_named(page: str, bundle_path: Path) -> None:
+    manifest, evaluation = (
+        (bundle_path / name).stat().st_size for name in ("manifest.json", "evaluation.json")
+    )
+    both = f"manifest.json ({manifest:,} bytes) and evaluation.json ({evaluation:,} bytes)."
+    assert both in text_of(page)
 
 
 def test_everything_has_its_section(page: str) -> None:

@@ -1,0 +1,67 @@
+"""The order in which ways are timed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from edge.connection import Exchange
+from report import stages
+from report.picture_codecs import settings as codec_settings
+from report.stages import StageClock
+from shared.messages import Timings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from report.measure import Sample
+
+pytestmark = pytest.mark.anyio
+EXCHANGE = Exchange(
+    predictions=(), timings_ms=Timings(decode=0.0, queue=0.0, tail=0.0), seconds=0.0, wire=None
+)
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Whatever is timed by a clock, by name: no network, no cloud."""
+    names: list[str] = []
+
+    async def send_frame(*_: object) -> Exchange:
+        names.append("split")
+        return EXCHANGE
+
+    async def send_picture(_: object, __: bytes, media_type: str) -> Exchange:
+        names.append(media_type)
+        return EXCHANGE
+
+    def classifier(_: torch.Tensor) -> torch.Tensor:
+        names.append("alone")
+        return torch.zeros(1, 10)
+
+    def head(_: object) -> NDArray[np.float32]:
+        return np.zeros((512, 7, 7), dtype=np.float32)
+
+    monkeypatch.setattr(stages, "send_frame", send_frame)
+    monkeypatch.setattr(stages, "send_picture", send_picture)
+    monkeypatch.setattr(stages, "open_head", lambda *_: head)
+    monkeypatch.setattr(stages, "load_tails", lambda _: {"int8": SimpleNamespace(classifier=classifier)})
+    return names
+
+
+async def test_neither_way_to_send_a_picture_is_favoured(
+    timed: list[str], bundle_path: Path, sample: Sample
+) -> None:
+    rewriting = next(setting for setting in codec_settings() if setting.codec == "WebP")
+    cloud: Any = None
+    clock = StageClock(bundle_path, ["int8"], rewriting, cloud, cloud)
+    times = await clock.measure(sample.pictures.subset(np.arange(2)), "image/jpeg", lambda _: None)
+    as_it_is, rewritten = "image/jpeg", "image/webp"
+    assert timed[4:] == ["split", as_it_is, rewritten, "alone", "split", rewritten, as_it_is, "alone"]
+    assert times.picture.total.n == times.rewritten.total.n == times.whole.total.n == 2
