@@ -21,8 +21,8 @@ MAX_PIPELINED = 64
 class Protocol(HttpToolsProtocol):
     """uvicorn's protocol, which keeps only so much, and waits for a caller only so long.
 
-    A request's line and headers have ``header_seconds`` from the connection, or from the answer
-    before; its body has ``body_seconds`` more. A body that was answered before its end has
+    A request's line and headers have ``header_seconds`` from the connection, or from their first bytes on one that had an
+    answer and was silent for at most ``idle_seconds``; the body has ``body_seconds`` more. A body that was answered before its end has
     ``rest_seconds`` to end, so that the caller can read the answer. A caller that stops to read an
     answer has ``reading_seconds`` to go on.
     """
@@ -31,12 +31,13 @@ class Protocol(HttpToolsProtocol):
     body_seconds: ClassVar[float] = 10.0
     rest_seconds: ClassVar[float] = 1.0
     reading_seconds: ClassVar[float] = 60.0
+    idle_seconds: ClassVar[float] = 15.0
 
     _receiving: Literal["headers", "body"] | None = None
     _incomplete_bytes = 0
     _header_bytes = 0
     _timer: asyncio.TimerHandle | None = None
-    _awaited: Literal["headers", "body", "rest"] | None = None
+    _awaited: Literal["headers", "body", "rest", "idle"] | None = None
     _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -125,15 +126,20 @@ class Protocol(HttpToolsProtocol):
     def _is_answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
+    @property
+    def _between_requests(self) -> Literal["headers", "idle"]:
+        begun = self.cycle is None or self._receiving == "headers" or self._incomplete_bytes
+        return "headers" if begun else "idle"
+
     def _bound_waiting(self) -> None:
         if self.transport.is_closing():
             self._await(None)
         elif self._receiving == "body":
             self._await("rest" if self._is_answered else "body")
         else:
-            self._await("headers" if self._is_answered else None)
+            self._await(self._between_requests if self._is_answered else None)
 
-    def _await(self, what: Literal["headers", "body", "rest"] | None) -> None:
+    def _await(self, what: Literal["headers", "body", "rest", "idle"] | None) -> None:
         """Let the timer run on where the same is still being waited for."""
         if what == self._awaited:
             return
@@ -142,7 +148,12 @@ class Protocol(HttpToolsProtocol):
             self._timer = None
         self._awaited = what
         if what is not None:
-            seconds = {"headers": self.header_seconds, "body": self.body_seconds, "rest": self.rest_seconds}
+            seconds = {
+                "headers": self.header_seconds,
+                "body": self.body_seconds,
+                "rest": self.rest_seconds,
+                "idle": self.idle_seconds,
+            }
             self._timer = self.loop.call_later(seconds[what], self._give_up)
 
     def _give_up(self) -> None:

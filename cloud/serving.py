@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ipaddress
+import math
 import signal
 import socket
 import ssl
@@ -103,6 +104,7 @@ def server_of(
         lifespan="off",
         log_config=None,
         access_log=False,
+        timeout_keep_alive=math.ceil(protocol.idle_seconds),
         server_header=False,
         proxy_headers=False,
         ssl_context_factory=None if tls is None else lambda *_: tls,

@@ -246,7 +246,8 @@ class Classifier:
             if own is None or not self.settings.fallback:
                 raise
             timings = {**encoded.timings_ms, "network": _since(started)}
-            return _own_answer(record.model_copy(update={"timings_ms": timings}), own, str(exc))
+            reason = f"{encoded.reason}; {exc}" if encoded.reason else str(exc)
+            return _own_answer(record.model_copy(update={"timings_ms": timings}), own, reason)
         timings = {**encoded.timings_ms, "network": _since(started)}
         timings["total"] = round(sum(timings.values()), 3)
         return record.model_copy(

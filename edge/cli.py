@@ -24,6 +24,7 @@ from edge.options import (
     Confident,
     DeadlineMs,
     Fallback,
+    FixedQuality,
     Head,
     Key,
     LowMemory,
@@ -32,13 +33,14 @@ from edge.options import (
 )
 from edge.output import Output
 from edge.pull import pull
+from edge.records import Record, problem
 from edge.settings import DeviceSettings, WatchSettings
 from edge.sources import named_pictures
 from edge.watch import watch as watch_folder
 from shared import __version__
 from shared.bundle import default_bundle_path
 from shared.command import command_group, print_line, run
-from shared.errors import shown
+from shared.errors import codes_of, shown
 
 if TYPE_CHECKING:
     from edge.info import BundleInfo, CloudInfo
@@ -113,9 +115,14 @@ def classify(
 
 async def _classify(paths: list[Path], settings: DeviceSettings, *, as_json: bool) -> int:
     exit_code = 0
-    pictures = named_pictures(paths)
+    pictures, unusable = named_pictures(paths)
     widest = max((len(shown(picture)) for picture in pictures if isinstance(picture, Path)), default=0)
     output = Output(as_json=as_json, widest_path=widest, total=len(pictures))
+    for folder, error in unusable.items():
+        output.record(Record(path=shown(folder), error=problem(error)))
+        exit_code = exit_code or codes_of(error).exit
+    if not pictures:
+        return exit_code
     async with open_classifier(settings) as classifier:
         with output:
             async for record in classifier.classify(pictures):
@@ -135,14 +142,16 @@ def watch(
         Path | None,
         typer.Option(
             metavar="FILE",
+            envvar="SPLITWIRE_RECORD",
             help="The record, a SQLite file on a local disk.",
             show_default=".splitwire.sqlite in FOLDER",
         ),
     ] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="End when everything in FOLDER has an answer.")
+        bool,
+        typer.Option("--once", envvar="SPLITWIRE_ONCE", help="End when everything in FOLDER has an answer."),
     ] = False,
-    quality: Quality = None,
+    quality: FixedQuality = None,
     head: Head = "ncnn",
     low_memory: LowMemory = False,
     top: Top = 1,
@@ -153,15 +162,27 @@ def watch(
     fallback: Fallback = False,
     confident: Confident = None,
     settle: Annotated[
-        float, typer.Option(min=0.01, help="Seconds without a change after which a file is complete.")
+        float,
+        typer.Option(
+            envvar="SPLITWIRE_SETTLE",
+            min=0.01,
+            help="Seconds without a change after which a file is complete.",
+        ),
     ] = 1,
     patience: Annotated[
-        float, typer.Option(min=0, help="Seconds after which a file that is no picture is a failure.")
+        float,
+        typer.Option(
+            envvar="SPLITWIRE_PATIENCE",
+            min=0,
+            help="Seconds after which a file that is no picture is a failure.",
+        ),
     ] = 60,
     poll: Annotated[
         float,
         typer.Option(
-            min=0.01, help="Seconds between looks where the system, as a network share, tells of no changes."
+            envvar="SPLITWIRE_POLL",
+            min=0.01,
+            help="Seconds between looks where the system, as a network share, tells of no changes.",
         ),
     ] = 5,
 ) -> None:
@@ -223,7 +244,9 @@ def info(
     bundle: BundlePath = default_bundle_path(),
     cloud: CloudUrl = None,
     key: Key = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", envvar="SPLITWIRE_JSON", help="Everything, as JSON.")
+    ] = False,
 ) -> None:
     """Say what there is: the bundle's qualities with mean bytes and accuracy, backends, the cloud.
 
@@ -265,7 +288,9 @@ def bench_device(
     low_memory: LowMemory = False,
     bundle: BundlePath = default_bundle_path(),
     deadline_ms: DeadlineMs = 1_000,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", envvar="SPLITWIRE_JSON", help="Everything, as JSON.")
+    ] = False,
 ) -> None:
     """Time this device stage by stage, and work out which quality suits which link."""
     settings = DeviceSettings(bundle=bundle, head=head, low_memory=low_memory, deadline_ms=deadline_ms)
@@ -291,7 +316,8 @@ def pull_bundle(
         str, typer.Option(envvar="SPLITWIRE_CLOUD", metavar="URL", help="The cloud, as http://host:port.")
     ],
     bundle_id: Annotated[
-        str | None, typer.Option("--id", help="Which bundle, where the cloud has several.")
+        str | None,
+        typer.Option("--id", envvar="SPLITWIRE_ID", help="Which bundle, where the cloud has several."),
     ] = None,
     key: Key = None,
 ) -> None:

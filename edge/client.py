@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from anyio.from_thread import start_blocking_portal
 from pydantic import ValidationError
 
 from edge.classify import open_classifier
 from edge.deadline import Deadline
-from edge.settings import DeviceSettings
+from edge.settings import DeviceOptions, DeviceSettings
 from shared.errors import SettingsError, shown
 from shared.picture import read_file
 
@@ -36,7 +36,7 @@ class AsyncClient:
     ``edge.settings.DeviceSettings`` by name.
     """
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, **settings: Unpack[DeviceOptions]) -> None:
         """Check the settings.
 
         Raises:
@@ -99,7 +99,7 @@ class Client:
     It takes the settings of ``edge.settings.DeviceSettings`` by name.
     """
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, **settings: Unpack[DeviceOptions]) -> None:
         """Check the settings.
 
         Raises:
@@ -163,7 +163,7 @@ class Client:
         return self._portal
 
 
-def _checked(settings: dict[str, object]) -> DeviceSettings:
+def _checked(settings: DeviceOptions) -> DeviceSettings:
     try:
         return DeviceSettings.model_validate(settings)
     except ValidationError as exc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -36,12 +37,21 @@ def apply_config(context: typer.Context, named: Path | None) -> None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise SettingsError(f"settings {shown(file)} are no TOML ({exc})") from exc
     commands = getattr(context.command, "commands", {})
-    options = {name: {option.name for option in command.params} for name, command in commands.items()}
-    known = set().union(*options.values()) - {"paths", "folder", "as_json"}
+    options = {name: _parameters(command) for name, command in commands.items()}
+    known = set().union(*options.values())
     for name in values:
         if name not in known:
             raise SettingsError(f"settings {shown(file)}: there is no option {name}; see --help")
     context.default_map = {
-        command: {name: value for name, value in values.items() if name in names}
-        for command, names in options.items()
+        command: {parameters[name]: value for name, value in values.items() if name in parameters}
+        for command, parameters in options.items()
+    }
+
+
+def _parameters(command: Any) -> dict[str, str]:  # noqa: ANN401 - typer's own
+    """Map the names of a command's options, as they are written, to those of its parameters."""
+    return {
+        option.opts[0].removeprefix("--").replace("-", "_"): option.name
+        for option in command.params
+        if option.param_type_name == "option" and option.name != "help"
     }

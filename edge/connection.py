@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 from circuitbreaker import STATE_HALF_OPEN, CircuitBreaker
@@ -40,12 +41,16 @@ if TYPE_CHECKING:
     from edge.deadline import Deadline
     from edge.settings import DeviceSettings
 
+AnyClient = TypeVar("AnyClient", httpx.Client, httpx.AsyncClient)
+
 _NEVER_BY_PROXY = ("embedded", "localhost", "127.0.0.1", "::1")
 _NEEDLESS_HEADERS = ("Accept-Encoding", "Connection", "User-Agent")
 """What httpx sends by itself and no cloud of ours reads."""
 _TRY_SHARE = 0.7
 """How much of what is left a try may take, so that another one can follow."""
 _LEAST_TRY_SECONDS = 0.02
+_IDLE_SECONDS = 13.0
+"""How long a connection is kept for the next picture; clouds keep it a little longer."""
 _BACK_OFF = wait_random_exponential(multiplier=0.1, max=2)
 _FAILURES_TO_OPEN = 3
 _SECONDS_OPEN = 5
@@ -64,13 +69,15 @@ def _breaker() -> CircuitBreaker:
 class Exchange:
     """An answer for every picture of a frame, and what the try that brought it cost.
 
-    ``seconds``: from sending to having the answer. ``wire``: None where that can't be known.
+    ``seconds``: from sending to having the answer. ``wire``: None where that can't be known. ``wire_bytes``: of all
+    tries; None where one's can't be known, as where no answer came.
     """
 
     predictions: tuple[Prediction, ...]
     timings_ms: Timings
     seconds: float
     wire: Wire | None
+    wire_bytes: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +111,11 @@ class Connection:
             return state.upcoming_sleep + _LEAST_TRY_SECONDS > deadline.left()
 
         retrying = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_wait, stop=too_late, reraise=True)
+        tries: list[int | None] = []
         async with self._permission():
-            exchange: Exchange = await retrying(self._ask, body, pictures, top, deadline)
-        return exchange
+            exchange: Exchange = await retrying(self._ask, body, pictures, top, deadline, tries)
+        known = [size for size in tries if size is not None]
+        return replace(exchange, wire_bytes=sum(known) if len(known) == len(tries) else None)
 
     @asynccontextmanager
     async def _permission(self) -> AsyncIterator[None]:
@@ -120,8 +129,11 @@ class Connection:
             with self.breaker:
                 yield
 
-    async def _ask(self, body: bytes, pictures: int, top: int, deadline: Deadline) -> Exchange:
+    async def _ask(
+        self, body: bytes, pictures: int, top: int, deadline: Deadline, tries: list[int | None]
+    ) -> Exchange:
         left, started = deadline.left(), time.monotonic()
+        tries.append(None)
         try:
             async with asyncio.timeout(max(_LEAST_TRY_SECONDS, _TRY_SHARE * left)):
                 request = self.client.build_request(
@@ -135,6 +147,7 @@ class Connection:
                 try:
                     await response.aread()
                     wire = self.counter.since_last(response)
+                    tries[-1] = None if wire is None else wire.bytes
                 finally:
                     await response.aclose()
         except (TimeoutError, httpx.TimeoutException) as exc:
@@ -148,7 +161,9 @@ class Connection:
             ) from exc
         seconds = time.monotonic() - started
         predictions, timings = self._answer(response, pictures)
-        return Exchange(predictions=predictions, timings_ms=timings, seconds=seconds, wire=wire)
+        return Exchange(
+            predictions=predictions, timings_ms=timings, seconds=seconds, wire=wire, wire_bytes=tries[-1]
+        )
 
     def _answer(self, response: httpx.Response, pictures: int) -> tuple[tuple[Prediction, ...], Timings]:
         try:
@@ -174,12 +189,10 @@ class Connection:
         status = response.status_code
         if status in _BUSY:
             return CloudBusy(self.url, status, _words(response), _retry_after(response))
-        if status == httpx.codes.REQUEST_TIMEOUT:
-            return CloudLate(self.url, f"{_words(response)} (HTTP {status})")
-        refusal = ErrorAnswer.model_validate_json(response.content)
-        if status == httpx.codes.GATEWAY_TIMEOUT:
-            return CloudLate(self.url, f"{refusal.message} (HTTP {status})", may_pass=False)
-        return CloudRefused(self.url, status, refusal.message)
+        if status in _LATE:
+            deadline_passed = status == httpx.codes.GATEWAY_TIMEOUT and _said(response) is not None
+            return CloudLate(self.url, f"{_words(response)} (HTTP {status})", may_pass=not deadline_passed)
+        return CloudRefused(self.url, status, ErrorAnswer.model_validate_json(response.content).message)
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -188,19 +201,31 @@ def _may_pass(error: BaseException) -> bool:
 
 _BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE)
 
+_LATE = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.GATEWAY_TIMEOUT)
 
-def _words(response: httpx.Response) -> str:
-    """Find what a cloud, or a proxy before it, says of its status."""
+
+def _said(response: httpx.Response) -> str | None:
+    """Find what a cloud says of its status; None where it is not a cloud that answered."""
     try:
         return ErrorAnswer.model_validate_json(response.content).message
     except ValidationError:
-        return response.reason_phrase
+        return None
+
+
+def _words(response: httpx.Response) -> str:
+    """Find what a cloud, or a proxy before it, says of its status."""
+    return _said(response) or response.reason_phrase
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds that the cloud asks to be left alone; 0 where it says nothing usable."""
+    """Seconds, given as such or as a date, that the cloud asks to be left alone; 0 where it says nothing usable."""
     text = response.headers.get("Retry-After", "")
-    return float(text[:9]) if text.isascii() and text.isdecimal() else 0.0
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _wait(state: RetryCallState) -> float:
@@ -230,20 +255,28 @@ async def connect(settings: DeviceSettings, classes: tuple[str, ...]) -> AsyncIt
             transport = await stack.enter_async_context(embedded_cloud(settings.bundle))
         else:
             url, source = checked_url(settings.cloud), "cloud"
-        try:
-            client = httpx.AsyncClient(
-                base_url=url,
-                headers=headers,
-                timeout=None,  # noqa: S113 - every try has its own
-                transport=transport,
-                trust_env=httpx.URL(url).host not in _NEVER_BY_PROXY,
-            )
-        except (ImportError, ValueError) as exc:  # a proxy from the environment
-            raise SettingsError(f"the way to {url} can't be used ({exc}); check the proxy variables") from exc
+        # every try has a time-out of its own
+        client = open_client(httpx.AsyncClient, url, headers=headers, timeout=None, transport=transport)
         for name in _NEEDLESS_HEADERS:
             del client.headers[name]
         await stack.enter_async_context(client)
         yield Connection(client=client, url=url, source=source, classes=classes)
+
+
+def open_client(kind: type[AnyClient], url: str, **options: Any) -> AnyClient:  # noqa: ANN401 - httpx's
+    """Build a client for one cloud; on this machine no proxy is asked.
+
+    Raises:
+        SettingsError: a proxy of the environment can't be used.
+
+    """
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=_IDLE_SECONDS)
+    try:
+        return kind(
+            base_url=url, limits=limits, trust_env=httpx.URL(url).host not in _NEVER_BY_PROXY, **options
+        )
+    except (ImportError, ValueError) as exc:
+        raise SettingsError(f"the way to {url} can't be used ({exc}); check the proxy variables") from exc
 
 
 def authorization(key: str | None) -> dict[str, str]:

@@ -44,6 +44,12 @@ Quality = Annotated[
         help="How the code is sent: a quality of the bundle (see info), or auto: what the link carries.",
     ),
 ]
+FixedQuality = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SPLITWIRE_QUALITY", help="How the code is sent: a quality of the bundle (see info)."
+    ),
+]
 Head = Annotated[
     HeadName,
     typer.Option(envvar="SPLITWIRE_HEAD", help="What runs the convolutions; torch is the reference."),
@@ -60,7 +66,9 @@ Top = Annotated[
         envvar="SPLITWIRE_TOP", min=1, max=999_999_999, help="How many of the likeliest classes to give."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a picture, a line each.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", envvar="SPLITWIRE_JSON", help="One JSON object a picture, a line each.")
+]
 Key = Annotated[
     str | None,
     typer.Option(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 from pydantic import ValidationError
 
-from edge.connection import authorization, checked_url
+from edge.connection import authorization, checked_url, open_client
 from shared.bundle import load_bundle
 from shared.errors import (
     BundleFileMismatch,
@@ -55,7 +55,7 @@ def pull(
         BundleError: what was fetched is no usable bundle.
 
     """
-    if target.exists() and not target.is_symlink():
+    if (target.exists() or target.is_symlink()) and _place_of(target) is None:
         raise SettingsError(f"{shown(target)} is there and no link that pull made; name another place")
     with Source(cloud, key) as source:
         return _pull(source, bundle, target, progress)
@@ -65,9 +65,9 @@ def _pull(
     source: Source, bundle: str | None, target: Path, progress: Callable[[int, int], None]
 ) -> BundleFiles:
     chosen = _choose(source.bundles(), bundle, source.cloud)
-    before = target.parent / target.readlink() if target.is_symlink() else None
+    before = _place_of(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    fresh = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
     try:
         done, total = 0, sum(file.bytes for file in chosen.files)
         for file in chosen.files:
@@ -89,7 +89,9 @@ class Source:
 
     def __init__(self, cloud: str, key: str | None, seconds: float = _SECONDS) -> None:
         self.cloud = cloud
-        self._client = httpx.Client(base_url=checked_url(cloud), headers=authorization(key), timeout=seconds)
+        self._client = open_client(
+            httpx.Client, checked_url(cloud), headers=authorization(key), timeout=seconds
+        )
 
     def __enter__(self) -> Self:
         """Give itself."""
@@ -163,6 +165,20 @@ def _kept(path: Path, sha256: str) -> bytes | None:
         return None
     data = path.read_bytes()
     return data if hashlib.sha256(data).hexdigest() == sha256 else None
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}-"
+
+
+def _place_of(target: Path) -> Path | None:
+    """Tell where a link that ``pull`` made leads; None for anything else."""
+    if not target.is_symlink():
+        return None
+    place = target.readlink()
+    return (
+        target.parent / place if str(place) == place.name and place.name.startswith(_prefix(target)) else None
+    )
 
 
 def _lead(target: Path, place: Path) -> None:

@@ -140,7 +140,7 @@ class Sender:
                         prediction=prediction,
                         timings_ms=exchange.timings_ms,
                         body_bytes=len(body) / count,
-                        wire_bytes=None if exchange.wire is None else exchange.wire.bytes / count,
+                        wire_bytes=None if exchange.wire_bytes is None else exchange.wire_bytes / count,
                     )
                 )
 

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge.head import HeadName
 from shared.bundle import default_bundle_path
+
+
+class DeviceOptions(TypedDict, total=False):
+    """``DeviceSettings`` by name, as ``edge.Client`` takes them."""
+
+    bundle: Path | str
+    head: HeadName
+    low_memory: bool
+    cloud: str | None
+    quality: str | None
+    top: int
+    key: str | None
+    deadline_ms: float
+    fallback: bool
+    confident: float | None
 
 
 class DeviceSettings(BaseModel):

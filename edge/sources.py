@@ -14,26 +14,31 @@ if TYPE_CHECKING:
 STANDARD_INPUT = Path("-")
 
 
-def named_pictures(paths: Iterable[Path]) -> list[Path | bytes]:
+def named_pictures(paths: Iterable[Path]) -> tuple[list[Path | bytes], dict[Path, SettingsError]]:
     """List files as they are, the files of a directory by name, and the bytes of ``-``, standard input.
 
-    Hidden files of a directory, and its subdirectories, are left out.
+    Hidden files of a directory, and its subdirectories, are left out. A directory that can't be read or has no files
+    comes with why.
 
     Raises:
-        SettingsError: a directory can't be read or has no files, or ``-`` is named twice.
+        SettingsError: ``-`` is named twice.
 
     """
     pictures: list[Path | bytes] = []
+    unusable: dict[Path, SettingsError] = {}
     for path in paths:
         if path == STANDARD_INPUT:
             if any(isinstance(picture, bytes) for picture in pictures):
                 raise SettingsError("- is named twice; standard input has one picture")
             pictures.append(sys.stdin.buffer.read())
         elif path.is_dir():
-            pictures += _files(path)
+            try:
+                pictures += _files(path)
+            except SettingsError as exc:
+                unusable[path] = exc
         else:
             pictures.append(path)
-    return pictures
+    return pictures, unusable
 
 
 def _files(folder: Path) -> list[Path]:

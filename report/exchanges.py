@@ -103,7 +103,13 @@ async def send_picture(connection: Connection, data: bytes, media_type: str) -> 
         found = predictions(answer, connection.classes)
     except (ValidationError, AnswerError) as exc:
         raise CloudAnswerInvalid(connection.url, f"HTTP {response.status_code} without an answer") from exc
-    return Exchange(predictions=found, timings_ms=answer.timings_ms, seconds=seconds, wire=wire)
+    return Exchange(
+        predictions=found,
+        timings_ms=answer.timings_ms,
+        seconds=seconds,
+        wire=wire,
+        wire_bytes=None if wire is None else wire.bytes,
+    )
 
 
 async def send_all(

@@ -8,7 +8,7 @@ import numpy as np
 
 from shared.codecs import arithmetic
 from shared.codecs.abc import Codec
-from shared.errors import BundleInvalid, PayloadInvalid
+from shared.errors import BundleInvalid, LatentInvalid, PayloadInvalid
 from shared.layers import load_layers, run_layers
 
 if TYPE_CHECKING:
@@ -84,10 +84,18 @@ class Factorised(Codec):
         )
 
     def quantise(self, latent: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Map to d numbers, round halves to even, clamp to the tables: [d]."""
+        """Map to d numbers, round halves to even, clamp to the tables: [d].
+
+        Raises:
+            LatentInvalid: the latent is so large that a number of it is none.
+
+        """
         if self._analysis is None:
             raise NotImplementedError("the cloud's side of a codec can't encode")
-        numbers = run_layers(self._analysis, latent.reshape(-1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            numbers = run_layers(self._analysis, latent.reshape(-1))
+        if np.isnan(numbers).any():
+            raise LatentInvalid("latent with values too large; check the picture and the head")
         return np.clip(np.rint(numbers), self._smallest, self._largest).astype(np.int64)
 
     def pack(self, symbols: NDArray[np.int64]) -> bytes:

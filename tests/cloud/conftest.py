@@ -29,6 +29,7 @@ class Hasty(Protocol):
     body_seconds = 0.4
     rest_seconds = 0.3
     reading_seconds = 0.3
+    idle_seconds = 0.8
 
 
 @pytest.fixture

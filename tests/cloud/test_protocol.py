@@ -76,6 +76,15 @@ async def test_a_connection_that_sends_nothing_ends(port: int) -> None:
         assert await rest_of(reader) == b""
 
 
+async def test_a_connection_is_kept_after_an_answer_longer_than_one_that_sends_nothing(port: int) -> None:
+    async with connected(port) as (reader, writer):
+        writer.write(GET)
+        assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.6)
+        writer.write(GET)
+        assert b"HTTP/1.1 200 " in await rest_of(reader)
+
+
 async def test_a_body_that_drips_gets_408_and_the_connection_is_cut(port: int) -> None:
     async with connected(port) as (reader, writer):
         receiving = asyncio.create_task(rest_of(reader))

@@ -128,9 +128,13 @@ def test_a_directory_stands_for_its_files_and_a_dash_for_standard_input(cat: Pat
     assert {record["label"] for record in given} == {"cat"}
 
 
-def test_an_empty_directory_and_two_dashes_are_wrong_use(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="has no files"):
-        classify(tmp_path)
+def test_an_empty_directory_and_two_dashes_are_wrong_use(cat: Path, tmp_path: Path) -> None:
+    code, output, errors = classify(tmp_path)
+    assert (code, output) == (2, "")
+    assert "has no files" in errors
+    code, output, _ = classify(tmp_path, cat, "--json")
+    assert code == 2
+    assert [record["label"] for record in records(output)] == [None, "cat"]
     with pytest.raises(SettingsError, match="named twice"):
         classify("-", "-")
 

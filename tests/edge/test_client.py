@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import AsyncClient, Client
+from edge.settings import DeviceOptions, DeviceSettings
 from shared.errors import CloudUnreachable, PictureBroken, PictureMissing, SettingsError
 
 README = Path(__file__).parents[2] / "README.md"
@@ -28,6 +29,10 @@ def test_a_picture_may_be_a_name_or_the_bytes_of_a_file(client: Client, cat: Pat
     by_name, by_bytes = client.classify(str(cat)), client.classify(cat.read_bytes())
     assert by_name.probability == by_bytes.probability
     assert by_bytes.path == "picture"
+
+
+def test_the_typed_options_are_the_settings() -> None:
+    assert DeviceOptions.__annotations__.keys() == DeviceSettings.model_fields.keys()
 
 
 def test_what_is_wrong_is_raised(client: Client, tmp_path: Path) -> None:
@@ -68,7 +73,7 @@ def test_a_cloud_that_is_not_there_is_raised(cat: Path) -> None:
 @pytest.mark.parametrize(("settings", "message"), [({"qualty": "int8"}, "qualty"), ({"top": 0}, "top = 0")])
 def test_settings_that_are_not_allowed_are_named(settings: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        Client(**settings)
+        Client(**settings)  # type: ignore[arg-type]  # that is what is wrong
 
 
 @pytest.mark.anyio

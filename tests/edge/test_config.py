@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from edge import cli, config
@@ -41,6 +42,26 @@ def test_a_file_is_under_a_variable_and_that_under_a_flag(
 def test_the_users_own_file_is_found(cat: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "default_config", lambda: file)
     assert quality_and_top(cat) == ("paper", 2)
+
+
+def test_options_have_the_names_that_they_are_written_with(file: Path, cat: Path) -> None:
+    file.write_text('json = true\nid = "other"\nonce = true\nlow-memory = false\n')
+    result = CliRunner().invoke(
+        cli.app, ["--config", str(file), "classify", str(cat)], catch_exceptions=False
+    )
+    assert json.loads(result.stdout)["label"] == "cat"
+
+
+def test_every_option_has_a_variable_named_like_it() -> None:
+    commands = get_command(cli.app).commands  # type: ignore[attr-defined]  # of a group
+    named: set[str] = set()
+    for command in commands.values():
+        for option in command.params:
+            if option.param_type_name == "option" and option.name != "help":
+                written = option.opts[0].removeprefix("--").replace("-", "_")
+                named.add(written)
+                assert option.envvar == f"SPLITWIRE_{written.upper()}"
+    assert {"json", "id", "once", "quality"} <= named
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from edge import connection as module
 from edge.connection import Connection
 from edge.deadline import Deadline
+from edge.wire import Wire, WireCounter
 from shared.answer import CONTENT_TYPE, Choice, CompactAnswer, compact, pack
 from shared.errors import CloudAnswerInvalid, CloudBusy, CloudLate, CloudRefused, CloudUnreachable
 from shared.messages import Likely, Timings
@@ -85,6 +86,17 @@ async def test_a_try_that_hangs_leaves_time_for_another() -> None:
     assert len(cloud.requests) == 2
 
 
+async def test_the_bytes_of_all_tries_count_and_are_unknown_where_one_had_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(WireCounter, "since_last", lambda *_: Wire(sent=20, received=10, round_trip=0.0))
+    for first, expected in ((error(503), 60), (httpx.ReadError("reset"), None)):
+        exchange = await Cloud(first, OK).connection().infer(b"frame", 1, 1, Deadline.after(5))
+        assert exchange.wire_bytes == expected
+        assert exchange.wire is not None
+        assert exchange.wire.bytes == 30
+
+
 async def test_every_try_tells_the_cloud_what_is_left() -> None:
     cloud = Cloud(error(503), error(503), OK)
     await ask(cloud.connection(), 5)
@@ -115,14 +127,20 @@ async def test_the_clouds_own_504_is_not_tried_again() -> None:
     assert len(cloud.requests) == 1
 
 
+async def test_a_proxys_504_is_a_time_out_that_is_tried_again() -> None:
+    cloud = Cloud(httpx.Response(504, text="<html>"), OK)
+    assert await ask(cloud.connection()) == "cat"
+
+
 async def test_a_retry_after_is_respected() -> None:
     cloud = Cloud(error(429, **{"Retry-After": "1"}), OK)
     await ask(cloud.connection(), 5)
     assert cloud.moments[1] - cloud.moments[0] >= 1
 
 
-async def test_a_retry_after_beyond_what_is_left_ends_it_at_once() -> None:
-    cloud, started = Cloud(error(503, **{"Retry-After": "30"})), time.monotonic()
+@pytest.mark.parametrize("retry_after", ["30", "Fri, 31 Dec 2100 23:59:59 GMT"])
+async def test_a_retry_after_beyond_what_is_left_ends_it_at_once(retry_after: str) -> None:
+    cloud, started = Cloud(error(503, **{"Retry-After": retry_after})), time.monotonic()
     with pytest.raises(CloudBusy):
         await ask(cloud.connection(), 5)
     assert time.monotonic() - started < 1

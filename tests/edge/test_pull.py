@@ -75,6 +75,28 @@ def test_a_pull_that_ends_early_changes_nothing(
     assert (place.readlink(), sorted(tmp_path.iterdir())) == before
 
 
+@pytest.mark.parametrize("place", ["mine", "../mine"])
+def test_a_link_that_pull_did_not_make_is_left_alone(cloud_url: str, tmp_path: Path, place: str) -> None:
+    folder = tmp_path / "devices"
+    folder.mkdir()
+    mine = folder / place
+    mine.mkdir()
+    (folder / "current").symlink_to(place)
+    with pytest.raises(SettingsError, match="name another place"):
+        pull(cloud_url, None, None, folder / "current", quietly)
+    assert mine.is_dir()
+
+
+@pytest.mark.parametrize("cloud", ["http://127.0.0.1:9", "http://192.0.2.1:9"])
+def test_a_proxy_that_can_not_be_used_is_said_and_never_asked_on_this_machine(
+    cloud: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "nonsense://proxy:1")
+    expected = CloudUnreachable if "127" in cloud else SettingsError
+    with pytest.raises(expected):
+        pull(cloud, None, None, tmp_path / "current", quietly)
+
+
 def test_bytes_that_are_not_those_announced_are_refused(
     cloud_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ class Slow:
             timings_ms=Timings(decode=0, queue=0, tail=0),
             seconds=seconds,
             wire=Wire(sent=len(body) + HEADERS, received=0, round_trip=0),
+            wire_bytes=len(body) + HEADERS,
         )
 
 

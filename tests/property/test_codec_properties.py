@@ -20,7 +20,7 @@ from shared.codecs.float32 import Float32
 from shared.codecs.half import Half
 from shared.codecs.int8 import Int8
 from shared.errors import LatentInvalid, PayloadInvalid
-from shared.frame import MAX_PAYLOAD_BYTES
+from shared.frame import MAX_PAYLOAD_BYTES, MAX_PICTURES, Frame, pack, unpack
 from shared.layers import Layer
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ CODECS: list[Codec] = [Float32(SHAPE), Half(SHAPE), Int8(SHAPE, SCALES), factori
 
 every_codec = pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 latents = arrays.arrays(np.float32, SHAPE, elements=st.floats(-1e6, 1e6, width=32))
+largest = arrays.arrays(
+    np.float32, SHAPE, elements=st.floats(allow_nan=False, allow_infinity=False, width=32)
+)
 
 
 @every_codec
@@ -77,6 +80,26 @@ def test_a_payload_unpacks_to_the_symbols_it_was_packed_from(
     assert y_hat.shape == SHAPE
     assert y_hat.dtype == np.float32
     assert np.isfinite(y_hat).all()
+
+
+@every_codec
+@given(latent=largest)
+def test_any_finite_latent_is_clamped_or_refused(codec: Codec, latent: NDArray[np.float32]) -> None:
+    with suppress(LatentInvalid):
+        assert np.array_equal(codec.unpack(codec.encode(latent)), codec.symbols(latent))
+
+
+@every_codec
+@given(count=st.integers(1, MAX_PICTURES), seed=st.integers(0, 2**32 - 1))
+def test_payloads_come_out_of_a_frame_of_any_count_as_the_symbols_they_were(
+    codec: Codec, count: int, seed: int
+) -> None:
+    latents = np.random.default_rng(seed).normal(0, 9, (count, *SHAPE)).astype(np.float32)
+    payloads = tuple(codec.encode(latent) for latent in latents)
+    frame = unpack(pack(Frame(fingerprint=seed, quality=count, payloads=payloads)))
+    assert len(frame.payloads) == count
+    for latent, payload in zip(latents, frame.payloads, strict=True):
+        assert np.array_equal(codec.unpack(payload), codec.symbols(latent))
 
 
 @every_codec

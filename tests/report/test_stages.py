@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 EXCHANGE = Exchange(
-    predictions=(), timings_ms=Timings(decode=0.0, queue=0.0, tail=0.0), seconds=0.0, wire=None
+    predictions=(),
+    timings_ms=Timings(decode=0.0, queue=0.0, tail=0.0),
+    seconds=0.0,
+    wire=None,
+    wire_bytes=None,
 )
 
 

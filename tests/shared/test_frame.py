@@ -28,6 +28,7 @@ def test_unpack_reads_what_pack_wrote(frame: Frame) -> None:
 def test_the_largest_frame_has_the_stated_size() -> None:
     frame = Frame(fingerprint=0, quality=0, payloads=(bytes(MAX_PAYLOAD_BYTES),) * 64)
     assert len(pack(frame)) == MAX_FRAME_BYTES
+    assert unpack(pack(frame)) == frame
 
 
 @pytest.mark.parametrize(
