@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import httpx
 import numpy as np
@@ -44,7 +44,10 @@ def killed_while_watching(folder: Path, pictures: int, kills: int) -> Row:
     for number in range(pictures):
         put_picture(folder / f"{number:04}.png", number)
     options = ["--cloud", f"http://127.0.0.1:{port}", "--deadline-ms", "2000", "--json"]
-    with _edge_client("watch", folder, *options) as watching:
+    with (
+        tempfile.TemporaryFile("w+") as output,  # not a pipe: nobody reads it before the end
+        _edge_client("watch", folder, *options, output=output) as watching,
+    ):
         for kill in range(1, kills + 1):
             with cloud_process("--port", port) as cloud:
                 _wait_for_answers(folder, kill * pictures // (kills + 1))
@@ -52,9 +55,9 @@ def killed_while_watching(folder: Path, pictures: int, kills: int) -> Row:
         with cloud_process("--port", port):
             _wait_for_answers(folder, pictures)
             watching.send_signal(signal.SIGTERM)
-            lines = [
-                json.loads(line) for line in watching.communicate(timeout=PATIENCE_SECONDS)[0].splitlines()
-            ]
+            watching.wait(timeout=PATIENCE_SECONDS)
+        output.seek(0)
+        lines = [json.loads(line) for line in output]
     answers = {Path(row["path"]).name: row["label"] for row in rows(folder)}
     said = {Path(line["path"]).name: line["label"] for line in lines}
     return Row(
@@ -180,9 +183,11 @@ def main() -> None:
 
 
 @contextmanager
-def _edge_client(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+def _edge_client(
+    *arguments: object, output: IO[str] | int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "edge.cli", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=output, text=True) as process:
         try:
             yield process
         finally:

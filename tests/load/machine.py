@@ -24,7 +24,7 @@ def conditions() -> dict[str, str]:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     return {
-        "processor": f"{model or platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+        "processor": f"{model or platform.machine()}, {os.cpu_count()} cores",
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
