@@ -74,7 +74,8 @@ class Codec(ABC):
             raise LatentInvalid(f"latent of shape {latent.shape}, expected {self.shape}")
         if not np.isfinite(latent).all():
             raise LatentInvalid("latent with values that are not finite; check the picture and the head")
-        return self.quantise(latent)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is clamped or refused
+            return self.quantise(latent)
 
     @abstractmethod
     def quantise(self, latent: NDArray[np.float32]) -> NDArray[Any]:

@@ -92,8 +92,7 @@ class Factorised(Codec):
         """
         if self._analysis is None:
             raise NotImplementedError("the cloud's side of a codec can't encode")
-        with np.errstate(over="ignore", invalid="ignore"):
-            numbers = run_layers(self._analysis, latent.reshape(-1))
+        numbers = run_layers(self._analysis, latent.reshape(-1))
         if np.isnan(numbers).any():
             raise LatentInvalid("latent with values too large; check the picture and the head")
         return np.clip(np.rint(numbers), self._smallest, self._largest).astype(np.int64)

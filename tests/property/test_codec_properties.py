@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -84,6 +84,9 @@ def test_a_payload_unpacks_to_the_symbols_it_was_packed_from(
 
 @every_codec
 @given(latent=largest)
+@example(latent=np.full(SHAPE, np.finfo(np.float32).max))
+@example(latent=np.full(SHAPE, np.finfo(np.float32).min))
+@example(latent=np.full(SHAPE, np.finfo(np.float32).tiny))
 def test_any_finite_latent_is_clamped_or_refused(codec: Codec, latent: NDArray[np.float32]) -> None:
     with suppress(LatentInvalid):
         assert np.array_equal(codec.unpack(codec.encode(latent)), codec.symbols(latent))
