@@ -21,10 +21,11 @@ MAX_PIPELINED = 64
 class Protocol(HttpToolsProtocol):
     """uvicorn's protocol, which keeps only so much, and waits for a caller only so long.
 
-    A request's line and headers have ``header_seconds`` from the connection, or from their first bytes on one that had an
-    answer and was silent for at most ``idle_seconds``; the body has ``body_seconds`` more. A body that was answered before its end has
-    ``rest_seconds`` to end, so that the caller can read the answer. A caller that stops to read an
-    answer has ``reading_seconds`` to go on.
+    A request's line and headers have ``header_seconds`` from the connection, or on one that had an
+    answer before, from their first bytes; such a connection may be silent for ``idle_seconds``. The
+    body has ``body_seconds`` more. A body that was answered before its end has ``rest_seconds`` to
+    end, so that the caller can read the answer. A caller that stops to read an answer has
+    ``reading_seconds`` to go on.
     """
 
     header_seconds: ClassVar[float] = 10.0
