@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from models.split import Tail
     from shared.bundle import Bundle, Manifest
     from shared.codecs.abc import Codec
     from shared.frame import Frame
+
+    Opening = Callable[[NDArray[Any]], torch.Tensor]
+    Network = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +46,10 @@ class Loaded:
     manifest: Manifest
     quality: str
     codec: Codec
-    tail: Callable[[torch.Tensor], torch.Tensor]
-    """Latents to logits."""
+    opening: Opening
+    """Symbols [pictures, ...] to what the tail goes on from: latents, or what ``models.packed`` widens them to."""
+    tail: Network
+    """From there to logits [pictures, classes]; qualities that share it share batches."""
 
 
 class Engine:
@@ -68,14 +74,16 @@ class Engine:
 
     def _add(self, bundle: Bundle) -> None:
         manifest = bundle.manifest
-        for quality, tail in self._tails(bundle).items():
+        codecs = {quality: codec_of(bundle, quality) for quality in manifest.qualities}
+        for quality, (opening, tail) in self._ways(load_tails(bundle), codecs).items():
             fingerprint = manifest.fingerprint(quality)
             other = self._loaded.get(fingerprint)
             if other is None:
                 self._loaded[fingerprint] = Loaded(
                     manifest=manifest,
                     quality=quality,
-                    codec=codec_of(bundle, quality),
+                    codec=codecs[quality],
+                    opening=opening,
                     tail=tail,
                 )
             elif other.manifest.contract(other.quality) != manifest.contract(quality):
@@ -85,12 +93,19 @@ class Engine:
                     "so that frames can't be told apart; serve them from two processes",
                 )
 
-    def _tails(self, bundle: Bundle) -> Mapping[str, Callable[[torch.Tensor], torch.Tensor]]:
-        tails = load_tails(bundle)
-        packable = self.device.type == "cpu" and self.precision == torch.float32
-        if packable and can_pack():
-            return pack_tails(tails)
-        return {quality: tail.to(self.device, self.precision) for quality, tail in tails.items()}
+    def _ways(
+        self, tails: Mapping[str, Tail], codecs: Mapping[str, Codec]
+    ) -> Mapping[str, tuple[Opening, Network]]:
+        if self.device.type == "cpu" and self.precision == torch.float32 and can_pack():
+            return pack_tails(tails, codecs)
+
+        def restoring(codec: Codec) -> Opening:
+            return lambda symbols: torch.from_numpy(codec.restore(symbols)).to(self.device, self.precision)
+
+        return {
+            quality: (restoring(codecs[quality]), tail.to(self.device, self.precision))
+            for quality, tail in tails.items()
+        }
 
     def loaded(self, fingerprint: int) -> Loaded:
         """Look up what decodes the frames of a fingerprint.
@@ -127,32 +142,25 @@ class Engine:
         """Name the group of a fingerprint. Frames of one group can share a forward pass."""
         return id(self._loaded[fingerprint].tail)
 
+    @torch.inference_mode()
     def classify(self, frames: Sequence[Decoded]) -> NDArray[np.float32]:
-        """Symbols to probabilities [pictures, classes]: the pictures of frames of one group, see ``tail``."""
-        latents = [
-            self._loaded[fingerprint].codec.restore(
+        """Symbols to probabilities, in half precision on CUDA.
+
+        Args:
+            frames: of one group.
+
+        Returns:
+            [pictures, classes] for the pictures of all frames, float32, rows that add up to 1; not
+            finite where a value is too large for the precision.
+
+        """
+        opened = [
+            self._loaded[fingerprint].opening(
                 np.stack([symbols for frame in same for symbols in frame.symbols])
             )
             for fingerprint, same in groupby(frames, key=attrgetter("fingerprint"))
         ]
-        together = latents[0] if len(latents) == 1 else np.concatenate(latents)
-        return self.tail(frames[0].fingerprint, together)
-
-    @torch.inference_mode()
-    def tail(self, fingerprint: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Latents to probabilities, in half precision on CUDA.
-
-        Args:
-            fingerprint: whose tail to run.
-            values: [pictures, 128, 5, 5], float32.
-
-        Returns:
-            [pictures, classes], float32, rows that add up to 1; not finite where a value is too
-            large for the precision.
-
-        """
-        latents = torch.from_numpy(values).to(self.device, self.precision)
-        logits = self._loaded[fingerprint].tail(latents)
+        logits = self._loaded[frames[0].fingerprint].tail(torch.cat(opened))
         probabilities: NDArray[np.float32] = torch.softmax(logits.float(), dim=1).cpu().numpy()
         return probabilities
 

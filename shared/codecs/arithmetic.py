@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from itertools import accumulate, product
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FREQUENCY_BITS = 16
 TOTAL = 1 << FREQUENCY_BITS
 """The sum of the frequencies of a position's symbols."""
+_LARGEST_PAIRS = 4096
 
 
 def longest(count: int) -> int:
@@ -57,26 +58,74 @@ def encode(symbols: Sequence[int], tables: Sequence[Table]) -> bytes:
     return _shortest(low, width, FREQUENCY_BITS * len(tables))
 
 
-def decode(payload: bytes, tables: Sequence[Table]) -> list[int]:
-    """Read one symbol a table.
+class Decoder:
+    """Reads what ``encode`` wrote for the same tables.
 
-    Raises:
-        ValueError: ``encode`` would have written the symbols in other bytes.
-
+    Two neighbours are read at once where their tables are small: as one symbol of a table of all pairs,
+    whose intervals are, exactly, those of one symbol after the other.
     """
-    bits = FREQUENCY_BITS * len(tables)
-    target = (int.from_bytes(payload, "big") << bits) >> 8 * len(payload)
-    rest, width = 0, 1  # of the target above the interval's low end, as far as it was read
-    symbols = []
-    for table, digit in zip(tables, _digits(target, len(tables)), strict=True):
-        rest = rest << FREQUENCY_BITS | digit
-        symbol = bisect_right(table.starts, rest // width) - 1
-        rest -= width * table.starts[symbol]
-        width *= table.frequencies[symbol]
-        symbols.append(symbol)
-    if _shortest(target - rest, width, bits) != payload:
-        raise ValueError("not the shortest spelling")
-    return symbols
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._bits = FREQUENCY_BITS * len(tables)
+        self._steps: list[_Step] = []
+        rest = list(tables)
+        while rest:
+            first, *others = rest
+            pair = bool(others) and len(first.starts) * len(others[0].starts) <= _LARGEST_PAIRS
+            self._steps.append(_pairs(first, others[0]) if pair else _singles(first))
+            rest = others[1:] if pair else others
+        self._digits = struct.Struct(
+            ">" + "".join("I" if step.bits > FREQUENCY_BITS else "H" for step in self._steps)
+        )
+
+    def decode(self, payload: bytes) -> list[int]:
+        """Read one symbol a table.
+
+        Raises:
+            ValueError: ``encode`` would have written the symbols in other bytes.
+
+        """
+        bits = self._bits
+        target = (int.from_bytes(payload, "big") << bits) >> 8 * len(payload)
+        digits = self._digits.unpack(target.to_bytes(bits // 8, "big"))
+        rest, width = 0, 1  # of the target above the interval's low end, as far as it was read
+        read: list[int] = []
+        for (step, starts, frequencies, symbols), digit in zip(self._steps, digits, strict=True):
+            rest = rest << step | digit
+            index = bisect_right(starts, rest // width) - 1
+            rest -= width * starts[index]
+            width *= frequencies[index]
+            read += symbols[index]
+        if _shortest(target - rest, width, bits) != payload:
+            raise ValueError("not the shortest spelling")
+        return read
+
+
+class _Step(NamedTuple):
+    """What is read at once: intervals of 1 << ``bits``, and the symbols that each means."""
+
+    bits: int
+    starts: Sequence[int]
+    frequencies: Sequence[int]
+    symbols: Sequence[tuple[int, ...]]
+
+
+def _singles(table: Table) -> _Step:
+    symbols = tuple((symbol,) for symbol in range(len(table.starts)))
+    return _Step(FREQUENCY_BITS, table.starts, table.frequencies, symbols)
+
+
+def _pairs(first: Table, second: Table) -> _Step:
+    pairs = tuple(product(range(len(first.starts)), range(len(second.starts))))
+    return _Step(
+        bits=2 * FREQUENCY_BITS,
+        starts=tuple(
+            (first.starts[one] << FREQUENCY_BITS) + first.frequencies[one] * second.starts[other]
+            for one, other in pairs
+        ),
+        frequencies=tuple(first.frequencies[one] * second.frequencies[other] for one, other in pairs),
+        symbols=pairs,
+    )
 
 
 def _shortest(low: int, width: int, bits: int) -> bytes:
@@ -87,8 +136,3 @@ def _shortest(low: int, width: int, bits: int) -> bytes:
         if value << bits < (low + width) << 8 * size:
             return value.to_bytes(size, "big")
         size += 1
-
-
-def _digits(number: int, count: int) -> tuple[int, ...]:
-    """Take a number apart, the highest of its digits of ``FREQUENCY_BITS`` first."""
-    return struct.unpack(f">{count}H", number.to_bytes(2 * count, "big"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -57,7 +58,7 @@ class Factorised(Codec):
         self._largest = smallest + np.array([len(table.frequencies) - 1 for table in tables])
         self._tables = tables
         self._analysis = analysis
-        self._synthesis = synthesis
+        self.synthesis = synthesis
 
     @classmethod
     def load(cls, bundle: Bundle, quality: str) -> Self:
@@ -108,13 +109,17 @@ class Factorised(Codec):
                 self.name, f"{len(payload)} bytes, expected 1 to {arithmetic.longest(len(self._tables))}"
             )
         try:
-            return np.array(arithmetic.decode(payload, self._tables)) + self._smallest
+            return np.array(self._decoder.decode(payload), dtype=np.int64) + self._smallest
         except ValueError as exc:
             raise PayloadInvalid(self.name, str(exc)) from exc
 
+    @cached_property
+    def _decoder(self) -> arithmetic.Decoder:
+        return arithmetic.Decoder(self._tables)
+
     def restore(self, symbols: NDArray[np.int64]) -> NDArray[np.float32]:
         """Map d integers back to a latent: [..., d] to [..., *shape]."""
-        if self._synthesis is None:
+        if self.synthesis is None:
             raise NotImplementedError("the device's side of a codec can't decode")
-        numbers = run_layers(self._synthesis, symbols.astype(np.float32))
+        numbers = run_layers(self.synthesis, symbols.astype(np.float32))
         return numbers.reshape(*symbols.shape[:-1], *self.shape)

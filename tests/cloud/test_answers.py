@@ -80,7 +80,7 @@ async def test_400_more_guesses_than_the_compact_answer_has_room_for(
     client: httpx.AsyncClient, frame: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = np.full((1, 300), 1 / 300, dtype=np.float32)
-    monkeypatch.setattr(Engine, "tail", lambda *_: rows)
+    monkeypatch.setattr(Engine, "classify", lambda *_: rows)
     for top, status in ((255, 200), (256, 400)):
         response = await client.post("/infer", params={"top": top}, content=frame, headers=COMPACT)
         assert response.status_code == status

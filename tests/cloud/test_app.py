@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import httpx
 import numpy as np
 import pytest
+import torch
 
 from cloud.app import create_app
-from cloud.engine import Engine
+from cloud.engine import Decoded, Engine
 from cloud.settings import CloudSettings
 from models.loading import load_tails
 from shared.bundle import load_manifest
@@ -21,7 +22,7 @@ from shared.messages import Answer, Model
 from tests.cloud.application import OCTETS, error_of, frame_of, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,10 +43,10 @@ async def test_a_frame_is_answered_with_what_the_tail_says(
     response = await client.post("/infer?top=3", content=frame_of(device_bundle, [latent], quality))
     answer = Answer.model_validate_json(response.content)
     (prediction,) = answer.predictions
-    engine = Engine([cloud_bundle], "cpu")
     codec = codec_of(cloud_bundle, quality)
-    y_hat = codec.decode(codec.encode(latent))[None]
-    (expected,) = engine.tail(cloud_bundle.manifest.fingerprint(quality), y_hat)
+    y_hat = torch.from_numpy(codec.decode(codec.encode(latent)))[None]
+    with torch.inference_mode():
+        (expected,) = torch.softmax(load_tails(cloud_bundle)[quality](y_hat), dim=1).numpy()
     assert prediction.class_id == expected.argmax()
     assert prediction.label == cloud_bundle.manifest.classes[prediction.class_id]
     assert prediction.probability == pytest.approx(float(expected.max()), abs=1e-5)
@@ -177,7 +178,7 @@ async def test_an_unforeseen_failure_is_a_500_and_the_next_request_is_served(
     client: httpx.AsyncClient, frame: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Engine, "tail", lambda *_: 1 / 0)
+        patch.setattr(Engine, "classify", lambda *_: 1 / 0)
         failed = await client.post("/infer", content=frame)
         assert (failed.status_code, error_of(failed)) == (500, "Failure")
         assert failed.headers["X-Request-Id"]
@@ -191,13 +192,13 @@ async def test_readiness_is_proved_by_a_forward_pass_that_all_who_ask_share(
 ) -> None:
     tails = len({id(tail) for tail in load_tails(cloud_bundle).values()})
     passes: list[int] = []
-    tail = Engine.tail
+    classify = Engine.classify
 
-    def counted(engine: Engine, fingerprint: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        passes.append(len(values))
-        return tail(engine, fingerprint, values)
+    def counted(engine: Engine, frames: Sequence[Decoded]) -> NDArray[np.float32]:
+        passes.append(sum(len(frame.symbols) for frame in frames))
+        return classify(engine, frames)
 
-    monkeypatch.setattr(Engine, "tail", counted)
+    monkeypatch.setattr(Engine, "classify", counted)
     responses = await asyncio.gather(*(client.get("/readyz") for _ in range(20)))
     assert {response.status_code for response in responses} == {200}
     assert passes == [1] * tails, "one picture through every tail, once for all 20"

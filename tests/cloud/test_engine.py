@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 import torch
 
-from cloud.engine import Engine
+from cloud.engine import Decoded, Engine
 from models.loading import load_tails
+from shared.codecs import codec_of
 from shared.frame import unpack
 from tests.cloud.application import frame_of
 
 if TYPE_CHECKING:
-    import pytest
+    from numpy.typing import NDArray
 
     from shared.bundle import Bundle
+
+
+def paper(bundle: Bundle, latents: NDArray[np.float32]) -> Decoded:
+    """Latents [pictures, 128, 5, 5], not quantised."""
+    return Decoded(fingerprint=bundle.manifest.fingerprint("paper"), symbols=list(latents))
 
 
 def test_each_tail_is_warmed_once_however_many_qualities_share_it(
@@ -23,7 +30,7 @@ def test_each_tail_is_warmed_once_however_many_qualities_share_it(
 ) -> None:
     engine = Engine([cloud_bundle], "cpu")
     warmed: list[int] = []
-    monkeypatch.setattr(engine, "tail", lambda fingerprint, _: warmed.append(fingerprint))
+    monkeypatch.setattr(engine, "classify", lambda frames: warmed.extend(each.fingerprint for each in frames))
     engine.warm_up()
     fingerprints = [cloud_bundle.manifest.fingerprint(name) for name in cloud_bundle.manifest.qualities]
     groups = {engine.group(fingerprint) for fingerprint in fingerprints}
@@ -36,9 +43,25 @@ def test_the_processor_computes_in_single_precision(cloud_bundle: Bundle) -> Non
     engine = Engine([cloud_bundle], "cpu")
     assert engine.precision == torch.float32
     with torch.inference_mode():
-        logits = load_tails(cloud_bundle)["int8"](torch.from_numpy(latents))
-    probabilities = engine.tail(cloud_bundle.manifest.fingerprint("int8"), latents)
+        logits = load_tails(cloud_bundle)["paper"](torch.from_numpy(latents))
+    probabilities = engine.classify([paper(cloud_bundle, latents)])
     assert np.allclose(probabilities, torch.softmax(logits, dim=1).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_every_quality_is_answered_with_what_its_codec_and_tail_say(
+    cloud_bundle: Bundle, device_bundle: Bundle, precision: torch.dtype
+) -> None:
+    """In single precision the tails are packed, in double they are not."""
+    latents = np.random.default_rng(0).normal(scale=8, size=(8, 128, 5, 5)).astype(np.float32)
+    engine = Engine([cloud_bundle], "cpu", precision)
+    for quality, tail in load_tails(cloud_bundle).items():
+        frame = unpack(frame_of(device_bundle, list(latents), quality))
+        codec = codec_of(cloud_bundle, quality)
+        y_hat = np.stack([codec.decode(payload) for payload in frame.payloads])
+        with torch.inference_mode():
+            expected = torch.softmax(tail(torch.from_numpy(y_hat)), dim=1).numpy()
+        assert np.allclose(engine.classify([engine.decode(frame)]), expected, atol=1e-4), quality
 
 
 def test_frames_of_several_qualities_share_a_batch_and_keep_their_order(
@@ -60,11 +83,11 @@ def test_frames_of_several_qualities_share_a_batch_and_keep_their_order(
 def test_half_precision_gives_nearly_the_same_answers_and_says_what_is_too_large(
     cloud_bundle: Bundle,
 ) -> None:
-    fingerprint = cloud_bundle.manifest.fingerprint("paper")
     latents = np.random.default_rng(0).normal(scale=8, size=(16, 128, 5, 5)).astype(np.float32)
-    single = Engine([cloud_bundle], "cpu").tail(fingerprint, latents)
+    single = Engine([cloud_bundle], "cpu").classify([paper(cloud_bundle, latents)])
     engine = Engine([cloud_bundle], "cpu", torch.float16)  # as on CUDA
-    half = engine.tail(fingerprint, latents)
+    half = engine.classify([paper(cloud_bundle, latents)])
     assert half.dtype == np.float32
     assert np.allclose(single, half, atol=2e-2)
-    assert not np.isfinite(engine.tail(fingerprint, np.full_like(latents, 1e5))).all()
+    large = paper(cloud_bundle, np.full_like(latents, 1e5))
+    assert not np.isfinite(engine.classify([large])).all()

@@ -1,4 +1,4 @@
-"""The tail alone, without a server: pictures a second at one batch size, as a number on standard output."""
+"""The forward pass alone, without a server: pictures a second at one batch size, as a number on standard output."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 
-from cloud.engine import Engine
+from cloud.engine import Decoded, Engine
 from shared.bundle import default_bundle_path, load_bundle
+from shared.codecs import codec_of
 
 
 def main() -> None:
@@ -22,12 +23,16 @@ def main() -> None:
     bundle = load_bundle(default_bundle_path(), "cloud")
     engine = Engine([bundle], "cpu")
     fingerprint = bundle.manifest.fingerprint(options.quality)
-    shape = (options.batch, *bundle.manifest.latent_shape)
-    latents = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    engine.tail(fingerprint, latents)
+    latents = np.random.default_rng(0).normal(size=(options.batch, *bundle.manifest.latent_shape))
+    coder = codec_of(load_bundle(default_bundle_path(), "device"), options.quality)
+    frames = [
+        Decoded(fingerprint=fingerprint, symbols=[coder.symbols(latent)])
+        for latent in latents.astype(np.float32)
+    ]
+    engine.classify(frames)
     batches, started = 0, time.perf_counter()
     while (spent := time.perf_counter() - started) < options.seconds:
-        engine.tail(fingerprint, latents)
+        engine.classify(frames)
         batches += 1
     sys.stdout.write(f"{batches * options.batch / spent}\n")
 
