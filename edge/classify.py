@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -62,15 +63,20 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
         PackagesMissing: the head's or the embedded cloud's packages are not installed.
 
     """
-    manifest, head, coder, fallback = _load_half(settings)
-    give_back()
-    # A BLAS with several threads lets them wait in a loop between its small products, and takes the head's cores.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with (
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="head") as head_thread,
+        # A BLAS with several threads lets them wait in a loop between its small products, and takes the head's cores.
+        threadpool_limits(limits=1, user_api="blas"),
+    ):
+        loading = asyncio.get_running_loop().run_in_executor(head_thread, _load_half, settings)
+        manifest, head, coder, fallback = await loading
+        give_back()
         async with connect(settings, manifest.classes) as connection:
             yield Classifier(
                 settings=settings,
                 manifest=manifest,
                 head=head,
+                head_thread=head_thread,
                 coder=coder,
                 fallback=fallback,
                 sender=Sender(connection, manifest, settings.top, coder.link),
@@ -103,6 +109,8 @@ class Classifier:
     settings: DeviceSettings
     manifest: Manifest
     head: Head
+    head_thread: ThreadPoolExecutor
+    """The only thread that loads and runs the head: OpenMP has workers for each thread that it is called from."""
     coder: Coder
     fallback: Fallback | None
     sender: Sender
@@ -162,33 +170,39 @@ class Classifier:
         if isinstance(loaded.picture, SplitwireError):
             return loaded.picture
         try:
-            return await asyncio.to_thread(
-                self._encode_now, loaded.picture, loaded.milliseconds, loaded.deadline.left()
+            return await asyncio.get_running_loop().run_in_executor(
+                self.head_thread,
+                self._encode_now,
+                loaded.picture,
+                loaded.milliseconds,
+                loaded.deadline,
             )
         except SplitwireError as exc:
             return exc
 
-    def encode(self, data: bytes, name: str, left: float) -> Encoded:
-        """Make the code of one picture from its file's bytes, whose answer is due in ``left`` seconds.
-
-        Blocks while the head works.
+    async def encode(self, data: bytes, name: str, deadline: Deadline) -> Encoded:
+        """Make the code of one picture from its file's bytes, whose answer is due by ``deadline``.
 
         Raises:
             PictureBroken: the bytes are no usable picture; ``name`` says which.
             LatentInvalid: the head made of it what can't be coded.
 
         """
-        started = time.perf_counter()
-        picture = prepare(load_picture(data, name), self.manifest.preparation)
-        loaded = time.perf_counter() - started
-        return self._encode_now(picture, _milliseconds(loaded), left - loaded)
 
-    def _encode_now(self, picture: NDArray[np.float32], load: float, left: float) -> Encoded:
+        def load_and_encode() -> Encoded:
+            started = time.perf_counter()
+            picture = prepare(load_picture(data, name), self.manifest.preparation)
+            loaded = time.perf_counter() - started
+            return self._encode_now(picture, _milliseconds(loaded), deadline)
+
+        return await asyncio.get_running_loop().run_in_executor(self.head_thread, load_and_encode)
+
+    def _encode_now(self, picture: NDArray[np.float32], load: float, deadline: Deadline) -> Encoded:
         started = time.perf_counter()
         feature = self.head(picture)
         computed = time.perf_counter()
         own = self.fallback(feature, self.settings.top) if self.fallback else None
-        coded = self.coder(feature, left - (computed - started))
+        coded = self.coder(feature, deadline.left())
         encoded = time.perf_counter()
         return Encoded(
             payload=coded.payload,

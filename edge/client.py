@@ -76,7 +76,7 @@ class AsyncClient:
         deadline = Deadline.after(self._settings.deadline_ms / 1e3)
         name = "picture" if isinstance(picture, bytes) else shown(Path(picture))
         data = picture if isinstance(picture, bytes) else await asyncio.to_thread(read_file, Path(picture))
-        encoded = await asyncio.to_thread(classifier.encode, data, name, deadline.left())
+        encoded = await classifier.encode(data, name, deadline)
         answer = asyncio.create_task(classifier.answer(name, encoded, deadline))
         await asyncio.sleep(0)  # let it enter the sender's queue
         classifier.sender.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -24,3 +25,6 @@ class Deadline:
     def left(self) -> float:
         """Seconds until then, not negative."""
         return max(0.0, self.at - time.monotonic())
+
+
+NO_DEADLINE = Deadline(math.inf)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
-from edge.deadline import Deadline
+from edge.deadline import NO_DEADLINE, Deadline
 from edge.journal import digest
 from edge.records import Record, problem
 from shared.errors import LatentInvalid, PictureError, PictureMissing, SplitwireError, shown
@@ -78,7 +77,7 @@ class Intake:
             if self._journal.has(sha256):
                 self._journal.place(seen, sha256)
                 return True
-            encoded = await asyncio.to_thread(self._classifier.encode, data, str(seen.path), math.inf)
+            encoded = await self._classifier.encode(data, str(seen.path), NO_DEADLINE)
         except (PictureError, LatentInvalid) as exc:
             if self._doubts.setdefault(seen, Deadline.after(self._settings.patience_seconds)).left():
                 return False  # perhaps it is still being written
@@ -102,7 +101,7 @@ class Intake:
             with suppress(PictureError):
                 data, sha256 = await asyncio.to_thread(_read, path)
                 if sha256 == picture.sha256:
-                    encoded = await asyncio.to_thread(self._classifier.encode, data, str(path), math.inf)
+                    encoded = await self._classifier.encode(data, str(path), NO_DEADLINE)
                     break
         if encoded is not None:
             self._journal.encode_again(picture.sha256, self._fingerprint, encoded)

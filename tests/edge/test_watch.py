@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from edge import answers, cli, intake
 from edge import watch as module
+from edge.deadline import Deadline
 from edge.journal import Journal
 from edge.records import Encoded, Record
 from edge.settings import DeviceSettings, WatchSettings
@@ -73,8 +74,8 @@ class Device:
     def coder(self) -> Device:
         return self
 
-    def encode(self, data: bytes, name: str, left: float) -> Encoded:
-        assert left > 0
+    async def encode(self, data: bytes, name: str, deadline: Deadline) -> Encoded:
+        assert deadline.left() > 0
         load_picture(data, name)
         self.encoded.append(Path(name).name)
         return Encoded(quality="int8", payload=data[-50:], own=None, timings_ms={"load": 1.0})
