@@ -108,10 +108,12 @@ def prepare(image: Image.Image, preparation: Preparation) -> NDArray[np.float32]
         3 x size x size, float32, normalised: (value / 255 - mean) / std.
 
     """
-    pixels = np.asarray(resize(image, preparation), dtype=np.float32)
     mean = np.asarray(preparation.mean, dtype=np.float32) * np.float32(255)
     std = np.asarray(preparation.std, dtype=np.float32) * np.float32(255)
-    return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
+    pixels = np.asarray(resize(image, preparation)).transpose(2, 0, 1).astype(np.float32, order="C")
+    pixels -= mean[:, None, None]
+    pixels /= std[:, None, None]
+    return pixels
 
 
 def resize(image: Image.Image, preparation: Preparation) -> Image.Image:

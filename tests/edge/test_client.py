@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from edge import AsyncClient, Client
+from edge import AsyncClient, Client, classify
+from edge.head import Head, HeadName, open_head
 from edge.settings import DeviceOptions, DeviceSettings
 from shared.errors import CloudUnreachable, PictureBroken, PictureMissing, SettingsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from shared.bundle import Bundle
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -53,6 +62,28 @@ def test_many_files_need_not_be_taken_to_the_end(client: Client, cat: Path) -> N
         assert record.label == "cat"
         break
     assert client.classify(cat).label == "cat"
+
+
+def test_one_thread_loads_and_runs_the_head(cat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenMP's workers sleep at every barrier once callers have more of them than there are cores."""
+    threads: list[int] = []
+
+    def opened(name: HeadName, bundle: Bundle, *, low_memory: bool) -> Head:
+        head = open_head(name, bundle, low_memory=low_memory)
+        threads.append(threading.get_ident())
+
+        def noted(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+            threads.append(threading.get_ident())
+            return head(picture)
+
+        return noted
+
+    monkeypatch.setattr(classify, "open_head", opened)
+    with Client(cloud="http://127.0.0.1:9") as client:
+        assert [record.source for record in client.classify_files([cat] * 4)] == ["device"] * 4
+        client.classify(cat)
+    assert len(threads) == 6
+    assert len(set(threads)) == 1
 
 
 def test_a_closed_client_opens_again(cat: Path) -> None:
