@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
+LOCKS := edge cloud torch-cpu torch-cuda
 
-.PHONY: help demo test check format accuracy heads bench two-nodes load throughput peer overload soak hostile faults performance fuzz golden report clean
+.PHONY: help demo test check format accuracy heads bench two-nodes load throughput peer overload soak hostile faults performance fuzz golden report lock bounds clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
@@ -12,13 +13,14 @@ demo: .venv/demo.installed  ## start a cloud on loopback, classify a photograph,
 test: .venv/dev.installed  ## run all tests (SPLITWIRE_DATA names the data set that some need)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-check: .venv/dev.installed  ## lint, formatting, types, direction of imports, containers' files
+check: .venv/dev.installed  ## lint, formatting, types, direction of imports, containers' files and locks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.gpu.yml
 	$(BIN)/hadolint cloud/Dockerfile edge/Dockerfile
+	$(BIN)/python scripts/check-locks
 
 format: .venv/dev.installed  ## format the code
 	$(BIN)/ruff check --fix .
@@ -69,6 +71,36 @@ report: .venv/dev.installed  ## write docs/report (needs SPLITWIRE_DATA; as root
 
 golden: .venv/dev.installed  ## write tests/golden anew: only for a new wire format or new weights
 	$(BIN)/python -m tests.golden
+
+bounds: .venv/dev.installed  ## the tests of cloud and device with the lowest and the highest versions allowed
+	@$(MAKE) --keep-going lowest-direct.bounds highest.bounds
+
+# These versions come before those of .venv; all but torch itself, which is large, with what they need.
+%.bounds:
+	rm -rf build/$*
+	$(BIN)/python scripts/requirements cloud | grep -v '^torch' | $(OVERLAY) -r -
+	$(BIN)/python scripts/requirements cloud | grep '^torch' | $(OVERLAY) --no-deps -r -
+	PYTHONPATH=$(CURDIR)/build/$* $(BIN)/pytest -p no:cacheprovider tests/cloud tests/edge tests/models/test_packed.py
+
+OVERLAY = $(BIN)/uv pip install --python $(BIN)/python --target build/$* --resolution $*
+
+lock: $(LOCKS:%=requirements/%.txt)  ## the newest versions that pyproject.toml allows, for the images
+
+requirements/edge.txt: .venv/dev.installed FORCE
+	$(BIN)/python scripts/requirements | $(COMPILE)
+
+requirements/cloud.txt: .venv/dev.installed FORCE
+	$(BIN)/python scripts/requirements cloud | grep -v '^torch' | $(COMPILE)
+
+requirements/torch-cpu.txt: requirements/cloud.txt
+	$(BIN)/python scripts/requirements cloud | grep '^torch' | $(COMPILE) --constraints $< --torch-backend cpu
+
+requirements/torch-cuda.txt: requirements/cloud.txt
+	$(BIN)/python scripts/requirements cloud | grep '^torch' | $(COMPILE) --constraints $<
+
+COMPILE = $(BIN)/uv pip compile --quiet --upgrade --config-file requirements/uv.toml --output-file $@ -
+
+FORCE:
 
 clean:  ## remove the virtual environment and what tools left
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
