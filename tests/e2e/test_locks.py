@@ -82,7 +82,7 @@ def test_the_locks_name_no_index() -> None:
 
 
 def check(project: Path) -> list[str]:
-    command = [sys.executable, ROOT / "scripts" / "check-locks"]
+    command = [sys.executable, str(ROOT / "scripts" / "check-locks")]
     run = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     lines = run.stderr.splitlines()
     assert run.returncode == bool(lines)
