@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import ClassVar, Literal
 
-from httptools import HttpParserError, HttpParserUpgrade
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -182,10 +182,12 @@ class Protocol(HttpToolsProtocol):
     def _decline(self) -> None:
         """Have the body read of a request that offers an upgrade.
 
-        The parser has ended it with its headers, and would take the body for the next request. So it is
-        given headers once more that announce the same body, without the offer.
+        The parser has ended it with its headers, and would take the body for the next request. So
+        another one is given headers that announce the same body, without the offer.
         """
         framing = b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING)
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
         self._declining = True
         self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
         self._declining = False

@@ -399,7 +399,7 @@ class RequestMalformed(RequestError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"{reason}; send HTTP/1.1 as RFC 9112 has it")
+        super().__init__(f"{reason}; send a request as RFC 9112 has it")
 
 
 class NotReady(RequestError):
