@@ -147,8 +147,6 @@ async def serve(
     service = Service(settings)
     application = Application(service)
     connections = room_for(server_settings.connections)
-    if connections < server_settings.connections:
-        _LOG.warning("the limit of open files leaves room for %s connections", connections)
     # Entered here rather than by uvicorn, so that a bundle that can't be used ends in one line.
     async with application.router.lifespan_context(application):
         server = server_of(application, tls, connections=connections, metrics=service.metrics)
@@ -156,6 +154,8 @@ async def serve(
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         ready()
+        if connections < server_settings.connections:
+            _LOG.warning("the limit of open files leaves room for %s connections", connections)
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         service.refuse()
         server.drain()
