@@ -111,7 +111,7 @@ def out_of_descriptors(connections: int = 30) -> Row:
         pid = cloud.process.pid
         limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         with ExitStack() as stack:
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (16, limits[1]))
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
             url = httpx.URL(cloud.url)
             address = (url.host, url.port or 0)
             waiting = [

@@ -1,0 +1,93 @@
+"""Requests hidden in the bodies of others, beside callers who mean no harm."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from itertools import count
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from shared.bundle import default_bundle_path, load_bundle
+from tests.cloud.application import frame_of
+from tests.cloud.proxies import BLOCKED, found, proxy
+from tests.load.report import Row
+from tests.processes import cloud_process
+
+RIGHT, WRONG, FAILED = "own answer", "another's answer", "no answer"
+_HIDDEN = f"GET {BLOCKED} HTTP/1.1\r\nHost: cloud\r\nX-Request-Id: hidden\r\n\r\n".encode()
+_FRAME_HEAD = (
+    "Host: cloud\r\nContent-Type: application/octet-stream\r\nX-Request-Id: {}\r\nContent-Length: {}\r\n"
+)
+
+
+async def ask_beside_smugglers(port: int, frame: bytes, seconds: float, callers: int = 16) -> Counter[str]:
+    """Have as many callers ask as others hide requests: what the callers got, each of which is for one of them."""
+    seen: Counter[str] = Counter()
+    end = asyncio.get_running_loop().time() + seconds
+    numbers = count()
+
+    async def call() -> None:
+        while asyncio.get_running_loop().time() < end:
+            name = f"caller-{next(numbers)}"
+            lines = _FRAME_HEAD.format(name, len(frame))
+            answer = await _answer(port, f"POST /infer HTTP/1.1\r\n{lines}\r\n".encode() + frame)
+            right = f"x-request-id: {name}\r\n".encode() in answer and b" 200 " in answer[:13]
+            seen[RIGHT if right else WRONG if answer else FAILED] += 1
+
+    async def smuggle() -> None:
+        body = _HIDDEN * 3
+        while asyncio.get_running_loop().time() < end:
+            lines = _FRAME_HEAD.format("smuggler", len(body)) + "Connection: upgrade\r\nUpgrade: x\r\n"
+            await _answer(port, f"POST /infer HTTP/1.1\r\n{lines}\r\n".encode() + body)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(call())
+            group.create_task(smuggle())
+    return seen
+
+
+async def _answer(port: int, request: bytes) -> bytes:
+    """One request on a connection of its own: what came back, its headers in lower case."""
+    try:
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(request)
+                return (await reader.readuntil(b"\r\n\r\n")).lower()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return b""
+
+
+def smuggled_behind(name: str, seconds: float = 8) -> Row:
+    """Hide requests behind a proxy that passes upgrades on; ``name``: nginx or haproxy."""
+    bundle = load_bundle(default_bundle_path(), "device")
+    frame = frame_of(bundle, [np.zeros(bundle.manifest.latent_shape, np.float32)])
+    row = Row(
+        name=f"requests hidden behind {name}, which passes Upgrade on",
+        value=f"{name} is not installed",
+        wanted="each caller its own answer",
+    )
+    if not found(name):
+        return row
+    with tempfile.TemporaryDirectory() as folder, cloud_process() as cloud:
+        cloud_port = httpx.URL(cloud.url).port or 0
+        with proxy(name, cloud_port, Path(folder)) as port:
+            seen = asyncio.run(ask_beside_smugglers(port, frame, seconds))
+        reached = reached_blocked(httpx.get(f"{cloud.url}{BLOCKED}").text)
+    value = (
+        f"{seen[RIGHT]} own, {seen[WRONG]} another's, {seen[FAILED]} none; blocked path reached: {reached}"
+    )
+    right = seen[RIGHT] == seen.total() > 0 and not reached
+    return row.model_copy(update={"value": value, "reached": right})
+
+
+def reached_blocked(metrics: str) -> bool:
+    """Tell from a cloud's metrics whether anyone was answered on the blocked path before."""
+    return f'splitwire_requests_total{{route="{BLOCKED}"' in metrics
