@@ -33,12 +33,14 @@ http {{
       proxy_pass http://cloud;
       proxy_http_version 1.1;
       proxy_next_upstream off;
+      proxy_request_buffering off;
       proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Connection "upgrade";
     }}
   }}
 }}
 """
+# HAProxy takes Upgrade out of a request that has a body: here it is put back.
 _HAPROXY = """
 global
   maxconn 1024
@@ -51,6 +53,7 @@ defaults
 frontend callers
   bind 127.0.0.1:{port}
   http-request deny if {{ path_beg {blocked} }}
+  http-request set-header Upgrade x if {{ req.hdr(Connection) -m sub -i upgrade }}
   default_backend cloud
 backend cloud
   server cloud 127.0.0.1:{cloud} pool-max-conn 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 
 import httpx
@@ -18,14 +18,15 @@ from tests.load.report import Row
 from tests.processes import cloud_process
 
 RIGHT, WRONG, FAILED = "own answer", "another's answer", "no answer"
-_HIDDEN = f"GET {BLOCKED} HTTP/1.1\r\nHost: cloud\r\nX-Request-Id: hidden\r\n\r\n".encode()
+_HIDDEN = f"GET {BLOCKED} HTTP/1.1\r\nHost: cloud\r\nX-Request-Id: hidden\r\nX: ".encode()
+"""What comes next on the connection is to become the value of its last header."""
 _FRAME_HEAD = (
     "Host: cloud\r\nContent-Type: application/octet-stream\r\nX-Request-Id: {}\r\nContent-Length: {}\r\n"
 )
 
 
-async def ask_beside_smugglers(port: int, frame: bytes, seconds: float, callers: int = 16) -> Counter[str]:
-    """Have as many callers ask as others hide requests: what the callers got, each of which is for one of them."""
+async def ask_beside_smugglers(port: int, frame: bytes, seconds: float) -> Counter[str]:
+    """Have callers ask while others hide requests: what the callers got."""
     seen: Counter[str] = Counter()
     end = asyncio.get_running_loop().time() + seconds
     numbers = count()
@@ -39,25 +40,27 @@ async def ask_beside_smugglers(port: int, frame: bytes, seconds: float, callers:
             seen[RIGHT if right else WRONG if answer else FAILED] += 1
 
     async def smuggle() -> None:
-        body = _HIDDEN * 3
-        while asyncio.get_running_loop().time() < end:
-            lines = _FRAME_HEAD.format("smuggler", len(body)) + "Connection: upgrade\r\nUpgrade: x\r\n"
-            await _answer(port, f"POST /infer HTTP/1.1\r\n{lines}\r\n".encode() + body)
+        for milliseconds in cycle(range(5)):  # so that now and then the body comes just behind the head
+            if asyncio.get_running_loop().time() > end:
+                break
+            lines = _FRAME_HEAD.format("smuggler", len(_HIDDEN)) + "Connection: upgrade\r\nUpgrade: x\r\n"
+            await _answer(port, f"POST /infer HTTP/1.1\r\n{lines}\r\n".encode(), _HIDDEN, milliseconds)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(callers):
-            group.create_task(call())
-            group.create_task(smuggle())
+        for task in (call, call, call, smuggle) * 6:
+            group.create_task(task())
     return seen
 
 
-async def _answer(port: int, request: bytes) -> bytes:
-    """One request on a connection of its own: what came back, its headers in lower case."""
+async def _answer(port: int, request: bytes, rest: bytes = b"", milliseconds: float = 0) -> bytes:
+    """One request, its rest a little later, on a connection of its own: what came back, its headers in lower case."""
     try:
         async with asyncio.timeout(10):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(request)
+                await asyncio.sleep(1e-3 * milliseconds)
+                writer.write(rest)
                 return (await reader.readuntil(b"\r\n\r\n")).lower()
             finally:
                 writer.close()
