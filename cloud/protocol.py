@@ -200,7 +200,7 @@ class Protocol(HttpToolsProtocol):
 
         """
         version = self.parser.get_http_version()
-        if version not in {"1.1", "1.0"}:
+        if version not in ("1.1", "1.0"):
             raise RequestMalformed(f"HTTP/{version} is not spoken here")
         found = [header for header in self.headers if header[0] in _ONCE]
         once = dict(found)
@@ -212,7 +212,7 @@ class Protocol(HttpToolsProtocol):
         coding = once.get(b"transfer-encoding")
         if coding is not None and (version == "1.0" or coding.strip(b" \t").lower() != b"chunked"):
             raise RequestMalformed("Transfer-Encoding is not chunked")
-        if self.parser.get_method() == b"CONNECT":
+        if self.parser.should_upgrade() and self.parser.get_method() == b"CONNECT":
             raise RequestMalformed("CONNECT is for proxies")
 
     @property

@@ -12,15 +12,13 @@ import pytest
 
 from cloud.protocol import MAX_PIPELINED
 from shared.frame import MAX_FRAME_BYTES
+from tests.cloud.malformed import GET, HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
-
-HEADERS = b"POST /infer HTTP/1.1\r\nHost: cloud\r\nContent-Type: application/octet-stream\r\n"
-GET = b"GET /healthz HTTP/1.1\r\nHost: cloud\r\n\r\n"
 
 
 @asynccontextmanager

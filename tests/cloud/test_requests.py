@@ -10,86 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cloud.test_protocol import GET, HEADERS, connected, one_answer, rest_of
+from tests.cloud.malformed import BROKEN_CHUNKS, CHUNKED, GET, HEADERS, MALFORMED, UPGRADE
+from tests.cloud.test_protocol import connected, one_answer, rest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
-UPGRADE = b"Connection: upgrade\r\nUpgrade: x\r\n"
 LAST = GET[:-2] + b"Connection: close\r\n\r\n"
 SMUGGLED = b"GET /nowhere HTTP/1.1\r\nHost: cloud\r\n\r\n"
-
-MALFORMED = [
-    # Host
-    b"GET /healthz HTTP/1.1\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: cloud\r\nHost: cloud\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: cloud\r\nhOST: other\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: cloud, other\r\nHost: b\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: a/b\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: a@b\r\n\r\n",
-    b"GET /healthz HTTP/1.0\r\nHost: cloud\r\nHost: other\r\n\r\n",
-    # other headers that a request has once
-    HEADERS + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
-    HEADERS + b"Content-Type: text/plain\r\nContent-Length: 0\r\n\r\n",
-    HEADERS + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-    HEADERS + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-    # how long the body is
-    HEADERS + b"Content-Length: 5, 5\r\n\r\nhello",
-    HEADERS + b"Content-Length: +5\r\n\r\nhello",
-    HEADERS + b"Content-Length: 0x5\r\n\r\nhello",
-    HEADERS + b"Content-Length : 5\r\n\r\nhello",
-    HEADERS + b"Content-Length:\r\n\r\nhello",
-    HEADERS + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    HEADERS + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-    HEADERS + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    HEADERS + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
-    HEADERS + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
-    HEADERS + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    HEADERS + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    HEADERS + b"Transfer-Encoding: identity\r\n\r\n",
-    HEADERS + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    HEADERS + b"Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n",
-    HEADERS + b"Transfer-Encoding:\r\n\r\n",
-    HEADERS.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    HEADERS + UPGRADE + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    # the request line
-    b"GET /healthz HTTP/2.0\r\nHost: cloud\r\n\r\n",
-    b"GET /healthz HTTP/0.9\r\nHost: cloud\r\n\r\n",
-    b"GET /healthz HTTP/1.2\r\nHost: cloud\r\n\r\n",
-    b"GET /healthz HTTP/9.9\r\nHost: cloud\r\n\r\n",
-    b"GET /healthz HTTP/1.10\r\nHost: cloud\r\n\r\n",
-    b"GET /healthz http/1.1\r\nHost: cloud\r\n\r\n",
-    b"GET /healthz\r\nHost: cloud\r\n\r\n",
-    b"GET\t/healthz HTTP/1.1\r\nHost: cloud\r\n\r\n",
-    b"GET healthz HTTP/1.1\r\nHost: cloud\r\n\r\n",
-    b"GET /\xff HTTP/1.1\r\nHost: cloud\r\n\r\n",
-    b"NO / HTTP/1.1\r\nHost: cloud\r\n\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    # lines
-    b"GET /healthz HTTP/1.1\nHost: cloud\n\n",
-    b"GET /healthz HTTP/1.1\r\nHost: cloud\r\nX: a\nY: b\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: cloud\r\nX: a\rb\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: cloud\r\nX: a\r\n b\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\n X: a\r\nHost: cloud\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: cloud\r\nX: a\x00b\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: cloud\r\nX y: b\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: cloud\r\n: b\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: cloud\r\nX\r\n\r\n",
-]
-BROKEN_CHUNKS = [
-    b"zz\r\n",
-    b"5\nhello\r\n0\r\n\r\n",
-    b"5\r\nhello0\r\n\r\n",
-    b"5\r\nhello\n0\r\n\r\n",
-    b"0x5\r\nhello\r\n0\r\n\r\n",
-    b"-1\r\nhello\r\n0\r\n\r\n",
-    b"5;a\nb\r\nhello\r\n0\r\n\r\n",
-    b"ffffffffffffffffff\r\n",
-    b"5\r\nhello\r\n0\r\nContent-Length: 7\r\n\r\n",
-]
 
 
 def chunked(body: bytes) -> bytes:
@@ -169,7 +99,7 @@ async def test_what_could_be_read_as_another_request_gets_400_and_nothing_behind
 
 
 async def test_a_broken_chunk_gets_400_also_where_the_body_is_being_waited_for(port: int) -> None:
-    head = HEADERS + b"Transfer-Encoding: chunked\r\n\r\n"
+    head = CHUNKED
     parts_of = [
         parts
         for chunk in BROKEN_CHUNKS

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from itertools import count, cycle
 from pathlib import Path
 
 import httpx
 import numpy as np
 
+from cloud.protocol import MAX_PIPELINED
 from shared.bundle import default_bundle_path, load_bundle
 from tests.cloud.application import frame_of
+from tests.cloud.malformed import BROKEN_CHUNKS, CHUNKED, GET, MALFORMED
 from tests.cloud.proxies import BLOCKED, found, proxy
 from tests.load.report import Row
 from tests.processes import cloud_process
@@ -89,6 +93,30 @@ def smuggled_behind(name: str, seconds: float = 8) -> Row:
     )
     right = seen[RIGHT] == seen.total() > 0 and not reached
     return row.model_copy(update={"value": value, "reached": right})
+
+
+def refused_in_words(times: int = 5) -> Row:
+    """Send what is no request, or could be read as another one, and too many requests at once, each so many times."""
+    kinds = [(each + GET, 1) for each in (*MALFORMED, *(CHUNKED + chunk for chunk in BROKEN_CHUNKS))]
+    kinds.append((GET * 200, 2 + MAX_PIPELINED))
+    right = 0
+    with cloud_process() as cloud:
+        url = httpx.URL(cloud.url)
+        for data, answers in kinds * times:
+            with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+                connection.sendall(data)
+                received = b""
+                with suppress(ConnectionResetError):
+                    while more := connection.recv(65_536):
+                        received += more
+            *_, last = received.split(b"HTTP/1.1 ")
+            right += received.count(b"HTTP/1.1 ") == answers and last.startswith(b"400 ")
+    return Row(
+        name=f"{len(kinds)} kinds of requests that are none, {times} times each, with another one behind",
+        value=f"{right} of {len(kinds) * times} refused with 400, what is behind not read",
+        wanted="all",
+        reached=right == len(kinds) * times,
+    )
 
 
 def reached_blocked(metrics: str) -> bool:
