@@ -13,6 +13,7 @@ from cloud import metrics
 from cloud.description import FILE_ANSWERS, FILE_INPUTS, INFER_ANSWERS, INFER_INPUTS, errors
 from cloud.infer import Infer
 from cloud.journal import Journal
+from cloud.ranges import is_range
 from cloud.refusals import answer_error, answer_http_error
 from cloud.service import Service
 from cloud.settings import CloudSettings
@@ -96,6 +97,9 @@ def _add_bundles(app: FastAPI, service: Service) -> None:
         known = request.headers.get("if-none-match", "")
         if any(tag.strip() in {headers["ETag"], "*"} for tag in known.split(",")):
             return Response(status_code=304, headers=headers)
+        unchanged = request.headers.get("if-range", headers["ETag"]) == headers["ETag"]
+        if not (unchanged and is_range(request.headers.get("range", ""), file.status.st_size)):
+            request.scope["headers"] = [each for each in request.scope["headers"] if each[0] != b"range"]
         return FileResponse(
             file.path, headers=headers, media_type="application/octet-stream", stat_result=file.status
         )

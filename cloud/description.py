@@ -21,6 +21,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         409: "no loaded bundle has the frame's fingerprint",
         413: "the body is over the cap",
         415: "another Content-Type, or any Content-Encoding",
+        416: "the file has no such part",
         429: "the queue is full; see Retry-After",
         431: "the headers are over their caps",
         503: "starting or stopping; see Retry-After",
@@ -65,8 +66,7 @@ FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
     },
     206: {"description": "the part that the caller asked for (Range)"},
     304: {"description": "the caller has it already (If-None-Match)"},
-    416: {"description": "the file has no such part"},
-    **errors(401, 403, 404, 503),
+    **errors(401, 403, 404, 416, 503),
 }
 
 FILE_INPUTS: dict[str, Any] = {

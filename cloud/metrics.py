@@ -42,6 +42,15 @@ class Metrics:
         self._queue = Gauge(
             "splitwire_queue_pictures", "Pictures that wait for the model.", registry=self._registry
         )
+        self._connections = Gauge(
+            "splitwire_open_connections", "Connections that are open.", registry=self._registry
+        )
+        self._refused = Counter(
+            "splitwire_refused_connections",
+            "Connections that were not taken: full, or the system's error.",
+            ("reason",),
+            registry=self._registry,
+        )
         self._batches = Histogram(
             "splitwire_batch_pictures",
             "Pictures in a forward pass.",
@@ -63,6 +72,14 @@ class Metrics:
     def watch_queue(self, depth: Callable[[], int]) -> None:
         """Say where the number of waiting pictures is to be asked."""
         self._queue.set_function(depth)
+
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        """Say where the number of open connections is to be asked."""
+        self._connections.set_function(count)
+
+    def connection_refused(self, reason: str) -> None:
+        """Count a connection that was not taken."""
+        self._refused.labels(reason).inc()
 
     def request_done(self, route: str, status: int) -> None:
         """Count an answer; ``route`` is a pattern, so that strangers can't make up new ones."""

@@ -1,31 +1,50 @@
-"""HTTP on a connection, with bounds that uvicorn leaves open."""
+"""HTTP on a connection: what uvicorn's protocol leaves open is bounded, refused or answered here."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import ClassVar, Literal
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
-from cloud.joined import JoinedWrites
-from cloud.journal import MAX_HEADER_BYTES
-from cloud.refusals import refusal
-from shared.errors import BodyLate, HeadersLate, SplitwireError
+from cloud.journal import MAX_HEADER_BYTES, MAX_HEADER_LINES
+from cloud.refusals import last_words
+from cloud.transport import Transport
+from shared.errors import BodyLate, HeadersLate, HeadersTooLarge, RequestMalformed, SplitwireError
 
 MAX_INCOMPLETE_BYTES = 16_384
 """How much of a line, a header or a chunk's size may arrive before its end does."""
 MAX_PIPELINED = 64
 """How many requests may wait for the answer to the one before them on their connection."""
 
+_FRAMING = {b"content-length", b"transfer-encoding"}
+_ONCE = _FRAMING | {b"authorization", b"content-type", b"host"}
+"""Headers that a request has once: of two, others may take the other one."""
+_HOST = re.compile(rb"[\w.~!$&'()*+,;=:%\[\]-]*")
+
+_Awaited = Literal["headers", "body", "rest", "idle", "parting"]
+
+
+class State(ServerState):
+    """What the connections of a server share. ``draining``: each is to end after its next answer."""
+
+    draining = False
+
 
 class Protocol(HttpToolsProtocol):
     """uvicorn's protocol, which keeps only so much, and waits for a caller only so long.
 
     A request's line and headers have ``header_seconds`` from the connection, or on one that had an
-    answer before, from their first bytes; such a connection may be silent for ``idle_seconds``. The
-    body has ``body_seconds`` more. A body that was answered before its end has ``rest_seconds`` to
-    end, so that the caller can read the answer. A caller that stops to read an answer has
-    ``reading_seconds`` to go on.
+    answer before, from their first bytes; such a connection may be silent for ``idle_seconds``, while
+    the server drains, any for ``parting_seconds``. The body has ``body_seconds`` more. A body that was
+    answered before its end has ``rest_seconds`` to end, so that the caller can read the answer. A
+    caller that stops to read an answer has ``reading_seconds`` to go on.
+
+    An offer to upgrade is declined, as HTTP allows: the request is served like any other. What is no
+    request, or could be read as another one, is refused in its turn, and nothing behind it is read.
     """
 
     header_seconds: ClassVar[float] = 10.0
@@ -33,18 +52,23 @@ class Protocol(HttpToolsProtocol):
     rest_seconds: ClassVar[float] = 1.0
     reading_seconds: ClassVar[float] = 60.0
     idle_seconds: ClassVar[float] = 15.0
+    parting_seconds: ClassVar[float] = 1.0
 
+    server_state: State
     _receiving: Literal["headers", "body"] | None = None
+    _declining = False
+    _unanswered = 0
+    _rejected: SplitwireError | None = None
     _incomplete_bytes = 0
     _header_bytes = 0
     _timer: asyncio.TimerHandle | None = None
-    _awaited: Literal["headers", "body", "rest", "idle"] | None = None
+    _awaited: _Awaited | None = None
     _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Begin to wait for headers."""
         super().connection_made(transport)
-        self.transport = JoinedWrites(transport, self.loop)
+        self.transport = Transport(transport, self.loop, self.rest_seconds)
         self._bound_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -55,10 +79,18 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived, and see what is still to come."""
+        if self._rejected is not None or self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
         self._incomplete_bytes += len(data)
-        super().data_received(data)
-        if self._incomplete_bytes > MAX_INCOMPLETE_BYTES:
-            self.send_400_response("A line or a header is too long.")
+        try:
+            self._parse(data)
+        except HttpParserError as exc:
+            reason = exc.__context__  # what a callback raised
+            self._reject(reason if isinstance(reason, SplitwireError) else RequestMalformed("not HTTP"))
+        else:
+            if self._incomplete_bytes > MAX_INCOMPLETE_BYTES:
+                self._reject(RequestMalformed("a line or a header is too long"))
         self._bound_waiting()
 
     def pause_writing(self) -> None:
@@ -74,24 +106,31 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request, unless there are more than any caller needs."""
-        if len(self.pipeline) >= MAX_PIPELINED:
-            raise ValueError("too many requests before an answer")
+        if len(self.pipeline) >= MAX_PIPELINED and not self._declining:
+            raise RequestMalformed(f"more than {MAX_PIPELINED} requests wait for an answer")
         super().on_message_begin()
         self._receiving = "headers"
         self._header_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header or a trailer, until they are over their cap: that much shows it."""
+        """Keep a header, up to the caps. A trailer is none, whatever it is called."""
         self._incomplete_bytes = 0
-        if self._header_bytes <= MAX_HEADER_BYTES:
-            self._header_bytes += len(name) + len(value)
+        self._header_bytes += len(name) + len(value)
+        if self._receiving == "headers":
             super().on_header(name, value)
+        if self._header_bytes > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADER_LINES:
+            raise HeadersTooLarge(MAX_HEADER_BYTES, MAX_HEADER_LINES)
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
         self._incomplete_bytes = 0
+        if not self._declining:
+            self._check_headers()
+            super().on_headers_complete()
+            self._unanswered += 1
+            if self.server_state.draining:
+                self.cycle.keep_alive = False
         self._receiving = "body"
-        super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
         """See a chunk begin."""
@@ -103,44 +142,96 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """See a request end."""
+        """See a request end, unless the parser takes an offer to upgrade for its end."""
         self._incomplete_bytes = 0
-        self._receiving = None
-        super().on_message_complete()
+        if not self.parser.should_upgrade():
+            self._receiving = None
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """See what the caller still sends."""
         super().on_response_complete()
+        self._unanswered -= 1
+        if self._rejected is not None and not self._unanswered:
+            self._refuse(self._rejected)
         self._bound_waiting()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are not HTTP, unless they came before another answer; then close."""
-        if self._is_answered:
-            super().send_400_response(msg)
-        self.transport.close()
+    def drain(self) -> None:
+        """Say with the last answer that is owed that it is the last."""
+        if self._unanswered and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+        self._bound_waiting()
+
+    def shutdown(self) -> None:
+        """Do nothing more at the end of a drain: connections end by themselves, or are cut."""
 
     def cut(self) -> None:
         """End the connection, whatever is under way; the application is told that the caller hung up."""
         self.transport.abort()
 
-    @property
-    def _is_answered(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as offer:
+                data = data[offer.args[0] :]
+                self._decline()
+            else:
+                return
+
+    def _decline(self) -> None:
+        """Have the body read of a request that offers an upgrade.
+
+        The parser has ended it with its headers, and would take the body for the next request. So
+        another one is given headers that announce the same body, without the offer.
+        """
+        framing = b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING)
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self._declining = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
+        self._declining = False
+
+    def _check_headers(self) -> None:
+        """See that everyone on the way reads the same request.
+
+        Raises:
+            RequestMalformed: not everyone would.
+
+        """
+        version = self.parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise RequestMalformed(f"HTTP/{version} is not spoken here")
+        found = [header for header in self.headers if header[0] in _ONCE]
+        once = dict(found)
+        if len(once) != len(found):
+            raise RequestMalformed("a header that a request has once is there twice")
+        host = once.get(b"host", b"" if version == "1.0" else None)
+        if host is None or not _HOST.fullmatch(host):
+            raise RequestMalformed("Host is absent, or no name")
+        coding = once.get(b"transfer-encoding")
+        if coding is not None and (version == "1.0" or coding.strip(b" \t").lower() != b"chunked"):
+            raise RequestMalformed("Transfer-Encoding is not chunked")
+        if self.parser.should_upgrade() and self.parser.get_method() == b"CONNECT":
+            raise RequestMalformed("CONNECT is for proxies")
 
     @property
-    def _between_requests(self) -> Literal["headers", "idle"]:
-        begun = self.cycle is None or self._receiving == "headers" or self._incomplete_bytes
-        return "headers" if begun else "idle"
+    def _between_requests(self) -> _Awaited:
+        if self._receiving == "headers" or self._incomplete_bytes:
+            return "headers"
+        if self.server_state.draining:
+            return "parting"
+        return "headers" if self.cycle is None else "idle"
 
     def _bound_waiting(self) -> None:
         if self.transport.is_closing():
             self._await(None)
         elif self._receiving == "body":
-            self._await("rest" if self._is_answered else "body")
+            self._await("rest" if self.cycle.response_complete else "body")
         else:
-            self._await(self._between_requests if self._is_answered else None)
+            self._await(None if self._unanswered else self._between_requests)
 
-    def _await(self, what: Literal["headers", "body", "rest", "idle"] | None) -> None:
+    def _await(self, what: _Awaited | None) -> None:
         """Let the timer run on where the same is still being waited for."""
         if what == self._awaited:
             return
@@ -154,23 +245,43 @@ class Protocol(HttpToolsProtocol):
                 "body": self.body_seconds,
                 "rest": self.rest_seconds,
                 "idle": self.idle_seconds,
+                "parting": self.parting_seconds,
             }
             self._timer = self.loop.call_later(seconds[what], self._give_up)
 
     def _give_up(self) -> None:
         if self._awaited == "headers" and self._receiving == "headers":  # who sent nothing needs no answer
-            self._refuse(HeadersLate(self.header_seconds))
-        elif self._awaited == "body" and not self.cycle.response_started:
-            self._refuse(BodyLate())
+            self._reject(HeadersLate(self.header_seconds))
+        elif self._awaited == "body":
+            self._reject(BodyLate())
         else:
             self.transport.close()
 
+    def _reject(self, error: SplitwireError) -> None:
+        """Answer what is being received with an error, after all that came before it; then close."""
+        self._rejected = error
+        receiving, self._receiving = self._receiving, None
+        if receiving == "body":
+            if self.cycle.response_started:  # it has its answer
+                self.cycle.keep_alive = False
+                if self.cycle.response_complete:
+                    self.transport.close()
+                return
+            self._unanswered -= 1
+            if self.pipeline:
+                self.pipeline.popleft()
+        if not self._unanswered:
+            self._refuse(error)
+
     def _refuse(self, error: SplitwireError) -> None:
-        answer = refusal(error)
-        headers = [*answer.raw_headers, (b"connection", b"close")]
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(STATUS_LINE[answer.status_code] + lines + b"\r\n" + bytes(answer.body))
+        """Write a last answer; an application that still works on one is told that the caller hung up."""
+        if self.transport.is_closing():
+            return
+        self.transport.write(last_words(error))
         self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
     def _stop_reading_timer(self) -> None:
         if self._reading is not None:

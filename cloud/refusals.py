@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.errors import FingerprintUnknown, SplitwireError, codes_of
+from shared.errors import FingerprintUnknown, RangeUnsatisfiable, SplitwireError, codes_of
 
 
 def refusal(error: SplitwireError) -> Response:
@@ -22,11 +22,23 @@ def refusal(error: SplitwireError) -> Response:
     status = codes_of(error).status or 500
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RangeUnsatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
     answer: dict[str, object] = {"error": type(error).__name__, "message": str(error)}
     if isinstance(error, FingerprintUnknown):
         answer["fingerprint"] = f"{error.actual:08x}"
         answer["loaded"] = {f"{fingerprint:08x}": name for fingerprint, name in error.loaded.items()}
     return _answer(answer, status, headers)
+
+
+def last_words(error: SplitwireError) -> bytes:
+    """Write an error down as the last answer of a connection, where there is no request to answer."""
+    answer = refusal(error)
+    status = HTTPStatus(answer.status_code)
+    headers = [*answer.raw_headers, (b"connection", b"close")]
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    head = f"HTTP/1.1 {status} {status.phrase}\r\n".encode()
+    return head + lines + b"\r\n" + bytes(answer.body)
 
 
 def failure() -> Response:

@@ -55,6 +55,9 @@ def command(
         Path | None, typer.Option(help="Certificate chain, a PEM file: serve HTTPS.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's key, a PEM file.")] = None,
+    connections: Annotated[
+        int, typer.Option(min=1, help="How many may be open; fewer where the limit of open files is lower.")
+    ] = 2048,
     drain_seconds: Annotated[
         float, typer.Option(min=1, help="How long stopping may take, with work still queued.")
     ] = 10.0,
@@ -75,6 +78,7 @@ def command(
         open_to_all=open_to_all,
         tls_certificate=tls_certificate,
         tls_key=tls_key,
+        connections=connections,
         drain_seconds=drain_seconds,
     )
     set_up_logs(log_level, log_format)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ipaddress
+import logging
 import math
 import signal
 import socket
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from cloud.acceptor import Acceptor, room_for
 from cloud.app import Application
-from cloud.protocol import Protocol
+from cloud.metrics import Metrics
+from cloud.protocol import Protocol, State
 from cloud.service import Service
 from shared.errors import SettingsError
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from cloud.settings import CloudSettings, ServerSettings
 
+_LOG = logging.getLogger(__name__)
 _CLOSING_SECONDS = 0.5
 """What closing connections and ending the process may take at the end of a drain, each."""
 
@@ -94,9 +98,17 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
 
 
 def server_of(
-    application: FastAPI, tls: ssl.SSLContext | None = None, protocol: type[Protocol] = Protocol
+    application: FastAPI,
+    tls: ssl.SSLContext | None = None,
+    *,
+    protocol: type[Protocol] = Protocol,
+    connections: int = 2048,
+    metrics: Metrics | None = None,
 ) -> Server:
-    """Build uvicorn's server around an application whose lifespan is somebody else's business."""
+    """Build uvicorn's server around an application whose lifespan is somebody else's business.
+
+    ``connections``: how many may be open at a time; ``metrics`` is told how many are.
+    """
     config = uvicorn.Config(
         application,
         http=protocol,
@@ -109,7 +121,7 @@ def server_of(
         proxy_headers=False,
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
-    return Server(config)
+    return Server(config, protocol, connections, metrics or Metrics())
 
 
 async def serve(
@@ -134,17 +146,25 @@ async def serve(
     loop.add_signal_handler(signal.SIGINT, _interrupt, loop, stop)
     service = Service(settings)
     application = Application(service)
+    connections = room_for(server_settings.connections)
     # Entered here rather than by uvicorn, so that a bundle that can't be used ends in one line.
     async with application.router.lifespan_context(application):
-        server = server_of(application, tls)
+        server = server_of(application, tls, connections=connections, metrics=service.metrics)
         gc.freeze()  # what was loaded stays: it need not be looked through again and again
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         ready()
+        if connections < server_settings.connections:
+            _LOG.warning("the limit of open files leaves room for %s connections", connections)
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        await _drain(service, server_settings.drain_seconds)
+        service.refuse()
+        server.drain()
+        loop.call_later(server_settings.drain_seconds - _CLOSING_SECONDS, server.cut)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(server_settings.drain_seconds - 2 * _CLOSING_SECONDS):
+                await service.answered()
+        service.drop()
         server.should_exit = True
-        loop.call_later(_CLOSING_SECONDS, server.cut)
         await serving
 
 
@@ -154,25 +174,52 @@ def _interrupt(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     loop.remove_signal_handler(signal.SIGINT)
 
 
-async def _drain(service: Service, seconds: float) -> None:
-    """Refuse what comes, wait for what was admitted, refuse what still waits."""
-    service.refuse()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds - 2 * _CLOSING_SECONDS):
-            await service.answered()
-    service.drop()
-
-
 class Server(uvicorn.Server):
-    """uvicorn's server, which leaves the signals to ``serve``."""
+    """uvicorn's server, which takes connections in its own way and leaves the signals to ``serve``."""
+
+    def __init__(
+        self, config: uvicorn.Config, protocol: type[Protocol], connections: int, metrics: Metrics
+    ) -> None:
+        super().__init__(config)
+        self.server_state: State = State()
+        self._protocol = protocol
+        self._connections = connections
+        self._metrics = metrics
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections."""
+        loop = asyncio.get_running_loop()
+        acceptors = [
+            Acceptor(
+                listener,
+                lambda: self._protocol(self.config, self.server_state, {}, loop),
+                made=self.server_state.connections,
+                most=self._connections,
+                refused=self._metrics.connection_refused,
+                tls=self.config.ssl,
+                handshake_seconds=self._protocol.header_seconds,
+            )
+            for listener in sockets or ()
+        ]
+        self._metrics.watch_connections(lambda: sum(acceptor.open for acceptor in acceptors))
+        self.servers = acceptors  # type: ignore[assignment]  # uvicorn only closes them
+        self.started = True
+
+    def drain(self) -> None:
+        """Make the next answer of every connection its last."""
+        self.server_state.draining = True
+        for connection in self._open():
+            connection.drain()
+
     def cut(self) -> None:
         """Cut the connections that have not closed."""
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, Protocol):
-                connection.cut()
+        for connection in self._open():
+            connection.cut()
+
+    def _open(self) -> list[Protocol]:
+        return [each for each in self.server_state.connections if isinstance(each, Protocol)]

@@ -32,7 +32,7 @@ class ServerSettings(BaseModel):
 
     ``host``, ``port``: where to listen; port 0: a free one. ``open_to_all``: serve other machines
     without asking for keys. ``tls_certificate``, ``tls_key``: PEM files, both or neither.
-    ``drain_seconds``: how long stopping may take, from the signal to the end of the process.
+    ``connections``: how many may be open at a time. ``drain_seconds``: how long stopping may take, from the signal to the end of the process.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,4 +42,5 @@ class ServerSettings(BaseModel):
     open_to_all: bool = False
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    connections: int = Field(default=2048, ge=1)
     drain_seconds: float = Field(default=10.0, ge=1)

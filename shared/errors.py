@@ -35,9 +35,12 @@
     │   ├── BodyLate
     │   ├── BodyTooLarge
     │   ├── BodyTypeUnsupported
+    │   ├── ConnectionsFull
     │   ├── HeadersLate
     │   ├── HeadersTooLarge
     │   ├── QueueFull
+    │   ├── RangeUnsatisfiable
+    │   ├── RequestMalformed
     │   ├── NotReady
     │   └── DeadlinePassed
     ├── CloudError                the device got no answer from its cloud
@@ -350,6 +353,14 @@ class BodyTypeUnsupported(RequestError):
         super().__init__(f"{reason}; send Content-Type application/octet-stream and no Content-Encoding")
 
 
+class ConnectionsFull(RequestError):
+    """The cloud has as many connections as it takes."""
+
+    def __init__(self, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"too many connections are open; try again in {retry_after} s")
+
+
 class HeadersLate(RequestError):
     """The request line and headers did not arrive in time."""
 
@@ -373,6 +384,22 @@ class QueueFull(RequestError):
     def __init__(self, retry_after: int) -> None:
         self.retry_after = retry_after
         super().__init__(f"the queue is full; try again in {retry_after} s")
+
+
+class RangeUnsatisfiable(RequestError):
+    """A file does not have the part that is asked for."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(f"the file has {size} bytes; ask for a Range within them")
+
+
+class RequestMalformed(RequestError):
+    """Bytes that are not one HTTP request, or that could be read as another one."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; send a request as RFC 9112 has it")
 
 
 class NotReady(RequestError):
@@ -496,9 +523,12 @@ CODES: Mapping[type[SplitwireError], Codes] = {
     BodyLate: Codes(status=408, exit=6),
     BodyTooLarge: Codes(status=413, exit=6),
     BodyTypeUnsupported: Codes(status=415, exit=6),
+    ConnectionsFull: Codes(status=503, exit=6),
     HeadersLate: Codes(status=408, exit=6),
     HeadersTooLarge: Codes(status=431, exit=6),
     QueueFull: Codes(status=429, exit=6),
+    RangeUnsatisfiable: Codes(status=416, exit=6),
+    RequestMalformed: Codes(status=400, exit=6),
     NotReady: Codes(status=503, exit=6),
     DeadlinePassed: Codes(status=504, exit=6),
     CloudUnreachable: Codes(status=0, exit=5),

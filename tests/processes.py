@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +42,15 @@ def pinned(core: int | None) -> list[str]:
 
 @contextmanager
 def cloud_process(
-    *options: str, module: str = "cloud.command", core: int | None = None
+    *options: str, module: str = "cloud.command", core: int | None = None, under: Sequence[str] = ()
 ) -> Iterator[CloudProcess]:
     """A real ``cloud-server`` process on a free port of loopback; killed where it still runs at the end.
 
-    ``module``: another one with its options. ``core``: the only one it may use.
+    ``module``: another one with its options. ``core``: the only one it may use. ``under``: a command
+    that runs it.
     """
     command = [sys.executable, "-m", module, "--port", "0", "--log-level", "warning", *options]
-    with subprocess.Popen([*pinned(core), *command], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*under, *pinned(core), *command], stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             line = process.stderr.readline()

@@ -110,6 +110,40 @@ async def test_a_fetch_that_broke_off_can_go_on(client: httpx.AsyncClient) -> No
     assert (rest.status_code, rest.content) == (206, whole.content[100:])
 
 
+async def test_a_range_that_is_none_is_ignored_and_one_that_the_file_does_not_have_refused(
+    client: httpx.AsyncClient,
+) -> None:
+    url = "/bundles/vgg16-cifar10/codecs/int8.safetensors"
+    whole = (await client.get(url)).content
+    size = len(whole)
+    for ignored in (
+        "bits=0-1",
+        "bytes=",
+        "bytes=-",
+        "bytes=5-3",
+        "bytes=a-b",
+        "bytes 0-1",
+        "bytes=1-2, 5-3",
+        "x",
+    ):
+        response = await client.get(url, headers={"Range": ignored})
+        assert (response.status_code, response.content) == (200, whole), ignored
+    for taken, part in (
+        ("bytes=0-1", whole[:2]),
+        ("BYTES=5-", whole[5:]),
+        ("bytes=-7", whole[-7:]),
+        (f"bytes=3-{size + 9}", whole[3:]),
+    ):
+        response = await client.get(url, headers={"Range": taken})
+        assert (response.status_code, response.content) == (206, part), taken
+    for absent in (f"bytes={size}-", f"bytes={size}-{size + 5}", "bytes=-0"):
+        response = await client.get(url, headers={"Range": absent})
+        assert (response.status_code, error_of(response)) == (416, "RangeUnsatisfiable"), absent
+        assert response.headers["Content-Range"] == f"bytes */{size}"
+        changed = await client.get(url, headers={"Range": absent, "If-Range": '"other"'})
+        assert (changed.status_code, changed.content) == (200, whole)
+
+
 @pytest.mark.parametrize(
     "path",
     [

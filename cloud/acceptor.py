@@ -1,0 +1,155 @@
+"""Connections are taken from a listening socket, up to as many as there is room for."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from cloud.refusals import last_words
+from shared.errors import ConnectionsFull
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Collection
+
+_LOG = logging.getLogger(__name__)
+_RESERVED_FILES = 64
+"""What the process has open besides connections."""
+_AT_ONCE = 64
+"""How many connections are taken before others have their turn."""
+_PAUSE_SECONDS = 0.1
+_LINGER_SECONDS = 1.0
+_MAX_LINGERING = 32
+"""How many that were turned away have time to read why."""
+
+
+def room_for(connections: int) -> int:
+    """Tell how many connections the limit of open files leaves room for, each with a file to send.
+
+    The limit is raised as far as they need it and the system lets us.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    wanted = 2 * connections + _RESERVED_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(connections, max(1, (soft - _RESERVED_FILES) // 2))
+
+
+class Acceptor:
+    """What a listening socket is accepted with.
+
+    uvloop takes connections by itself: what the system has no descriptor for it closes without a
+    word, and after that it may stop listening. Here such a one waits, and one too many is told so.
+
+    ``made``: the protocols whose connection is made; a TLS handshake comes before that.
+    ``most``: how many connections there may be. ``refused``: is told of each that is not taken, and why.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        *,
+        made: Collection[object],
+        most: int,
+        refused: Callable[[str], None],
+        tls: ssl.SSLContext | None,
+        handshake_seconds: float,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._protocol = protocol
+        self._made = made
+        self._most = most
+        self._refused = refused
+        self._tls = tls
+        self._handshake_seconds = None if tls is None else handshake_seconds
+        self._opening: dict[asyncio.Protocol, asyncio.Task[None]] = {}
+        self._lingering = 0
+        self._unsaid = 0
+        self._said_at = -1.0
+        self._words = last_words(ConnectionsFull())
+        self._closed = False
+        listener.setblocking(False)
+        self._watch()
+
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self._made) + sum(each not in self._made for each in self._opening)
+
+    def close(self) -> None:
+        """Take those who wait, and no more."""
+        if not self._closed:
+            self._accept()
+            self._closed = True
+            self._loop.remove_reader(self._listener)
+
+    async def wait_closed(self) -> None:
+        """Wait for nothing: connections are the server's business."""
+
+    def _watch(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as exc:  # who waits may be lucky later
+                self._note(errno.errorcode.get(exc.errno or 0, "unknown"))
+                self._loop.remove_reader(self._listener)
+                self._loop.call_later(_PAUSE_SECONDS, self._watch)
+                return
+            connection.setblocking(False)
+            if self.open < self._most:
+                protocol = self._protocol()
+                self._opening[protocol] = self._loop.create_task(self._open(connection, protocol))
+            else:
+                self._note("full")
+                self._turn_away(connection)
+
+    async def _open(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: protocol, connection, ssl=self._tls, ssl_handshake_timeout=self._handshake_seconds
+            )
+        except OSError:  # it has gone, or speaks no TLS
+            connection.close()
+        finally:
+            del self._opening[protocol]
+
+    def _turn_away(self, connection: socket.socket) -> None:
+        """Say why, where that can be said without a handshake."""
+        if self._tls is None:
+            with suppress(OSError):
+                connection.send(self._words)
+                connection.shutdown(socket.SHUT_WR)
+        if self._tls is None and self._lingering < _MAX_LINGERING:
+            self._lingering += 1
+            self._loop.call_later(_LINGER_SECONDS, self._let_go, connection)
+        else:
+            connection.close()
+
+    def _let_go(self, connection: socket.socket) -> None:
+        self._lingering -= 1
+        connection.close()
+
+    def _note(self, reason: str) -> None:
+        """Count one that was not taken, and log that once a second at most."""
+        self._refused(reason)
+        self._unsaid += 1
+        if self._loop.time() - self._said_at >= 1:
+            fields = {"reason": reason, "refused": self._unsaid, "open": self.open}
+            _LOG.warning("connections are not taken", extra={"fields": fields})
+            self._said_at, self._unsaid = self._loop.time(), 0
