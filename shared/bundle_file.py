@@ -25,16 +25,24 @@ def read_bundle_file(bundle: Path, name: str, most: int) -> bytes:
 
     """
     try:
-        with open(os.open(bundle / name, os.O_RDONLY | _NO_WAITING), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise BundleInvalid(bundle, f"{name} is no regular file; copy the bundle again")
-            if status.st_size > most:
-                raise BundleInvalid(
-                    bundle, f"{name} has {status.st_size:,} bytes, over {most:,}; copy the bundle again"
-                )
-            return file.read(status.st_size)
+        handle = os.open(bundle / name, os.O_RDONLY | _NO_WAITING)
+        try:
+            size = _checked_size(bundle, name, os.fstat(handle), most)
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                return file.read(size)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise
     except OSError as exc:
         raise BundleMissing(bundle, f"{name} can't be read ({exc.strerror})") from exc
+
+
+def _checked_size(bundle: Path, name: str, status: os.stat_result, most: int) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        raise BundleInvalid(bundle, f"{name} is no regular file; copy the bundle again")
+    if status.st_size > most:
+        raise BundleInvalid(
+            bundle, f"{name} has {status.st_size:,} bytes, over {most:,}; copy the bundle again"
+        )
+    return status.st_size

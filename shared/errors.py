@@ -59,7 +59,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,11 +90,6 @@ def _visible(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # Python's way to keep a path's byte that is no UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
-
-
-def without_credentials(url: str) -> str:
-    """Leave a URL's user name and password out, whether it is a usable URL or not."""
-    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://|//)?.*@", r"\1", url, flags=re.DOTALL)
 
 
 class SplitwireError(Exception):
@@ -434,9 +428,9 @@ class CloudError(SplitwireError):
     may_pass = False
 
     def __init__(self, url: str, reason: str) -> None:
-        self.url = without_credentials(url)
+        self.url = url
         self.reason = reason
-        super().__init__(f"cloud {self.url}: {reason}")
+        super().__init__(f"cloud {url}: {reason}")
 
 
 class CloudUnreachable(CloudError):
