@@ -53,7 +53,8 @@ class AsyncClient:
         self._settings = _checked(settings)
         self._stack = AsyncExitStack()
         self._classifier: Classifier | None = None
-        self._waits: set[CancelScope] = set()
+        self._calls: dict[CancelScope, asyncio.Event] = {}
+        """Those under way, and what tells of their ends."""
 
     async def __aenter__(self) -> Self:
         """Load the device's half and open the way to the cloud.
@@ -70,8 +71,11 @@ class AsyncClient:
     ) -> None:
         """Close it; calls that are under way end with ``ClientClosed``."""
         self._classifier = None
-        for wait in self._waits:
-            wait.cancel()
+        calls = dict(self._calls)
+        for scope in calls:
+            scope.cancel()
+        for ended in calls.values():
+            await ended.wait()
         await self._stack.__aexit__(kind, error, trace)
 
     async def classify(self, picture: Picture) -> Record:
@@ -107,12 +111,13 @@ class AsyncClient:
                 yield record
 
     async def _while_open(self, work: Awaitable[Result]) -> Result:
-        with CancelScope() as wait:
-            self._waits.add(wait)
+        with CancelScope() as scope:
+            ended = self._calls[scope] = asyncio.Event()
             try:
                 return await work
             finally:
-                self._waits.discard(wait)
+                del self._calls[scope]
+                ended.set()
         raise ClientClosed("the client was closed before there was an answer; close it when it is done")
 
     def _open(self) -> Classifier:
