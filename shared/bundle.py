@@ -118,7 +118,7 @@ class Manifest(_Part):
     preparation: Preparation
     feature_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     latent_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
-    hidden: tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...]
+    hidden: tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...] = Field(max_length=16)
     files: Files
     qualities: dict[Name, Quality] = Field(min_length=1)
     default_quality: str

@@ -107,7 +107,7 @@ def test_an_answer_announced_too_long_is_not_read() -> None:
 def test_an_answer_that_drips_ends_at_the_deadline() -> None:
     def drip(_: str) -> Iterator[bytes]:
         yield f"HTTP/1.1 200 OK\r\n{COMPACT}\r\n\r\n".encode()
-        for _ in range(100):
+        for _number in range(100):
             time.sleep(0.05)
             yield b"x"
 
@@ -199,8 +199,8 @@ def as_json(**changes: Any) -> bytes:  # noqa: ANN401 - JSON values
     ).encode()
 
 
-CAT = {"label": "cat", "class_id": 1, "probability": 0.5}
-DEER = {"label": "deer", "class_id": 2, "probability": 0.25}
+CAT: dict[str, Any] = {"label": "cat", "class_id": 1, "probability": 0.5}
+DEER: dict[str, Any] = {"label": "deer", "class_id": 2, "probability": 0.25}
 
 
 def test_a_right_json_answer_is_taken() -> None:
