@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -326,7 +327,7 @@ def pull_bundle(
     Every hash is checked. What PLACE led to stays in use until all is there,
     and files that have not changed are not fetched again.
     """
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("fetching", total=None)
         pulled = pull(
             cloud, key, bundle_id, target, lambda done, total: bar.update(task, completed=done, total=total)

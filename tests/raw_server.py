@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socketserver
 import threading
 from contextlib import contextmanager, suppress
@@ -28,30 +29,27 @@ def reply(body: bytes, *headers: str, status: str = "200 OK") -> list[bytes]:
 
 
 @contextmanager
-def raw_server(answer: Callable[[str], Iterable[bytes]]) -> Iterator[RawServer]:
-    """Serve on loopback: ``answer`` gets a request's head and gives bytes, after which the connection is closed."""
+def raw_server(answer: Callable[[str, bytes], Iterable[bytes]]) -> Iterator[RawServer]:
+    """Serve on loopback: ``answer`` gets a request's head and body and gives bytes, after which the connection is closed."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             with suppress(OSError):
-                head = self._head()
+                head = "".join(line.decode("latin-1") for line in iter(self._line, b""))
                 if not head:
                     return
+                length = re.search(r"^content-length: *(\d+)", head, re.IGNORECASE | re.MULTILINE)
+                body = self.rfile.read(int(length[1])) if length else b""
                 at = len(served.sent)
                 served.requests.append(head)
                 served.sent.append(0)
-                for data in answer(head):
+                for data in answer(head, body):
                     self.request.sendall(data)
                     served.sent[at] += len(data)
 
-        def _head(self) -> str:
-            lines = iter(self.rfile.readline, b"\r\n")
-            head = b"".join(line for line in lines if line).decode("latin-1")
-            length = next(
-                (line for line in head.lower().splitlines() if line.startswith("content-length:")), ":0"
-            )
-            self.rfile.read(int(length.split(":")[1]))
-            return head
+        def _line(self) -> bytes:
+            line: bytes = self.rfile.readline()
+            return b"" if line == b"\r\n" else line
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True

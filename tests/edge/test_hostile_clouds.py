@@ -54,10 +54,10 @@ def ask(url: str, seconds: float = 2.0, pictures: int = 1, top: int = 1) -> list
     return asyncio.run(ask_at(url, seconds, pictures, top))
 
 
-def one_after_the_other(*answers: Iterable[bytes]) -> Callable[[str], Iterable[bytes]]:
+def one_after_the_other(*answers: Iterable[bytes]) -> Callable[[str, bytes], Iterable[bytes]]:
     """Give each once, the last one for ever."""
     numbers = itertools.count()
-    return lambda _: answers[min(next(numbers), len(answers) - 1)]
+    return lambda *_: answers[min(next(numbers), len(answers) - 1)]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def one_after_the_other(*answers: Iterable[bytes]) -> Callable[[str], Iterable[b
 )
 def test_an_encoded_answer_is_refused_unread(encoding: str) -> None:
     with (
-        raw_server(lambda _: reply(BOMB, COMPACT, f"Content-Encoding: {encoding}")) as server,
+        raw_server(lambda *_: reply(BOMB, COMPACT, f"Content-Encoding: {encoding}")) as server,
         pytest.raises(CloudAnswerInvalid, match="is encoded, which was not asked for"),
     ):
         ask(server.url)
@@ -74,7 +74,7 @@ def test_an_encoded_answer_is_refused_unread(encoding: str) -> None:
 
 
 def test_no_encoding_is_asked_for() -> None:
-    with raw_server(lambda _: GOOD) as server:
+    with raw_server(lambda *_: GOOD) as server:
         assert ask(server.url) == ["cat"]
     assert "accept-encoding" not in server.requests[0].lower()
 
@@ -89,7 +89,7 @@ def endless(*head: str) -> Iterator[bytes]:
 @pytest.mark.parametrize("head", [(), (COMPACT,), ("Content-Type: application/json",)], ids=str)
 def test_an_endless_answer_is_left_at_the_longest_valid_one(head: tuple[str, ...]) -> None:
     with (
-        raw_server(lambda _: endless(*head)) as server,
+        raw_server(lambda *_: endless(*head)) as server,
         pytest.raises(CloudAnswerInvalid, match=f"over {MAX_ANSWER_BYTES:,} bytes"),
     ):
         ask(server.url)
@@ -98,14 +98,14 @@ def test_an_endless_answer_is_left_at_the_longest_valid_one(head: tuple[str, ...
 
 def test_an_answer_announced_too_long_is_not_read() -> None:
     with (
-        raw_server(lambda _: endless(f"Content-Length: {1 << 40}")) as server,
+        raw_server(lambda *_: endless(f"Content-Length: {1 << 40}")) as server,
         pytest.raises(CloudAnswerInvalid, match="bytes"),
     ):
         ask(server.url)
 
 
 def test_an_answer_that_drips_ends_at_the_deadline() -> None:
-    def drip(_: str) -> Iterator[bytes]:
+    def drip(*_: object) -> Iterator[bytes]:
         yield f"HTTP/1.1 200 OK\r\n{COMPACT}\r\n\r\n".encode()
         for _number in range(100):
             time.sleep(0.05)
@@ -167,7 +167,7 @@ def test_what_something_before_the_cloud_says_or_cuts_is_tried_again(failing: li
 
 @pytest.mark.parametrize("failing", FOREIGN, ids=IDS)
 def test_where_it_goes_on_the_cloud_counts_as_not_reached(failing: list[bytes]) -> None:
-    with raw_server(lambda _: failing) as server, pytest.raises(CloudError) as caught:
+    with raw_server(lambda *_: failing) as server, pytest.raises(CloudError) as caught:
         ask(server.url, 0.3)
     assert caught.value.may_pass
     assert not isinstance(caught.value, CloudAnswerInvalid | CloudRefused)
@@ -176,7 +176,7 @@ def test_where_it_goes_on_the_cloud_counts_as_not_reached(failing: list[bytes]) 
 def test_a_clouds_own_failure_is_not_tried_again() -> None:
     body = b'{"error": "Failure", "message": "the cloud failed"}'
     with (
-        raw_server(lambda _: reply(body, status="500 Internal Server Error")) as server,
+        raw_server(lambda *_: reply(body, status="500 Internal Server Error")) as server,
         pytest.raises(CloudRefused, match="the cloud failed"),
     ):
         ask(server.url)
@@ -187,7 +187,14 @@ def as_json(**changes: Any) -> bytes:  # noqa: ANN401 - JSON values
     guess = {"label": "cat", "class_id": 1, "probability": 0.5}
     other = {"label": "deer", "class_id": 2, "probability": 0.25}
     timings = {"decode": 1, "queue": 1, "tail": 1}
-    values = {"guess": guess, "top": [guess, other], "timings": timings, "count": 1, "bundle": "b", **changes}
+    values: dict[str, Any] = {
+        "guess": guess,
+        "top": [guess, other],
+        "timings": timings,
+        "count": 1,
+        "bundle": "b",
+        **changes,
+    }
     return json.dumps(
         {
             "predictions": [{**values["guess"], "top": values["top"]}] * values["count"],
@@ -204,41 +211,40 @@ DEER: dict[str, Any] = {"label": "deer", "class_id": 2, "probability": 0.25}
 
 
 def test_a_right_json_answer_is_taken() -> None:
-    with raw_server(lambda _: reply(as_json(), "Content-Type: application/json")) as server:
+    with raw_server(lambda *_: reply(as_json(), "Content-Type: application/json")) as server:
         assert ask(server.url, top=2) == ["cat"]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"count": 2},
-        {"count": 0},
-        {"top": []},
-        {"top": [CAT]},
-        {"top": [CAT, DEER, {**DEER, "class_id": 0, "label": "bird"}]},
-        {"top": [CAT, CAT]},
-        {"top": [DEER, CAT]},
-        {"top": [CAT, {**DEER, "probability": 0.75}]},
-        {"top": [CAT, {**DEER, "class_id": 3}]},
-        {"top": [CAT, {**DEER, "class_id": -1}]},
-        {"top": [CAT, {**DEER, "label": "cat"}]},
-        {"top": [CAT, {**DEER, "label": "\x1b[2Jdeer"}]},
-        {"top": [CAT, {**DEER, "probability": float("nan")}]},
-        {"top": [CAT, {**DEER, "probability": -0.1}]},
-        {"top": [{**CAT, "probability": 1.5}, DEER], "guess": {**CAT, "probability": 1.5}},
-        {"guess": DEER},
-        {"guess": {**CAT, "label": "dog"}},
-        {"guess": {**CAT, "probability": 0.75}},
-        {"timings": {"decode": -1, "queue": 1, "tail": 1}},
-        {"timings": {"decode": float("nan"), "queue": 1, "tail": 1}},
-        {"timings": {"decode": 1, "queue": float("inf"), "tail": 1}},
-        {"bundle": "\x1b[2J"},
-    ],
-    ids=str,
-)
+MISFITS: list[dict[str, Any]] = [
+    {"count": 2},
+    {"count": 0},
+    {"top": []},
+    {"top": [CAT]},
+    {"top": [CAT, DEER, {**DEER, "class_id": 0, "label": "bird"}]},
+    {"top": [CAT, CAT]},
+    {"top": [DEER, CAT]},
+    {"top": [CAT, {**DEER, "probability": 0.75}]},
+    {"top": [CAT, {**DEER, "class_id": 3}]},
+    {"top": [CAT, {**DEER, "class_id": -1}]},
+    {"top": [CAT, {**DEER, "label": "cat"}]},
+    {"top": [CAT, {**DEER, "label": "\x1b[2Jdeer"}]},
+    {"top": [CAT, {**DEER, "probability": float("nan")}]},
+    {"top": [CAT, {**DEER, "probability": -0.1}]},
+    {"top": [{**CAT, "probability": 1.5}, DEER], "guess": {**CAT, "probability": 1.5}},
+    {"guess": DEER},
+    {"guess": {**CAT, "label": "dog"}},
+    {"guess": {**CAT, "probability": 0.75}},
+    {"timings": {"decode": -1, "queue": 1, "tail": 1}},
+    {"timings": {"decode": float("nan"), "queue": 1, "tail": 1}},
+    {"timings": {"decode": 1, "queue": float("inf"), "tail": 1}},
+    {"bundle": "\x1b[2J"},
+]
+
+
+@pytest.mark.parametrize("changes", MISFITS, ids=str)
 def test_a_json_answer_that_does_not_fit_is_refused_as_a_compact_one_is(changes: dict[str, Any]) -> None:
     with (
-        raw_server(lambda _: reply(as_json(**changes), "Content-Type: application/json")) as server,
+        raw_server(lambda *_: reply(as_json(**changes), "Content-Type: application/json")) as server,
         pytest.raises(CloudAnswerInvalid),
     ):
         ask(server.url, top=2)
@@ -256,7 +262,7 @@ def test_a_json_answer_that_does_not_fit_is_refused_as_a_compact_one_is(changes:
 )
 def test_a_compact_answer_that_does_not_fit_is_refused(pictures: list[list[Likely]]) -> None:
     with (
-        raw_server(lambda _: reply(pack(compact(pictures, TIMINGS)), COMPACT)) as server,
+        raw_server(lambda *_: reply(pack(compact(pictures, TIMINGS)), COMPACT)) as server,
         pytest.raises(CloudAnswerInvalid),
     ):
         ask(server.url, top=2)
@@ -264,7 +270,7 @@ def test_a_compact_answer_that_does_not_fit_is_refused(pictures: list[list[Likel
 
 def test_where_the_bundle_has_fewer_classes_than_were_asked_for_all_are_given() -> None:
     body = pack(compact([[Likely(1, 0.5), Likely(2, 0.3), Likely(0, 0.2)]], TIMINGS))
-    with raw_server(lambda _: reply(body, COMPACT)) as server:
+    with raw_server(lambda *_: reply(body, COMPACT)) as server:
         assert ask(server.url, top=99) == ["cat"]
 
 
@@ -275,7 +281,7 @@ def test_a_clouds_words_are_shown_without_control_characters_and_cut(
     cat: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     body = json.dumps({"error": "Teapot", "message": ESCAPES + "x" * 5000}).encode()
-    with raw_server(lambda _: reply(body, status="400 Bad Request")) as server:
+    with raw_server(lambda *_: reply(body, status="400 Bad Request")) as server:
         result = CliRunner().invoke(cli.app, ["classify", str(cat), "--cloud", server.url, "--json"])
     assert result.exit_code == 6
     output = capfd.readouterr()
@@ -288,7 +294,7 @@ def test_a_clouds_words_are_shown_without_control_characters_and_cut(
 
 def test_what_a_server_says_that_speaks_no_http_is_shown_likewise() -> None:
     with (
-        raw_server(lambda _: [ESCAPES.encode() * 500 + b"\r\n\r\n"]) as server,
+        raw_server(lambda *_: [ESCAPES.encode() * 500 + b"\r\n\r\n"]) as server,
         pytest.raises(CloudUnreachable) as caught,
     ):
         ask(server.url, 0.2)
@@ -297,7 +303,7 @@ def test_what_a_server_says_that_speaks_no_http_is_shown_likewise() -> None:
 
 
 def test_a_user_name_and_password_go_to_the_server_and_nowhere_else(cat: Path, tmp_path: Path) -> None:
-    with raw_server(lambda _: reply(b"no", status="404 Not Found")) as server:
+    with raw_server(lambda *_: reply(b"no", status="404 Not Found")) as server:
         url = server.url.replace("//", "//someone:s%40cret@")
         for command in (["classify", str(cat), "--no-fallback"], ["info"], ["pull", str(tmp_path / "p")]):
             result = CliRunner().invoke(cli.app, [*command, "--cloud", url])

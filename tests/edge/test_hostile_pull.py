@@ -56,8 +56,8 @@ def file(path: str, size: object = 0, sha256: object = NOTHING) -> dict[str, Any
 
 def gives(
     bundles: bytes, data: Callable[[], Iterable[bytes]] | None = None
-) -> Callable[[str], Iterable[bytes]]:
-    def answer(head: str) -> Iterable[bytes]:
+) -> Callable[[str, bytes], Iterable[bytes]]:
+    def answer(head: str, _: bytes) -> Iterable[bytes]:
         if head.startswith("GET /bundles "):
             return reply(bundles, "Content-Type: application/json")
         assert data is not None, "nothing may be fetched"
@@ -215,7 +215,7 @@ def test_a_file_may_take_longer_while_it_comes(tmp_path: Path) -> None:
 
 def test_a_list_that_drips_ends_in_time(tmp_path: Path) -> None:
     started = time.monotonic()
-    with raw_server(lambda _: drip()) as server, pytest.raises(CloudLate):
+    with raw_server(lambda *_: drip()) as server, pytest.raises(CloudLate):
         pull(server.url, None, None, tmp_path / "current", quietly, seconds=0.3)
     assert time.monotonic() - started < 2
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 THREADS = 8
 
 
-def hang(_: str) -> Iterator[bytes]:
+def hang(*_: object) -> Iterator[bytes]:
     time.sleep(5)
     yield b""
 
