@@ -314,7 +314,13 @@ def bench_device(
 def pull_bundle(
     target: Annotated[Path, typer.Argument(metavar="PLACE", help="What shall lead to the bundle.")],
     cloud: Annotated[
-        str, typer.Option(envvar="SPLITWIRE_CLOUD", metavar="URL", help="The cloud, as http://host:port.")
+        str,
+        typer.Option(
+            envvar="SPLITWIRE_CLOUD",
+            metavar="URL",
+            help="The cloud, as http://host:port.",
+            show_default=False,  # a file of settings may have a password in it
+        ),
     ],
     bundle_id: Annotated[
         str | None,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from edge.source import Source
-from shared.bundle import MAX_FILE_BYTES, load_bundle
+from shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_bundle
 from shared.bundle_file import read_bundle_file
 from shared.errors import (
     LONGEST_SHOWN,
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from shared.messages import BundleFile, BundleFiles, BundleList
 
-MAX_BYTES = 1 << 30
-"""Of all of a bundle's files that a device needs."""
 _SECONDS = 30.0
 _SUFFIX = ".pull"
 
@@ -139,9 +137,12 @@ def _choose(offered: BundleList, bundle: str | None, cloud: str) -> BundleFiles:
         names = shown(", ".join(by_id) or "none", LONGEST_SHOWN)
         raise SettingsError(f"the cloud {cloud} gives out these bundles: {names}; name one with --id")
     files = by_id[bundle].files
-    if sum(file.bytes for file in files) > MAX_BYTES or any(file.bytes > MAX_FILE_BYTES for file in files):
+    if sum(file.bytes for file in files) > MAX_BUNDLE_BYTES or any(
+        file.bytes > MAX_FILE_BYTES for file in files
+    ):
         raise CloudAnswerInvalid(
-            cloud, f"its bundle is over {MAX_BYTES >> 20} MiB, or a file over {MAX_FILE_BYTES >> 20} MiB"
+            cloud,
+            f"its bundle is over {MAX_BUNDLE_BYTES >> 20} MiB, or a file over {MAX_FILE_BYTES >> 20} MiB",
         )
     return by_id[bundle]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,8 @@ MANIFEST = "manifest.json"
 ID = re.compile(r"^[a-z0-9][a-z0-9.-]{0,63}$")
 MAX_FILES = 256
 MAX_FILE_BYTES = 256 << 20
+MAX_BUNDLE_BYTES = 1 << 30
+"""Of what one side needs."""
 MAX_MANIFEST_BYTES = 1 << 20
 """Also of an evaluation."""
 MAX_CLASSES = 1 << 16
@@ -138,6 +141,8 @@ class Manifest(_Part):
         shapes = (self.preparation.size, self.feature_shape, self.latent_shape)
         if shapes != _SHAPES:
             raise ValueError(f"size and shapes {shapes}, but format 1 has {_SHAPES}")
+        if not all(map(math.isfinite, (*self.preparation.mean, *self.preparation.std))):
+            raise ValueError("a mean or deviation is no number")
         return self
 
     def needed(self, role: Role) -> tuple[str, ...]:
@@ -268,13 +273,17 @@ def load_bundle(path: Path, role: Role) -> Bundle:
 
     """
     manifest = load_manifest(path)
-    tensors = {name: _read(path, name, manifest.sha256[name]) for name in manifest.needed(role)}
+    tensors: dict[str, Mapping[str, NDArray[np.generic]]] = {}
+    left = MAX_BUNDLE_BYTES
+    for name in manifest.needed(role):
+        tensors[name] = _read(path, name, manifest.sha256[name], min(left, MAX_FILE_BYTES))
+        left -= sum(values.nbytes for values in tensors[name].values())
     return Bundle(path=path, manifest=manifest, tensors=tensors)
 
 
-def _read(path: Path, name: str, expected: str) -> Mapping[str, NDArray[np.generic]]:
+def _read(path: Path, name: str, expected: str, most: int) -> Mapping[str, NDArray[np.generic]]:
     try:
-        data = read_bundle_file(path, name, MAX_FILE_BYTES)
+        data = read_bundle_file(path, name, most)
     except FileNotFoundError:
         raise BundleMissing(path, f"{name} is absent; copy the bundle again") from None
     actual = hashlib.sha256(data).hexdigest()

@@ -24,7 +24,7 @@ class RawServer:
 
 def reply(body: bytes, *headers: str, status: str = "200 OK") -> list[bytes]:
     """Write a whole answer, its length included."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
     return ["\r\n".join(lines).encode() + body]
 
 

@@ -96,6 +96,17 @@ def test_an_endless_answer_is_left_at_the_longest_valid_one(head: tuple[str, ...
     assert server.sent[0] < 16 << 20, "what the system's buffers took"
 
 
+def test_headers_without_end_are_left_early() -> None:
+    with (
+        raw_server(
+            lambda *_: itertools.chain([b"HTTP/1.1 200 OK\r\n"], itertools.repeat(b"x: y\r\n" * 9000, 999))
+        ) as server,
+        pytest.raises(CloudUnreachable),
+    ):
+        ask(server.url, 0.5)
+    assert max(server.sent) < 16 << 20
+
+
 def test_an_answer_announced_too_long_is_not_read() -> None:
     with (
         raw_server(lambda *_: endless(f"Content-Length: {1 << 40}")) as server,
@@ -335,6 +346,15 @@ def test_a_url_that_can_not_be_used_is_shown_without_its_password(url: str) -> N
         asyncio.run(ask_at(url))
     assert "ret" not in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def test_help_shows_no_password_of_a_file_of_settings(tmp_path: Path) -> None:
+    config = tmp_path / "device.toml"
+    config.write_text('cloud = "http://me:hush@host"\nkey = "hush"\n')
+    for command in ("classify", "watch", "info", "pull"):
+        result = CliRunner().invoke(cli.app, ["--config", str(config), command, "--help"])
+        assert result.exit_code == 0
+        assert "hush" not in result.output
 
 
 def test_a_key_and_a_password_are_one_too_many() -> None:

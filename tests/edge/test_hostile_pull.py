@@ -20,8 +20,8 @@ import pytest
 from typer.testing import CliRunner
 
 from edge import cli
-from edge.pull import MAX_BYTES, pull
-from shared.bundle import MAX_FILE_BYTES, load_manifest
+from edge.pull import pull
+from shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_manifest
 from shared.errors import (
     BundleFileMismatch,
     BundleInvalid,
@@ -116,7 +116,9 @@ def test_a_listed_path_that_no_bundle_has_is_refused_before_anything_is_fetched(
         listed(file("a", "many")),
         listed(file("a", 10**400)),
         listed(file("a", MAX_FILE_BYTES + 1)),
-        listed(*[file(f"f{number}", MAX_FILE_BYTES) for number in range(MAX_BYTES // MAX_FILE_BYTES + 1)]),
+        listed(
+            *[file(f"f{number}", MAX_FILE_BYTES) for number in range(MAX_BUNDLE_BYTES // MAX_FILE_BYTES + 1)]
+        ),
         listed(file("a", 0, "g" * 64)),
         listed(file("a", 0, "0")),
         listed(file("a"), bundle="../b"),
@@ -149,8 +151,7 @@ def test_bundles_without_end_are_named_in_one_line(tmp_path: Path) -> None:
     assert len(str(caught.value)) < 600
 
 
-def bomb() -> list[bytes]:
-    return reply(gzip.compress(gzip.compress(bytes(64 << 20))), "Content-Encoding: gzip, gzip")
+BOMB = reply(gzip.compress(gzip.compress(bytes(64 << 20))), "Content-Encoding: gzip, gzip")
 
 
 def endless() -> Iterator[bytes]:
@@ -176,7 +177,7 @@ def drip_head() -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (bomb, CloudAnswerInvalid),
+        (lambda: BOMB, CloudAnswerInvalid),
         (endless, CloudAnswerInvalid),
         (drip, CloudLate),
         (drip_head, CloudLate),

@@ -130,6 +130,8 @@ def test_files_outside_the_bundle_or_of_another_kind_are_refused(bundle_copy: Pa
     [
         {"preparation": {"size": 1024}},
         {"preparation": {"size": 10**9}},
+        {"preparation": {"size": 224, "mean": [float("nan"), 0, 0]}},
+        {"preparation": {"size": 224, "std": [float("inf"), 1, 1]}},
         {"feature_shape": [512, 32, 32]},
         {"latent_shape": [128, 30, 30]},
         {"latent_shape": [10**30, 5, 5]},
@@ -147,7 +149,7 @@ def test_files_outside_the_bundle_or_of_another_kind_are_refused(bundle_copy: Pa
         {"more": "x" * (1 << 20)},
         {"\x1b[2J" * 1000: 1},
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_a_manifest_with_names_and_numbers_that_no_bundle_has_is_one_line(
     bundle_copy: Path, changes: dict[str, Any]
