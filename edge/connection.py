@@ -16,7 +16,7 @@ import httpx
 from circuitbreaker import STATE_HALF_OPEN, CircuitBreaker
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-from edge.address import Address, address, open_client
+from edge.address import address, open_client
 from edge.embedded import URL as EMBEDDED_URL
 from edge.embedded import embedded_cloud
 from edge.response import longest_answer, read, read_answer
@@ -173,11 +173,12 @@ async def connect(settings: DeviceSettings, classes: tuple[str, ...]) -> AsyncIt
     """
     async with AsyncExitStack() as stack:
         transport: httpx.AsyncBaseTransport | None = None
-        cloud, source = Address(url=EMBEDDED_URL), "embedded"
+        cloud, source = (
+            address(EMBEDDED_URL if settings.cloud is None else settings.cloud, settings.key),
+            "cloud",
+        )
         if settings.cloud is None:
-            transport = await stack.enter_async_context(embedded_cloud(settings.bundle))
-        else:
-            cloud, source = address(settings.cloud, settings.key), "cloud"
+            transport, source = await stack.enter_async_context(embedded_cloud(settings.bundle)), "embedded"
         headers = {"Accept": COMPACT, "Content-Type": "application/octet-stream"}
         client = await stack.enter_async_context(open_client(cloud, headers, transport))
         yield Connection(client=client, url=cloud.url, source=source, classes=classes)
