@@ -172,13 +172,11 @@ async def connect(settings: DeviceSettings, classes: tuple[str, ...]) -> AsyncIt
 
     """
     async with AsyncExitStack() as stack:
+        cloud = address(EMBEDDED_URL if settings.cloud is None else settings.cloud, settings.key)
         transport: httpx.AsyncBaseTransport | None = None
-        cloud, source = (
-            address(EMBEDDED_URL if settings.cloud is None else settings.cloud, settings.key),
-            "cloud",
-        )
         if settings.cloud is None:
-            transport, source = await stack.enter_async_context(embedded_cloud(settings.bundle)), "embedded"
+            transport = await stack.enter_async_context(embedded_cloud(settings.bundle))
         headers = {"Accept": COMPACT, "Content-Type": "application/octet-stream"}
         client = await stack.enter_async_context(open_client(cloud, headers, transport))
+        source = "embedded" if transport else "cloud"
         yield Connection(client=client, url=cloud.url, source=source, classes=classes)
