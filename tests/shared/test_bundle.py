@@ -28,6 +28,7 @@ def header(text: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
+PREPARATION = {"size": 224, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 ROLES: tuple[Role, ...] = ("device", "cloud")
 
 
@@ -128,10 +129,10 @@ def test_files_outside_the_bundle_or_of_another_kind_are_refused(bundle_copy: Pa
 @pytest.mark.parametrize(
     "changes",
     [
-        {"preparation": {"size": 1024}},
-        {"preparation": {"size": 10**9}},
-        {"preparation": {"size": 224, "mean": [float("nan"), 0, 0]}},
-        {"preparation": {"size": 224, "std": [float("inf"), 1, 1]}},
+        {"preparation": {**PREPARATION, "size": 1024}},
+        {"preparation": {**PREPARATION, "size": 10**9}},
+        {"preparation": {**PREPARATION, "mean": [float("nan"), 0.0, 0.0]}},
+        {"preparation": {**PREPARATION, "std": [float("inf"), 1.0, 1.0]}},
         {"feature_shape": [512, 32, 32]},
         {"latent_shape": [128, 30, 30]},
         {"latent_shape": [10**30, 5, 5]},
