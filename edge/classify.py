@@ -31,7 +31,7 @@ from shared.fallback import Fallback
 from shared.picture import load_picture, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
     from pathlib import Path
 
     import numpy as np
@@ -115,7 +115,7 @@ class Classifier:
     fallback: Fallback | None
     sender: Sender
 
-    async def classify(self, pictures: Iterable[Path | bytes]) -> AsyncIterator[Record]:
+    async def classify(self, pictures: Iterable[Path | bytes]) -> AsyncGenerator[Record]:
         """Give a record for every picture, a file or the bytes of one, in order.
 
         One that fails does not stop the others.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -313,7 +314,13 @@ def bench_device(
 def pull_bundle(
     target: Annotated[Path, typer.Argument(metavar="PLACE", help="What shall lead to the bundle.")],
     cloud: Annotated[
-        str, typer.Option(envvar="SPLITWIRE_CLOUD", metavar="URL", help="The cloud, as http://host:port.")
+        str,
+        typer.Option(
+            envvar="SPLITWIRE_CLOUD",
+            metavar="URL",
+            help="The cloud, as http://host:port.",
+            show_default=False,  # a file of settings may have a password in it
+        ),
     ],
     bundle_id: Annotated[
         str | None,
@@ -326,7 +333,7 @@ def pull_bundle(
     Every hash is checked. What PLACE led to stays in use until all is there,
     and files that have not changed are not fetched again.
     """
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("fetching", total=None)
         pulled = pull(
             cloud, key, bundle_id, target, lambda done, total: bar.update(task, completed=done, total=total)

@@ -10,30 +10,20 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import httpx
 from circuitbreaker import STATE_HALF_OPEN, CircuitBreaker
-from pydantic import ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from edge.address import address, open_client
 from edge.embedded import URL as EMBEDDED_URL
 from edge.embedded import embedded_cloud
+from edge.response import longest_answer, read, read_answer
 from edge.wire import Wire, WireCounter
 from shared.answer import CONTENT_TYPE as COMPACT
-from shared.answer import predictions, unpack
-from shared.errors import (
-    AnswerError,
-    CloudAnswerInvalid,
-    CloudBusy,
-    CloudError,
-    CloudLate,
-    CloudRefused,
-    CloudUnreachable,
-    SettingsError,
-)
-from shared.messages import DEADLINE_HEADER, Answer, ErrorAnswer, Prediction, Timings
+from shared.errors import LONGEST_SHOWN, CloudBusy, CloudError, CloudLate, CloudUnreachable, shown
+from shared.messages import DEADLINE_HEADER, Prediction, Timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,16 +31,9 @@ if TYPE_CHECKING:
     from edge.deadline import Deadline
     from edge.settings import DeviceSettings
 
-AnyClient = TypeVar("AnyClient", httpx.Client, httpx.AsyncClient)
-
-_NEVER_BY_PROXY = ("embedded", "localhost", "127.0.0.1", "::1")
-_NEEDLESS_HEADERS = ("Accept-Encoding", "Connection", "User-Agent")
-"""What httpx sends by itself and no cloud of ours reads."""
 _TRY_SHARE = 0.7
 """How much of what is left a try may take, so that another one can follow."""
 _LEAST_TRY_SECONDS = 0.02
-_IDLE_SECONDS = 13.0
-"""How long a connection is kept for the next picture; clouds keep it a little longer."""
 _BACK_OFF = wait_random_exponential(multiplier=0.1, max=2)
 _FAILURES_TO_OPEN = 3
 _SECONDS_OPEN = 5
@@ -99,7 +82,8 @@ class Connection:
         """Send a frame, wait for the answer; try again what may pass.
 
         Raises:
-            CloudUnreachable: no connection, or it has failed so often that it is not asked now.
+            CloudUnreachable: no connection, or it was cut; something before the cloud failed (HTTP 5xx without
+                a cloud's words); or it has failed so often that it is not asked now.
             CloudBusy: it has no time for this (HTTP 429, 502, 503).
             CloudLate: no answer before the deadline, or the frame was too long on its way (HTTP 408).
             CloudRefused: another error, with the cloud's own words.
@@ -145,7 +129,7 @@ class Connection:
                 )
                 response = await self.client.send(request, stream=True)
                 try:
-                    await response.aread()
+                    answer = await read(self.url, response, longest_answer(pictures, top, self.classes))
                     wire = self.counter.since_last(response)
                     tries[-1] = None if wire is None else wire.bytes
                 finally:
@@ -155,77 +139,21 @@ class Connection:
                 self.url, "no answer in time; try again, or allow more with --deadline-ms"
             ) from exc
         except httpx.RequestError as exc:
-            reason = str(exc) or type(exc).__name__
+            reason = shown(str(exc) or type(exc).__name__, LONGEST_SHOWN)
             raise CloudUnreachable(
                 self.url, f"{reason}; is cloud-server running there, and is it http or https?"
             ) from exc
         seconds = time.monotonic() - started
-        predictions, timings = self._answer(response, pictures)
+        predictions, timings = read_answer(
+            self.url, response, answer, pictures=pictures, top=top, classes=self.classes
+        )
         return Exchange(
             predictions=predictions, timings_ms=timings, seconds=seconds, wire=wire, wire_bytes=tries[-1]
         )
 
-    def _answer(self, response: httpx.Response, pictures: int) -> tuple[tuple[Prediction, ...], Timings]:
-        try:
-            if response.status_code != httpx.codes.OK:
-                raise self._refusal(response)
-            if response.headers.get("Content-Type") == COMPACT:
-                answer = unpack(response.content)
-                found, timings = predictions(answer, self.classes), answer.timings_ms
-            else:
-                full = Answer.model_validate_json(response.content)
-                found, timings = full.predictions, full.timings_ms
-        except (ValidationError, AnswerError) as exc:
-            raise CloudAnswerInvalid(
-                self.url, f"HTTP {response.status_code} without a Splitwire answer; is the URL a cloud's?"
-            ) from exc
-        if len(found) != pictures:
-            raise CloudAnswerInvalid(
-                self.url, f"{len(found)} answers for {pictures} pictures; use the same release"
-            )
-        return found, timings
-
-    def _refusal(self, response: httpx.Response) -> CloudError:
-        status = response.status_code
-        if status in _BUSY:
-            return CloudBusy(self.url, status, _words(response), _retry_after(response))
-        if status in _LATE:
-            deadline_passed = status == httpx.codes.GATEWAY_TIMEOUT and _said(response) is not None
-            return CloudLate(self.url, f"{_words(response)} (HTTP {status})", may_pass=not deadline_passed)
-        return CloudRefused(self.url, status, ErrorAnswer.model_validate_json(response.content).message)
-
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, CloudError) and error.may_pass
-
-
-_BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE)
-
-_LATE = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.GATEWAY_TIMEOUT)
-
-
-def _said(response: httpx.Response) -> str | None:
-    """Find what a cloud says of its status; None where it is not a cloud that answered."""
-    try:
-        return ErrorAnswer.model_validate_json(response.content).message
-    except ValidationError:
-        return None
-
-
-def _words(response: httpx.Response) -> str:
-    """Find what a cloud, or a proxy before it, says of its status."""
-    return _said(response) or response.reason_phrase
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """Seconds, given as such or as a date, that the cloud asks to be left alone; 0 where it says nothing usable."""
-    text = response.headers.get("Retry-After", "")
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _wait(state: RetryCallState) -> float:
@@ -239,79 +167,16 @@ async def connect(settings: DeviceSettings, classes: tuple[str, ...]) -> AsyncIt
     """Open the way to a cloud; without a URL, to one inside this process.
 
     Raises:
-        SettingsError: not a URL, a key or proxy that can't be used.
+        SettingsError: not a URL, a key or proxy that can't be used; see ``edge.address``.
         PackagesMissing: no URL, and the cloud's packages are not installed.
 
     """
-    headers = {
-        "Accept": COMPACT,
-        "Content-Type": "application/octet-stream",
-        **authorization(settings.key),
-    }
     async with AsyncExitStack() as stack:
+        cloud = address(EMBEDDED_URL if settings.cloud is None else settings.cloud, settings.key)
         transport: httpx.AsyncBaseTransport | None = None
-        url, source = EMBEDDED_URL, "embedded"
         if settings.cloud is None:
             transport = await stack.enter_async_context(embedded_cloud(settings.bundle))
-        else:
-            url, source = checked_url(settings.cloud), "cloud"
-        # every try has a time-out of its own
-        client = open_client(httpx.AsyncClient, url, headers=headers, timeout=None, transport=transport)
-        for name in _NEEDLESS_HEADERS:
-            del client.headers[name]
-        await stack.enter_async_context(client)
-        yield Connection(client=client, url=url, source=source, classes=classes)
-
-
-def open_client(kind: type[AnyClient], url: str, **options: Any) -> AnyClient:  # noqa: ANN401 - httpx's
-    """Build a client for one cloud; on this machine no proxy is asked.
-
-    Raises:
-        SettingsError: a proxy of the environment can't be used.
-
-    """
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=_IDLE_SECONDS)
-    try:
-        return kind(
-            base_url=url, limits=limits, trust_env=httpx.URL(url).host not in _NEVER_BY_PROXY, **options
-        )
-    except (ImportError, ValueError) as exc:
-        raise SettingsError(f"the way to {url} can't be used ({exc}); check the proxy variables") from exc
-
-
-def authorization(key: str | None) -> dict[str, str]:
-    """Build the header that shows an API key; none without one.
-
-    Raises:
-        SettingsError: the key has characters that no key has.
-
-    """
-    if not key:
-        return {}
-    key = key.strip()
-    if not (key.isascii() and key.isprintable()):
-        raise SettingsError("the API key has characters that no key has; copy it again")
-    return {"Authorization": f"Bearer {key}"}
-
-
-def checked_url(url: str) -> str:
-    """Check a cloud's URL.
-
-    Raises:
-        SettingsError: it is not one.
-
-    """
-    try:
-        parsed = httpx.URL(url)
-        usable = (
-            parsed.scheme in {"http", "https"}
-            and parsed.host
-            and (parsed.port or 1) < 1 << 16
-            and not parsed.query
-            and not parsed.path.rstrip("/").endswith("/infer")
-        )
-    except (httpx.InvalidURL, UnicodeError):
-        usable = False
-    if not usable:
-        raise SettingsError(f"--cloud {url!r} is not a cloud's URL; write http://host:port")
-    return url
+        headers = {"Accept": COMPACT, "Content-Type": "application/octet-stream"}
+        client = await stack.enter_async_context(open_client(cloud, headers, transport))
+        source = "embedded" if transport else "cloud"
+        yield Connection(client=client, url=cloud.url, source=source, classes=classes)

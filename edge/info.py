@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from edge.head import HeadName
-from edge.pull import Source
+from edge.source import Source
 from shared.bundle import load_manifest
 from shared.errors import CloudError
 from shared.evaluation import BASE, DEVICE, Share, load_evaluation
-from shared.messages import Model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from shared.evaluation import Score
+    from shared.messages import Model
 
 
 class QualityInfo(BaseModel):
@@ -116,15 +117,19 @@ def ask_cloud(url: str, key: str | None, bundle: BundleInfo, seconds: float = 5.
         SettingsError: the URL or the key can't be used.
 
     """
+    source = Source(url, key, seconds)
+
+    async def ask() -> Model:
+        async with source:
+            model = await source.model()
+            await source.ready()
+            return model
+
     try:
-        with Source(url, key, seconds) as source:
-            model = Model.model_validate_json(source.get("/model"))
-            source.get("/readyz")
+        model = asyncio.run(ask())
     except CloudError as exc:
-        return CloudInfo(url=url, problem=str(exc))
-    except ValidationError:
-        return CloudInfo(url=url, problem="it does not describe itself as a cloud; is the URL right?")
+        return CloudInfo(url=source.cloud, problem=str(exc))
     known = {fingerprint for loaded in model.bundles for fingerprint in loaded.fingerprints.values()}
     qualities = tuple(each.name for each in bundle.qualities if each.fingerprint in known)
     problem = None if qualities else f"it has another bundle than {bundle.bundle}; pull its own"
-    return CloudInfo(url=url, problem=problem, device=model.device, qualities=qualities)
+    return CloudInfo(url=source.cloud, problem=problem, device=model.device, qualities=qualities)

@@ -35,6 +35,7 @@ CloudUrl = Annotated[
         envvar="SPLITWIRE_CLOUD",
         metavar="URL",
         help="The cloud, as http://host:port. Without one, a cloud runs inside this process.",
+        show_default=False,  # a file of settings may have a password in it
     ),
 ]
 Quality = Annotated[

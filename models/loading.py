@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder, ConvolutionalEncoder
-from models.split import PICTURE_SHAPE, Tail
-from models.vgg16 import FEATURE_SHAPE, Classifier, convolutions
+from models.autoencoder import ConvolutionalDecoder, ConvolutionalEncoder
+from models.split import Tail
+from models.vgg16 import Classifier, convolutions
 from shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ CONVOLUTIONS, CLASSIFIER = "convolutions", "classifier"
 ENCODER, DECODER, FALLBACK = "encoder", "decoder", "fallback"
 """Prefixes of tensor names in a bundle's files."""
 
+_SHAPES_ONLY = torch.device("meta")
+"""What a manifest asks for takes memory only once the weights fit it."""
+
 
 def load_convolutions(bundle: Bundle) -> nn.Module:
     """Build the convolutions that all qualities share: float32, channels last, ready to run.
@@ -29,8 +32,9 @@ def load_convolutions(bundle: Bundle) -> nn.Module:
         BundleInvalid: the weights are not those of the networks.
 
     """
-    _check_shapes(bundle)
-    network = filled(convolutions(), CONVOLUTIONS, bundle, bundle.manifest.files.device)
+    with _SHAPES_ONLY:
+        network = convolutions()
+    filled(network, CONVOLUTIONS, bundle, bundle.manifest.files.device)
     return network.eval().to(memory_format=torch.channels_last)
 
 
@@ -48,10 +52,9 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
 
     """
     manifest = bundle.manifest
-    _check_shapes(bundle)
-    classifier = filled(
-        Classifier(len(manifest.classes), manifest.hidden), CLASSIFIER, bundle, manifest.files.cloud
-    )
+    with _SHAPES_ONLY:
+        classifier = Classifier(len(manifest.classes), manifest.hidden)
+    filled(classifier, CLASSIFIER, bundle, manifest.files.cloud)
     by_files: dict[tuple[str, ...], Tail] = {}
     tails: dict[str, Tail] = {}
     for name, quality in manifest.qualities.items():
@@ -64,15 +67,6 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
             by_files[files] = Tail(filled(ConvolutionalDecoder(), DECODER, bundle, files), classifier).eval()
         tails[name] = by_files[files]
     return tails
-
-
-def _check_shapes(bundle: Bundle) -> None:
-    manifest = bundle.manifest
-    size = manifest.preparation.size
-    given = ((3, size, size), manifest.feature_shape, manifest.latent_shape)
-    expected = (PICTURE_SHAPE, FEATURE_SHAPE, LATENT_SHAPE)
-    if given != expected:
-        raise BundleInvalid(bundle.path, f"shapes {given}, but the networks have {expected}")
 
 
 def filled(network: nn.Module, name: str, bundle: Bundle, files: Sequence[str]) -> nn.Module:

@@ -10,6 +10,7 @@ import numpy as np
 import typer
 from pydantic import ValidationError
 
+from edge.address import address
 from models.training.data import Pictures, load_pictures
 from models.training.export import SAE
 from models.training.progress import CONSOLE
@@ -112,7 +113,7 @@ def make_report(settings: ReportSettings) -> Report:
             "pictures": sample.pictures.digest(),
             "qualities": list(names),
             "seed": settings.seed,
-            "cloud": settings.cloud,
+            "cloud": settings.cloud and address(settings.cloud, settings.key).url,
             "counts": [len(sample.coded), len(sample.timed)],
         },
     )

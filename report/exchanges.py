@@ -8,14 +8,14 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from edge.connection import Connection, Exchange, connect
 from edge.deadline import Deadline
+from edge.response import read, read_answer
 from edge.settings import DeviceSettings
-from shared.answer import predictions, unpack
-from shared.errors import AnswerError, CloudAnswerInvalid, CloudRefused, CloudUnreachable
-from shared.messages import ErrorAnswer
+from shared.answer import MAX_ANSWER_BYTES
+from shared.errors import CloudUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -76,9 +76,7 @@ async def send_picture(connection: Connection, data: bytes, media_type: str) -> 
     """Have a picture's file answered by a cloud that runs the whole network.
 
     Raises:
-        CloudUnreachable: no connection.
-        CloudRefused: the cloud answered an error.
-        CloudAnswerInvalid: what answered is no such cloud.
+        CloudError: there is no answer; see ``Connection.infer``.
 
     """
     started = time.monotonic()
@@ -88,24 +86,19 @@ async def send_picture(connection: Connection, data: bytes, media_type: str) -> 
     try:
         response = await connection.client.send(request, stream=True)
         try:
-            await response.aread()
+            answer = await read(connection.url, response, MAX_ANSWER_BYTES)
             wire = connection.counter.since_last(response)
         finally:
             await response.aclose()
     except httpx.RequestError as exc:
         raise CloudUnreachable(connection.url, str(exc) or type(exc).__name__) from exc
     seconds = time.monotonic() - started
-    try:
-        if response.status_code != httpx.codes.OK:
-            refusal = ErrorAnswer.model_validate_json(response.content)
-            raise CloudRefused(connection.url, response.status_code, refusal.message)
-        answer = unpack(response.content)
-        found = predictions(answer, connection.classes)
-    except (ValidationError, AnswerError) as exc:
-        raise CloudAnswerInvalid(connection.url, f"HTTP {response.status_code} without an answer") from exc
+    found, timings = read_answer(
+        connection.url, response, answer, pictures=1, top=1, classes=connection.classes
+    )
     return Exchange(
         predictions=found,
-        timings_ms=answer.timings_ms,
+        timings_ms=timings,
         seconds=seconds,
         wire=wire,
         wire_bytes=None if wire is None else wire.bytes,

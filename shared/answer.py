@@ -10,6 +10,7 @@ docs/wire-format.md specifies every byte, and what is checked and why.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
@@ -86,6 +87,37 @@ def predictions(answer: CompactAnswer, classes: Sequence[str]) -> tuple[Predicti
     return tuple(named)
 
 
+def check(
+    found: Sequence[Prediction], timings: Timings, *, pictures: int, top: int, classes: Sequence[str]
+) -> None:
+    """Check an answer, whichever form it came in, against what was asked and the bundle's classes.
+
+    Raises:
+        AnswerLengthInvalid: not an answer a picture, or not ``top`` guesses where there are so many classes.
+        AnswerValueInvalid: classes, labels, probabilities or times that don't fit.
+
+    """
+    if len(found) != pictures:
+        raise AnswerLengthInvalid(f"{len(found)} answers for {pictures} pictures")
+    guesses = min(top, len(classes))
+    for each in found:
+        if len(each.top) != guesses:
+            raise AnswerLengthInvalid(f"{len(each.top)} guesses, {guesses} were asked for")
+        for guess in each.top:
+            if not 0 <= guess.class_id < len(classes):
+                raise AnswerValueInvalid(f"a class over {len(classes) - 1}")
+            if guess.label != classes[guess.class_id]:
+                raise AnswerValueInvalid(f"class {guess.class_id} with another's label")
+            if not 0 <= guess.probability <= 1:
+                raise AnswerValueInvalid("a probability outside of 0 to 1")
+        first = each.top[0]
+        if (each.label, each.class_id, each.probability) != (first.label, first.class_id, first.probability):
+            raise AnswerValueInvalid("an answer that is not its first guess")
+    _check_order([[(guess.class_id, guess.probability) for guess in each.top] for each in found])
+    if not all(0 <= milliseconds < math.inf for _, milliseconds in timings):
+        raise AnswerValueInvalid("a time is negative or no number")
+
+
 def pack(answer: CompactAnswer) -> bytes:
     """Write a compact answer.
 
@@ -143,9 +175,9 @@ def unpack(data: bytes) -> CompactAnswer:
     return CompactAnswer(pictures=pictures, timings_ms=Timings(decode=decode, queue=queue, tail=tail))
 
 
-def _check_order(pictures: Sequence[Sequence[Choice]]) -> None:
+def _check_order(pictures: Iterable[Sequence[tuple[int, float]]]) -> None:
     for picture in pictures:
-        if any(first.share < second.share for first, second in pairwise(picture)):
+        if any(first[1] < second[1] for first, second in pairwise(picture)):
             raise AnswerValueInvalid("a less likely class comes first")
-        if len({choice.class_id for choice in picture}) != len(picture):
+        if len({class_id for class_id, _ in picture}) != len(picture):
             raise AnswerValueInvalid("a class comes twice")

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -30,7 +31,15 @@ from pydantic import (
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from shared.errors import BundleFileMismatch, BundleInvalid, BundleMissing, QualityMissing
+from shared.bundle_file import read_bundle_file
+from shared.errors import (
+    LONGEST_SHOWN,
+    BundleFileMismatch,
+    BundleInvalid,
+    BundleMissing,
+    QualityMissing,
+    shown,
+)
 from shared.frame import MAX_QUALITY
 from shared.picture import Preparation
 
@@ -42,16 +51,42 @@ if TYPE_CHECKING:
 Role = Literal["device", "cloud"]
 MANIFEST = "manifest.json"
 ID = re.compile(r"^[a-z0-9][a-z0-9.-]{0,63}$")
+MAX_FILES = 256
+MAX_FILE_BYTES = 256 << 20
+MAX_BUNDLE_BYTES = 1 << 30
+"""Of what one side needs."""
+MAX_MANIFEST_BYTES = 1 << 20
+"""Also of an evaluation."""
+MAX_CLASSES = 1 << 16
+"""A compact answer has 16 bits for a class."""
+_MAX_HEADER_BYTES = 1 << 20
+"""Of a safetensors file: names and shapes of its tensors."""
+_SHAPES = (224, (512, 7, 7), (128, 5, 5))
+"""Side of the picture, feature, latent: format 1 is for one network."""
 
 
-def _inside(name: str) -> str:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or path.suffix != ".safetensors":
-        raise ValueError("a file of weights is a .safetensors file inside the bundle")
+def _printable(word: str) -> str:
+    if not word.isprintable():
+        raise ValueError("has characters that can't be printed")
+    return word
+
+
+Word = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+"""What may be shown to people."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
+FilePath = Annotated[str, Field(pattern=rf"^{_PART}(/{_PART}){{0,3}}$")]
+"""A file inside a bundle, on any system: plain names, few folders."""
+
+
+def _weights(name: str) -> str:
+    if not name.endswith(".safetensors"):
+        raise ValueError("a file of weights is a .safetensors file")
     return name
 
 
-FileName = Annotated[str, AfterValidator(_inside)]
+FileName = Annotated[FilePath, AfterValidator(_weights)]
 
 
 class _Part(BaseModel):
@@ -73,7 +108,7 @@ class Quality(_Part):
     """One way to send a latent: its number on the wire, its codec and its files."""
 
     id: int = Field(ge=0, le=MAX_QUALITY)
-    codec: str
+    codec: Name
     files: Files
 
 
@@ -82,15 +117,15 @@ class Manifest(_Part):
 
     format: Literal[1]
     id: Annotated[str, Field(pattern=ID.pattern)]
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: tuple[Word, ...] = Field(min_length=2, max_length=MAX_CLASSES)
     preparation: Preparation
     feature_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     latent_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
-    hidden: tuple[PositiveInt, ...]
+    hidden: tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...] = Field(max_length=16)
     files: Files
-    qualities: dict[str, Quality] = Field(min_length=1)
+    qualities: dict[Name, Quality] = Field(min_length=1)
     default_quality: str
-    sha256: dict[FileName, str]
+    sha256: dict[FileName, Sha256] = Field(max_length=MAX_FILES)
     digest: str = ""
 
     @model_validator(mode="after")
@@ -103,6 +138,11 @@ class Manifest(_Part):
         missing = {*self.needed("device"), *self.needed("cloud")} - self.sha256.keys()
         if missing:
             raise ValueError(f"no sha256 of {', '.join(sorted(missing))}")
+        shapes = (self.preparation.size, self.feature_shape, self.latent_shape)
+        if shapes != _SHAPES:
+            raise ValueError(f"size and shapes {shapes}, but format 1 has {_SHAPES}")
+        if not all(map(math.isfinite, (*self.preparation.mean, *self.preparation.std))):
+            raise ValueError("a mean or deviation is no number")
         return self
 
     def needed(self, role: Role) -> tuple[str, ...]:
@@ -208,17 +248,16 @@ def load_manifest(path: Path) -> Manifest:
 
     """
     try:
-        text = (path / MANIFEST).read_bytes()
+        text = read_bundle_file(path, MANIFEST, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         raise BundleMissing(path, f"no {MANIFEST} there; give the path of a bundle's folder") from None
-    except OSError as exc:
-        raise BundleMissing(path, f"{MANIFEST} can't be read ({exc.strerror})") from exc
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ": ".join([MANIFEST, ".".join(str(part) for part in first["loc"])]).removesuffix(": ")
-        raise BundleInvalid(path, f"{where}: {first['msg'].lower()}; copy the bundle again") from exc
+        what = shown(f"{where}: {first['msg'].lower()}", LONGEST_SHOWN)
+        raise BundleInvalid(path, f"{what}; copy the bundle again") from exc
     if manifest != manifest.sealed():
         raise BundleInvalid(path, f"{MANIFEST} was changed after it was written; copy the bundle again")
     return manifest
@@ -234,21 +273,26 @@ def load_bundle(path: Path, role: Role) -> Bundle:
 
     """
     manifest = load_manifest(path)
-    tensors = {name: _read(path, name, manifest.sha256[name]) for name in manifest.needed(role)}
+    tensors: dict[str, Mapping[str, NDArray[np.generic]]] = {}
+    left = MAX_BUNDLE_BYTES
+    for name in manifest.needed(role):
+        tensors[name] = _read(path, name, manifest.sha256[name], min(left, MAX_FILE_BYTES))
+        left -= sum(values.nbytes for values in tensors[name].values())
     return Bundle(path=path, manifest=manifest, tensors=tensors)
 
 
-def _read(path: Path, name: str, expected: str) -> Mapping[str, NDArray[np.generic]]:
+def _read(path: Path, name: str, expected: str, most: int) -> Mapping[str, NDArray[np.generic]]:
     try:
-        data = (path / name).read_bytes()
+        data = read_bundle_file(path, name, most)
     except FileNotFoundError:
         raise BundleMissing(path, f"{name} is absent; copy the bundle again") from None
-    except OSError as exc:
-        raise BundleMissing(path, f"{name} can't be read ({exc.strerror})") from exc
     actual = hashlib.sha256(data).hexdigest()
     if actual != expected:
         raise BundleFileMismatch(path, name, expected, actual)
+    if int.from_bytes(data[:8], "little") > _MAX_HEADER_BYTES:
+        raise BundleInvalid(path, f"{name} has too long a list of tensors; copy the bundle again")
     try:
         return load(data)
-    except (SafetensorError, KeyError) as exc:
-        raise BundleInvalid(path, f"{name} is not a usable safetensors file ({exc})") from exc
+    except (SafetensorError, KeyError, ValueError) as exc:
+        what = shown(str(exc), LONGEST_SHOWN)
+        raise BundleInvalid(path, f"{name} is not a usable safetensors file ({what})") from exc

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from shared.errors import PackagesMissing, SplitwireError, codes_of
+from shared.errors import LONGEST_SHOWN, PackagesMissing, SplitwireError, codes_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,8 @@ def run(app: Callable[[], object]) -> None:
     except Exception as exc:
         if os.environ.get("SPLITWIRE_DEBUG"):
             raise
-        print_line(f"failure: {type(exc).__name__}: {exc} (SPLITWIRE_DEBUG=1 shows where; please report it)")
+        what = shown(f"{type(exc).__name__}: {exc}", LONGEST_SHOWN)
+        print_line(f"failure: {what} (SPLITWIRE_DEBUG=1 shows where; please report it)")
         sys.exit(codes_of(SplitwireError()).exit)
 
 

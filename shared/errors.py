@@ -2,12 +2,14 @@
 
     SplitwireError
     ├── SettingsError             an option, variable or file of settings is wrong
+    │   └── ClientClosed
     ├── PictureError              one picture can't be used; the others go on
     │   ├── PictureMissing
     │   └── PictureBroken
     ├── BundleError               a model bundle can't be used
     │   ├── BundleMissing
     │   ├── BundleInvalid
+    │   ├── BundleUnwritable
     │   ├── BundleFileMismatch
     │   ├── QualityMissing
     │   └── FallbackMissing
@@ -60,7 +62,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,18 +70,44 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def shown(path: Path | str) -> str:
-    """Write a path so that it can be printed, whatever bytes it has: one line of UTF-8."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return text.encode("unicode_escape").decode() if not text.isprintable() else text
+LONGEST_SHOWN = 300
+"""How many characters of somebody else's words are shown."""
+
+
+def shown(words: Path | str, most: int | None = None) -> str:
+    """Write a path, or somebody else's words, so that they can be printed: one line of UTF-8.
+
+    Control characters, line ends and marks that turn the direction of reading become visible escapes, and so
+    do a path's bytes that are no UTF-8. ``most``: how many characters to show.
+    """
+    text = str(words)
+    cut = text if most is None else text[: most + 1]
+    if not cut.isprintable():
+        cut = "".join(map(_visible, cut))
+    return cut if most is None or len(cut) <= most else f"{cut[: most - 3]}..."
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":  # Python's way to keep a path's byte that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 class SplitwireError(Exception):
-    """The root. Its text is one line that says what to do."""
+    """The root. Its text is one line that says what to do, and can be printed whatever was put into it."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shown(message))
 
 
 class SettingsError(SplitwireError):
     """An option, an environment variable or a settings file is wrong."""
+
+
+class ClientClosed(SettingsError):
+    """A client of the Python API was closed while it worked, or is not open."""
 
 
 class PictureError(SplitwireError):
@@ -115,6 +142,10 @@ class BundleMissing(BundleError):
 
 class BundleInvalid(BundleError):
     """The manifest or a file of weights is not what the format says."""
+
+
+class BundleUnwritable(BundleError):
+    """There is no room for a bundle, or no permission to write it."""
 
 
 class BundleFileMismatch(BundleError):

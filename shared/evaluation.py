@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from shared.bundle import MAX_MANIFEST_BYTES
+from shared.bundle_file import read_bundle_file
 from shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
@@ -66,13 +68,12 @@ def load_evaluation(path: Path) -> Evaluation | None:
     """Read a bundle's evaluation; None where it has none.
 
     Raises:
-        BundleInvalid: the file is not an evaluation.
+        BundleError: the file can't be read, or is not an evaluation.
 
     """
-    file = path / EVALUATION
-    if not file.exists():
-        return None
     try:
-        return Evaluation.model_validate_json(file.read_bytes())
-    except (ValidationError, OSError) as exc:
+        return Evaluation.model_validate_json(read_bundle_file(path, EVALUATION, MAX_MANIFEST_BYTES))
+    except FileNotFoundError:
+        return None
+    except ValidationError as exc:
         raise BundleInvalid(path, f"{EVALUATION} can't be read; copy the bundle again") from exc

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.bundle import Manifest
+from shared.bundle import ID, MAX_FILES, FilePath, Manifest, Sha256, Word
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,16 +72,16 @@ class Answer(_Message):
     """The answer for a frame: a prediction for every picture, in the frame's order."""
 
     predictions: tuple[Prediction, ...]
-    bundle: str
-    quality: str
-    device: str
+    bundle: Word
+    quality: Word
+    device: Word
     timings_ms: Timings
 
 
 class ErrorAnswer(_Message):
     """Every answer other than 200: the name of the error, and what to do about it."""
 
-    error: str
+    error: str = Field(pattern="^[A-Za-z]{1,64}$")
     message: str
     fingerprint: str | None = Field(default=None, description="the frame's, where no bundle has it")
     loaded: dict[str, str] | None = Field(default=None, description="fingerprint to bundle and quality")
@@ -102,27 +103,35 @@ class LoadedBundle(_Message):
 class Model(_Message):
     """What the cloud computes with."""
 
-    device: str
-    precision: str = Field(description="of the tails: float32, or float16 on CUDA")
+    device: Word
+    precision: Word = Field(description="of the tails: float32, or float16 on CUDA")
     bundles: tuple[LoadedBundle, ...] = Field(description="in order; the first serves what several can")
 
 
 class BundleFile(_Message):
     """A file that a device can fetch at ``/bundles/{id}/{path}``."""
 
-    path: str
-    bytes: int
-    sha256: str
+    path: FilePath
+    bytes: int = Field(ge=0)
+    sha256: Sha256
 
 
 class BundleFiles(_Message):
     """The device's part of a bundle: its manifest and the files that the device's role needs."""
 
-    id: str
-    files: tuple[BundleFile, ...]
+    id: Annotated[str, Field(pattern=ID.pattern)]
+    files: tuple[BundleFile, ...] = Field(max_length=MAX_FILES)
+
+    @model_validator(mode="after")
+    def _apart(self) -> BundleFiles:
+        places = [PurePosixPath(file.path.lower()) for file in self.files]
+        folders = {folder for place in places for folder in place.parents}
+        if len(set(places)) != len(places) or folders & set(places):
+            raise ValueError("two files have one place")
+        return self
 
 
 class BundleList(_Message):
     """The bundles that a device can fetch."""
 
-    bundles: tuple[BundleFiles, ...]
+    bundles: tuple[BundleFiles, ...] = Field(max_length=64)

