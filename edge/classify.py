@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from edge.coder import Coder
 from edge.connection import connect
 from edge.deadline import Deadline
+from edge.decoder import Decoder
 from edge.head import open_head
 from edge.memory import give_back
 from edge.records import Encoded, Record, problem
@@ -28,7 +29,7 @@ from edge.sender import Sender
 from shared.bundle import load_bundle
 from shared.errors import CloudBusy, CloudLate, CloudUnreachable, FallbackMissing, SplitwireError, shown
 from shared.fallback import Fallback
-from shared.picture import load_picture, prepare
+from shared.picture import prepare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -67,6 +68,7 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="head") as head_thread,
         # A BLAS with several threads lets them wait in a loop between its small products, and takes the head's cores.
         threadpool_limits(limits=1, user_api="blas"),
+        closing(Decoder()) as decoder,
     ):
         loading = asyncio.get_running_loop().run_in_executor(head_thread, _load_half, settings)
         manifest, head, coder, fallback = await loading
@@ -75,6 +77,7 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
             yield Classifier(
                 settings=settings,
                 manifest=manifest,
+                decoder=decoder,
                 head=head,
                 head_thread=head_thread,
                 coder=coder,
@@ -108,6 +111,7 @@ class Classifier:
 
     settings: DeviceSettings
     manifest: Manifest
+    decoder: Decoder
     head: Head
     head_thread: ThreadPoolExecutor
     """The only thread that loads and runs the head: OpenMP has workers for each thread that it is called from."""
@@ -154,9 +158,7 @@ class Classifier:
         deadline = Deadline.after(self.settings.deadline_ms / 1e3)
         picture: NDArray[np.float32] | SplitwireError
         try:
-            picture = prepare(
-                load_picture(source, name if isinstance(source, bytes) else None), self.manifest.preparation
-            )
+            picture = self._prepared(source, name, self.settings.deadline_ms / 1e3)
         except SplitwireError as exc:
             picture = exc
         return _Loaded(
@@ -165,6 +167,10 @@ class Classifier:
             milliseconds=_milliseconds(time.perf_counter() - started),
             deadline=deadline,
         )
+
+    def _prepared(self, source: Path | bytes, name: str, seconds: float) -> NDArray[np.float32]:
+        preparation = self.manifest.preparation
+        return prepare(self.decoder(source, name, preparation.size, seconds), preparation)
 
     async def _encode(self, loaded: _Loaded) -> Encoded | SplitwireError:
         if isinstance(loaded.picture, SplitwireError):
@@ -185,13 +191,14 @@ class Classifier:
 
         Raises:
             PictureBroken: the bytes are no usable picture; ``name`` says which.
+            DecoderFailed: the process that decodes can't be started.
             LatentInvalid: the head made of it what can't be coded.
 
         """
 
         def load_and_encode() -> Encoded:
             started = time.perf_counter()
-            picture = prepare(load_picture(data, name), self.manifest.preparation)
+            picture = self._prepared(data, name, deadline.left())
             loaded = time.perf_counter() - started
             return self._encode_now(picture, _milliseconds(loaded), deadline)
 
