@@ -19,7 +19,7 @@ from edge import decoder_process
 from edge.decoder_process import COSTLY, READY, REPLY, REQUEST, SQUARE
 from shared.decoding import decode
 from shared.errors import DecoderFailed, PictureBroken, PictureCostly
-from shared.picture import read_file
+from shared.picture import check_bytes, read_file
 
 if TYPE_CHECKING:
     from typing import IO
@@ -59,6 +59,7 @@ class Decoder:
         """
         with self._turn:
             data = source if isinstance(source, bytes) else read_file(source, name)
+            check_bytes(len(data), name)
             if len(data) <= _SMALL_BYTES and data.count(_SCAN) <= _SMALL_SCANS:
                 with suppress(PictureBroken):  # what is wrong, the process says
                     return decode(data, name, side, formats=_SMALL_FORMATS, limit_bytes=_SMALL_COST_BYTES)

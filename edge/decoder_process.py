@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image
 
-from shared.decoding import LIMIT_BYTES, decode
+from shared.decoding import LIMIT_BYTES, TOO_LARGE, decode
 from shared.errors import PictureBroken, PictureCostly
 
 if sys.platform == "linux":
@@ -37,6 +37,8 @@ def _reply(data: bytes, side: int) -> tuple[int, bytes]:
         return COSTLY, exc.reason.encode()
     except PictureBroken as exc:
         return BROKEN, exc.reason.encode()
+    except MemoryError:  # what was told of was a failure for want of memory
+        return COSTLY, TOO_LARGE.encode()
 
 
 def _data_bytes() -> int:

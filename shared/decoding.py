@@ -36,6 +36,7 @@ _UPRIGHT = 1
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _TOO_MUCH = f"decoding it takes over {LIMIT_BYTES >> 20} MB"
 _REMEDY = "make it smaller first"
+TOO_LARGE = f"{_TOO_MUCH}; {_REMEDY}"
 
 
 def decode(
@@ -83,7 +84,7 @@ def decode(
     except PictureBroken:
         raise
     except MemoryError:
-        raise PictureCostly(name, f"{_TOO_MUCH}; {_REMEDY}") from None
+        raise PictureCostly(name, TOO_LARGE) from None
     except Exception as exc:  # Pillow's readers raise anything on damaged files
         raise PictureBroken(name, f"damaged, cut off, or too large ({one_line(exc)})") from exc
 
@@ -127,7 +128,8 @@ def _cost(image: Image.Image, full_size: tuple[int, int], file_bytes: int) -> fl
     """Work out from its header how many bytes decoding a picture takes."""
     file_copies = 2  # one with who asks
     working: float = 0
-    if image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT:
+    exif_is_read = image.format != "PNG" or "exif" in image.info  # else asking for it would decode the pixels
+    if exif_is_read and image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT:
         working = _PIXEL_BYTES
     if image.format == "WEBP":
         file_copies += 1

@@ -67,8 +67,7 @@ def read_file(path: Path, name: str | None = None) -> bytes:
             raise PictureMissing(label, "a directory; name the pictures in it")
         if not stat.S_ISREG(status.st_mode):
             raise PictureMissing(label, "not a regular file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise PictureBroken(label, f"over {MAX_FILE_BYTES >> 20} MiB; make it smaller first")
+        check_bytes(status.st_size, label)
         return path.read_bytes()
     except FileNotFoundError:
         raise PictureMissing(label, "no such file") from None
@@ -76,6 +75,17 @@ def read_file(path: Path, name: str | None = None) -> bytes:
         raise PictureMissing(label, "no permission to read it") from None
     except OSError as exc:
         raise PictureMissing(label, f"can't be read ({one_line(exc)})") from exc
+
+
+def check_bytes(size: int, name: str) -> None:
+    """Refuse a picture's file by its size.
+
+    Raises:
+        PictureBroken: it is over ``MAX_FILE_BYTES``.
+
+    """
+    if size > MAX_FILE_BYTES:
+        raise PictureBroken(name, f"over {MAX_FILE_BYTES >> 20} MiB; make it smaller first")
 
 
 def prepare(image: Image.Image, preparation: Preparation) -> NDArray[np.float32]:
