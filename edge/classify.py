@@ -98,7 +98,9 @@ def _load_half(settings: DeviceSettings) -> tuple[Manifest, Head, Coder, Fallbac
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Loaded:
+class Loaded:
+    """A picture, or why there is none; ``deadline``: when its answer is due."""
+
     name: str
     picture: NDArray[np.float32] | SplitwireError
     milliseconds: float
@@ -139,8 +141,8 @@ class Classifier:
             for task in pending:
                 task.cancel()
 
-    async def _load_ahead(self, pictures: Iterable[Path | bytes]) -> AsyncIterator[_Loaded]:
-        loading: deque[asyncio.Task[_Loaded]] = deque()
+    async def _load_ahead(self, pictures: Iterable[Path | bytes]) -> AsyncIterator[Loaded]:
+        loading: deque[asyncio.Task[Loaded]] = deque()
         try:
             for picture in pictures:
                 loading.append(asyncio.create_task(asyncio.to_thread(self._load, picture)))
@@ -152,7 +154,7 @@ class Classifier:
             for task in loading:
                 task.cancel()
 
-    def _load(self, source: Path | bytes) -> _Loaded:
+    def _load(self, source: Path | bytes) -> Loaded:
         started = time.perf_counter()
         name = "standard input" if isinstance(source, bytes) else shown(source)
         deadline = Deadline.after(self.settings.deadline_ms / 1e3)
@@ -161,10 +163,10 @@ class Classifier:
             picture = self._prepared(source, name, self.settings.deadline_ms / 1e3)
         except SplitwireError as exc:
             picture = exc
-        return _Loaded(
+        return Loaded(
             name=name,
             picture=picture,
-            milliseconds=_milliseconds(time.perf_counter() - started),
+            milliseconds=_since(started),
             deadline=deadline,
         )
 
@@ -172,17 +174,9 @@ class Classifier:
         preparation = self.manifest.preparation
         return prepare(self.decoder(source, name, preparation.size, seconds), preparation)
 
-    async def _encode(self, loaded: _Loaded) -> Encoded | SplitwireError:
-        if isinstance(loaded.picture, SplitwireError):
-            return loaded.picture
+    async def _encode(self, loaded: Loaded) -> Encoded | SplitwireError:
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self.head_thread,
-                self._encode_now,
-                loaded.picture,
-                loaded.milliseconds,
-                loaded.deadline,
-            )
+            return await self.encode_loaded(loaded)
         except SplitwireError as exc:
             return exc
 
@@ -190,19 +184,40 @@ class Classifier:
         """Make the code of one picture from its file's bytes, whose answer is due by ``deadline``.
 
         Raises:
+            SplitwireError: see ``load`` and ``encode_loaded``.
+
+        """
+        return await self.encode_loaded(await self.load(data, name, deadline))
+
+    async def load(self, data: bytes, name: str, deadline: Deadline) -> Loaded:
+        """Decode and prepare one picture.
+
+        Raises:
             PictureBroken: the bytes are no usable picture; ``name`` says which.
             DecoderFailed: the process that decodes can't be started.
-            LatentInvalid: the head made of it what can't be coded.
 
         """
 
-        def load_and_encode() -> Encoded:
+        def load_now() -> Loaded:
             started = time.perf_counter()
             picture = self._prepared(data, name, deadline.left())
-            loaded = time.perf_counter() - started
-            return self._encode_now(picture, _milliseconds(loaded), deadline)
+            return Loaded(name=name, picture=picture, milliseconds=_since(started), deadline=deadline)
 
-        return await asyncio.get_running_loop().run_in_executor(self.head_thread, load_and_encode)
+        return await asyncio.get_running_loop().run_in_executor(self.head_thread, load_now)
+
+    async def encode_loaded(self, loaded: Loaded) -> Encoded:
+        """Make the code of a picture that was loaded.
+
+        Raises:
+            SplitwireError: there was no picture.
+            LatentInvalid: the head made of it what can't be coded.
+
+        """
+        if isinstance(loaded.picture, SplitwireError):
+            raise loaded.picture
+        return await asyncio.get_running_loop().run_in_executor(
+            self.head_thread, self._encode_now, loaded.picture, loaded.milliseconds, loaded.deadline
+        )
 
     def _encode_now(self, picture: NDArray[np.float32], load: float, deadline: Deadline) -> Encoded:
         started = time.perf_counter()
@@ -223,7 +238,7 @@ class Classifier:
             },
         )
 
-    async def _answer(self, loaded: _Loaded, encoded: Encoded | SplitwireError) -> Record:
+    async def _answer(self, loaded: Loaded, encoded: Encoded | SplitwireError) -> Record:
         path = loaded.name
         if isinstance(encoded, SplitwireError):
             return self._record(path, None).model_copy(update={"error": problem(encoded)})

@@ -93,17 +93,17 @@ class Intake:
         return True
 
     async def _encode(self, data: bytes, sha256: str, path: Path) -> Encoded:
-        """Try a content, unless that ended the program before: ``PictureCostly``."""
+        """Decode, unless that ended the program before, and encode."""
         if self._journal.begin(sha256) > _FATAL_TRIES:
             raise PictureCostly(
                 path,
                 f"it ended this program {_FATAL_TRIES} times, and is set aside; touch it to have it tried again",
             )
         try:
-            return await self._classifier.encode(data, str(path), NO_DEADLINE)
-        except BaseException:
+            loaded = await self._classifier.load(data, str(path), NO_DEADLINE)
+        finally:
             self._journal.end(sha256)
-            raise
+        return await self._classifier.encode_loaded(loaded)
 
     def _give_up(self, seen: Seen, sha256: str | None, error: SplitwireError) -> None:
         record = Record(path=shown(seen.path), error=problem(error))

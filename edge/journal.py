@@ -4,9 +4,9 @@
                ^    └───settle──> set aside ─┐
                └──────────release────────────┘      at a start, or with another bundle
     ──fail──> failed                                for ever: the content is no picture
-    ──avoid─> set aside, without a code             until its file is touched: trying it costs too much
+    ──avoid─> set aside, without a code             until its file is touched: decoding it costs too much
 
-Before a content is tried, that is written down; a try that never ended ended the program.
+Before a content is decoded, that is written down; a try that never ended has ended the program.
 
 What is to be said of a picture is committed first and said then; what was committed and perhaps not said is said
 again.
@@ -88,21 +88,24 @@ class Journal:
         return bool(self._all(f"SELECT 1 FROM pictures WHERE sha256 = ? AND NOT ({_AVOIDED})", sha256))  # noqa: S608
 
     def begin(self, sha256: str) -> int:
-        """Note that a content is about to be tried; return how many tries of it have not ended, this one included."""
-        with self._transaction() as do:
+        """Note that a content is about to be decoded; return how many tries have not ended, this one included.
+
+        A power cut may undo that: it ends the program for another reason.
+        """
+        with self._transaction(durable=False) as do:
             do.execute("INSERT OR IGNORE INTO tries (sha256, times) VALUES (?, 0)", (sha256,))
             do.execute("UPDATE tries SET times = times + 1 WHERE sha256 = ?", (sha256,))
         return int(self._all("SELECT times FROM tries WHERE sha256 = ?", sha256)[0][0])
 
     def end(self, sha256: str) -> None:
         """Note that all tries of a content have ended."""
-        with self._transaction() as do:
-            _end(do, sha256)
+        with self._transaction(durable=False) as do:
+            do.execute("DELETE FROM tries WHERE sha256 = ?", (sha256,))
 
     def add(self, seen: Seen, sha256: str, fingerprint: int, encoded: Encoded) -> None:
         """Begin to wait for a picture's answer."""
         with self._transaction() as do:
-            _anew(do, sha256)
+            do.execute(f"DELETE FROM pictures WHERE sha256 = ? AND {_AVOIDED}", (sha256,))  # noqa: S608
             do.execute(
                 "INSERT INTO pictures (sha256, path, state, first_seen, fingerprint, encoded)"
                 " VALUES (?, ?, 'waiting', ?, ?, ?)",
@@ -138,7 +141,6 @@ class Journal:
                 "UPDATE pictures SET fingerprint = ?, encoded = ? WHERE sha256 = ? AND state = 'waiting'",
                 (fingerprint, encoded.model_dump_json(), sha256),
             )
-            _end(do, sha256)
 
     def paths(self, sha256: str) -> list[Path]:
         """List where a picture was seen."""
@@ -177,7 +179,7 @@ class Journal:
 
     def _give_up(self, state: State, seen: Seen, sha256: str, record: Record) -> None:
         with self._transaction() as do:
-            _anew(do, sha256)
+            do.execute(f"DELETE FROM pictures WHERE sha256 = ? AND {_AVOIDED}", (sha256,))  # noqa: S608
             do.execute(
                 "INSERT INTO pictures (sha256, path, state, first_seen, settled, record)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -201,16 +203,6 @@ def _place(do: sqlite3.Connection, seen: Seen, sha256: str) -> None:
         "INSERT OR REPLACE INTO files (path, size, mtime_ns, ctime_ns, sha256) VALUES (?, ?, ?, ?, ?)",
         (_stored(seen.path), seen.size, seen.mtime_ns, seen.ctime_ns, sha256),
     )
-
-
-def _anew(do: sqlite3.Connection, sha256: str) -> None:
-    """Forget what trying a content led to before."""
-    _end(do, sha256)
-    do.execute(f"DELETE FROM pictures WHERE sha256 = ? AND {_AVOIDED}", (sha256,))  # noqa: S608
-
-
-def _end(do: sqlite3.Connection, sha256: str) -> None:
-    do.execute("DELETE FROM tries WHERE sha256 = ?", (sha256,))
 
 
 def _stored(path: Path) -> str | bytes:

@@ -68,6 +68,8 @@ _TRIES = """
     ) WITHOUT ROWID
     """
 
+_DURABLE = "PRAGMA synchronous = FULL"
+"""What was said must be true after a power cut too."""
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full; make room and start again, nothing is lost",
     sqlite3.SQLITE_READONLY: "it can't be written; get the permission, or name another file with --record",
@@ -114,10 +116,19 @@ class JournalFile:
             return self._connection.execute(query, values).fetchall()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Do everything inside or nothing; at its end it is on the disk, where others find it."""
-        with _translated(self._path), _transaction(self._connection):
-            yield self._connection
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Do everything inside or nothing; at its end it is on the disk, where others find it.
+
+        ``durable``: a power cut does not undo it; that takes longer.
+        """
+        with _translated(self._path):
+            if not durable:
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with _transaction(self._connection):
+                    yield self._connection
+            finally:
+                self._connection.execute(_DURABLE)
         self.check()
 
     def check(self) -> None:
@@ -193,7 +204,7 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
 def _prepare(connection: sqlite3.Connection) -> None:
     """Make it durable, and make the tables that are not there."""
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # what was said must be true after a power cut too
+    connection.execute(_DURABLE)
     with _transaction(connection):
         for statement in _SCHEMA if _is_new(connection) else ():
             connection.execute(statement)

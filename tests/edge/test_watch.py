@@ -50,7 +50,10 @@ DEVICE = DeviceSettings(cloud=URL, fallback=False)
 
 @dataclass(kw_only=True)
 class Device:
-    """Stands for a device's half and its cloud. ``error``: what the cloud does with the pictures of a burst."""
+    """Stands for a device's half and its cloud.
+
+    ``error``: what the cloud does with the pictures of a burst. ``loading``: is told what is decoded.
+    """
 
     manifest: Manifest
     settings: DeviceSettings = field(default=DEVICE)
@@ -58,6 +61,7 @@ class Device:
     source: str = "cloud"
     fallback: None = None
     error: Callable[[list[str]], CloudError | None] = lambda _: None
+    loading: Callable[[str], None] = lambda _: None
     encoded: list[str] = field(default_factory=list)
     bursts: list[list[str]] = field(default_factory=list)
     burst: list[str] = field(default_factory=list)
@@ -74,9 +78,14 @@ class Device:
     def coder(self) -> Device:
         return self
 
-    async def encode(self, data: bytes, name: str, deadline: Deadline) -> Encoded:
+    async def load(self, data: bytes, name: str, deadline: Deadline) -> tuple[bytes, str]:
         assert deadline.left() > 0
+        self.loading(name)
         load_picture(data, name)
+        return data, name
+
+    async def encode_loaded(self, loaded: tuple[bytes, str]) -> Encoded:
+        data, name = loaded
         self.encoded.append(Path(name).name)
         return Encoded(quality="int8", payload=data[-50:], own=None, timings_ms={"load": 1.0})
 

@@ -41,7 +41,18 @@ def bombs_in_a_watched_folder(folder: Path, good: int = GOOD) -> Row:
         put_picture(folder / f"9-{number:02}.png", number)
     with cloud_process() as cloud:
         done = subprocess.run(
-            [*_WATCH, folder, "--cloud", cloud.url, "--once", "--json", "--settle", "0.05", "--patience", "0.1"],
+            [
+                *_WATCH,
+                folder,
+                "--cloud",
+                cloud.url,
+                "--once",
+                "--json",
+                "--settle",
+                "0.05",
+                "--patience",
+                "0.1",
+            ],
             capture_output=True,
             text=True,
             check=False,
