@@ -100,7 +100,7 @@ class Journal:
     def end(self, sha256: str) -> None:
         """Note that all tries of a content have ended."""
         with self._transaction(durable=False) as do:
-            do.execute("DELETE FROM tries WHERE sha256 = ?", (sha256,))
+            _end(do, sha256)
 
     def add(self, seen: Seen, sha256: str, fingerprint: int, encoded: Encoded) -> None:
         """Begin to wait for a picture's answer."""
@@ -186,6 +186,7 @@ class Journal:
                 (sha256, record.path, state, _now(), _now(), record.model_dump_json()),
             )
             _place(do, seen, sha256)
+            _end(do, sha256)
 
     def _waiting(self, condition: str, fingerprint: int, limit: int) -> list[Waiting]:
         query = (
@@ -203,6 +204,10 @@ def _place(do: sqlite3.Connection, seen: Seen, sha256: str) -> None:
         "INSERT OR REPLACE INTO files (path, size, mtime_ns, ctime_ns, sha256) VALUES (?, ?, ?, ?, ?)",
         (_stored(seen.path), seen.size, seen.mtime_ns, seen.ctime_ns, sha256),
     )
+
+
+def _end(do: sqlite3.Connection, sha256: str) -> None:
+    do.execute("DELETE FROM tries WHERE sha256 = ?", (sha256,))
 
 
 def _stored(path: Path) -> str | bytes:
