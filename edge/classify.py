@@ -203,7 +203,7 @@ class Classifier:
             picture = self._prepared(data, name, deadline.left())
             return Loaded(name=name, picture=picture, milliseconds=_since(started), deadline=deadline)
 
-        return await asyncio.get_running_loop().run_in_executor(self.head_thread, load_now)
+        return await asyncio.to_thread(load_now)
 
     async def encode_loaded(self, loaded: Loaded) -> Encoded:
         """Make the code of a picture that was loaded.

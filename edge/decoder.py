@@ -34,10 +34,10 @@ _SCAN = b"\xff\xda"
 
 
 class Decoder:
-    """Decodes one picture at a time, whatever number of threads ask."""
+    """Decodes one small and one other picture at a time, whatever number of threads ask."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
+        self._turn_here, self._turn_apart = threading.Lock(), threading.Lock()
         self._process: _Process | None = None
         self._closed = False
 
@@ -57,20 +57,21 @@ class Decoder:
             DecoderFailed: the process can't be started.
 
         """
-        with self._turn:
-            data = source if isinstance(source, bytes) else read_file(source, name)
-            check_bytes(len(data), name)
-            if len(data) <= _SMALL_BYTES and data.count(_SCAN) <= _SMALL_SCANS:
-                with suppress(PictureBroken):  # what is wrong, the process says
-                    return decode(data, name, side, formats=_SMALL_FORMATS, limit_bytes=_SMALL_COST_BYTES)
-            return self._decode_apart(data, name, side, min(seconds, MOST_SECONDS))
+        size = len(source) if isinstance(source, bytes) else _file_bytes(source)
+        if size <= _SMALL_BYTES:
+            source = _read(source, name)
+            if source.count(_SCAN) <= _SMALL_SCANS:
+                with self._turn_here, suppress(PictureBroken):  # what is wrong, the process says
+                    return decode(source, name, side, formats=_SMALL_FORMATS, limit_bytes=_SMALL_COST_BYTES)
+        with self._turn_apart:
+            return self._decode_apart(_read(source, name), name, side, min(seconds, MOST_SECONDS))
 
     def close(self) -> None:
         """Stop the process, whatever it does; nothing can be decoded any more."""
         self._closed = True
         if self._process is not None:
             self._process.popen.kill()
-        with self._turn:
+        with self._turn_apart:
             if self._process is not None:
                 self._process.end()
 
@@ -87,6 +88,7 @@ class Decoder:
         try:
             kind, content = process.ask(REQUEST.pack(len(data), side, seconds), data)
         except (OSError, EOFError):
+            process.end()
             reason = f"takes over {seconds:g} s" if late.is_set() else "ended the process that did it"
             raise PictureCostly(name, f"decoding it {reason}; make it smaller first") from None
         else:
@@ -107,6 +109,19 @@ class Decoder:
                 self._process.end()
             self._process = _Process()
         return self._process
+
+
+def _read(source: Path | bytes, name: str) -> bytes:
+    data = source if isinstance(source, bytes) else read_file(source, name)
+    check_bytes(len(data), name)
+    return data
+
+
+def _file_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # reading it says why
+        return 0
 
 
 class _Process:
