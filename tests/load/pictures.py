@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 1 << 30
 GOOD = 10
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 _QUICK = ("--settle", "0.05", "--patience", "0.1")
 
 
