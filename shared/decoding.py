@@ -29,7 +29,7 @@ _COEFFICIENT_BYTES = 2
 """What libjpeg keeps for each channel of a pixel, in full size, until it has read a progressive picture's last scan."""
 _BITS_PER_SAMPLE, _ROWS_PER_STRIP = 258, 278
 _BAND_PIXELS = 1 << 17
-_BANDS_BYTES = 6 << 20
+_BANDS_BYTES = 4 << 20
 """What cutting and converting takes, band by band."""
 _ORIENTATION = 0x0112
 _UPRIGHT = 1
@@ -73,7 +73,8 @@ def decode(
                 full_size = image.size
                 if side is not None:
                     image.draft(None, (AMPLE * side, AMPLE * side))
-                cost = _cost(image, full_size, len(data))
+                made = min(image.size) * side if side else image.width * image.height
+                cost = _cost(image, full_size, len(data)) + _PIXEL_BYTES * made
                 _check_cost(cost, limit_bytes, full_size, name)
                 ImageOps.exif_transpose(image, in_place=True)
                 return _whole(image, name) if side is None else square(image, side, name)
@@ -125,7 +126,7 @@ def _check_still(image: Image.Image, name: str) -> None:
 
 
 def _cost(image: Image.Image, full_size: tuple[int, int], file_bytes: int) -> float:
-    """Work out from its header how many bytes decoding a picture takes."""
+    """Work out from its header how many bytes decoding a picture takes, but for those of what is made of it."""
     file_copies = 2  # one with who asks
     working: float = 0
     exif_is_read = image.format != "PNG" or "exif" in image.info  # else asking for it would decode the pixels
