@@ -79,7 +79,7 @@ class Answers:
         retrying = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_BACK_OFF)
         while True:
             self._changed.clear()
-            aside = self._journal.count("set aside")
+            aside = self._journal.releasable()
             if aside and self._bundle_changed():
                 raise BundleChanged
             if self._journal.waiting(self._fingerprint, 1):

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from edge.coder import Coder
 from edge.connection import connect
 from edge.deadline import Deadline
+from edge.decoder import Decoder
 from edge.head import open_head
 from edge.memory import give_back
 from edge.records import Encoded, Record, problem
@@ -28,7 +29,7 @@ from edge.sender import Sender
 from shared.bundle import load_bundle
 from shared.errors import CloudBusy, CloudLate, CloudUnreachable, FallbackMissing, SplitwireError, shown
 from shared.fallback import Fallback
-from shared.picture import load_picture, prepare
+from shared.picture import prepare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -67,6 +68,7 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="head") as head_thread,
         # A BLAS with several threads lets them wait in a loop between its small products, and takes the head's cores.
         threadpool_limits(limits=1, user_api="blas"),
+        closing(Decoder()) as decoder,
     ):
         loading = asyncio.get_running_loop().run_in_executor(head_thread, _load_half, settings)
         manifest, head, coder, fallback = await loading
@@ -75,6 +77,7 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
             yield Classifier(
                 settings=settings,
                 manifest=manifest,
+                decoder=decoder,
                 head=head,
                 head_thread=head_thread,
                 coder=coder,
@@ -95,7 +98,9 @@ def _load_half(settings: DeviceSettings) -> tuple[Manifest, Head, Coder, Fallbac
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Loaded:
+class Loaded:
+    """A picture, or why there is none; ``deadline``: when its answer is due."""
+
     name: str
     picture: NDArray[np.float32] | SplitwireError
     milliseconds: float
@@ -108,6 +113,7 @@ class Classifier:
 
     settings: DeviceSettings
     manifest: Manifest
+    decoder: Decoder
     head: Head
     head_thread: ThreadPoolExecutor
     """The only thread that loads and runs the head: OpenMP has workers for each thread that it is called from."""
@@ -135,8 +141,8 @@ class Classifier:
             for task in pending:
                 task.cancel()
 
-    async def _load_ahead(self, pictures: Iterable[Path | bytes]) -> AsyncIterator[_Loaded]:
-        loading: deque[asyncio.Task[_Loaded]] = deque()
+    async def _load_ahead(self, pictures: Iterable[Path | bytes]) -> AsyncIterator[Loaded]:
+        loading: deque[asyncio.Task[Loaded]] = deque()
         try:
             for picture in pictures:
                 loading.append(asyncio.create_task(asyncio.to_thread(self._load, picture)))
@@ -148,35 +154,29 @@ class Classifier:
             for task in loading:
                 task.cancel()
 
-    def _load(self, source: Path | bytes) -> _Loaded:
+    def _load(self, source: Path | bytes) -> Loaded:
         started = time.perf_counter()
         name = "standard input" if isinstance(source, bytes) else shown(source)
         deadline = Deadline.after(self.settings.deadline_ms / 1e3)
         picture: NDArray[np.float32] | SplitwireError
         try:
-            picture = prepare(
-                load_picture(source, name if isinstance(source, bytes) else None), self.manifest.preparation
-            )
+            picture = self._prepared(source, name, self.settings.deadline_ms / 1e3)
         except SplitwireError as exc:
             picture = exc
-        return _Loaded(
+        return Loaded(
             name=name,
             picture=picture,
-            milliseconds=_milliseconds(time.perf_counter() - started),
+            milliseconds=_since(started),
             deadline=deadline,
         )
 
-    async def _encode(self, loaded: _Loaded) -> Encoded | SplitwireError:
-        if isinstance(loaded.picture, SplitwireError):
-            return loaded.picture
+    def _prepared(self, source: Path | bytes, name: str, seconds: float) -> NDArray[np.float32]:
+        preparation = self.manifest.preparation
+        return prepare(self.decoder(source, name, preparation.size, seconds), preparation)
+
+    async def _encode(self, loaded: Loaded) -> Encoded | SplitwireError:
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self.head_thread,
-                self._encode_now,
-                loaded.picture,
-                loaded.milliseconds,
-                loaded.deadline,
-            )
+            return await self.encode_loaded(loaded)
         except SplitwireError as exc:
             return exc
 
@@ -184,18 +184,40 @@ class Classifier:
         """Make the code of one picture from its file's bytes, whose answer is due by ``deadline``.
 
         Raises:
+            SplitwireError: see ``load`` and ``encode_loaded``.
+
+        """
+        return await self.encode_loaded(await self.load(data, name, deadline))
+
+    async def load(self, data: bytes, name: str, deadline: Deadline) -> Loaded:
+        """Decode and prepare one picture.
+
+        Raises:
             PictureBroken: the bytes are no usable picture; ``name`` says which.
-            LatentInvalid: the head made of it what can't be coded.
+            DecoderFailed: the process that decodes can't be started.
 
         """
 
-        def load_and_encode() -> Encoded:
+        def load_now() -> Loaded:
             started = time.perf_counter()
-            picture = prepare(load_picture(data, name), self.manifest.preparation)
-            loaded = time.perf_counter() - started
-            return self._encode_now(picture, _milliseconds(loaded), deadline)
+            picture = self._prepared(data, name, deadline.left())
+            return Loaded(name=name, picture=picture, milliseconds=_since(started), deadline=deadline)
 
-        return await asyncio.get_running_loop().run_in_executor(self.head_thread, load_and_encode)
+        return await asyncio.to_thread(load_now)
+
+    async def encode_loaded(self, loaded: Loaded) -> Encoded:
+        """Make the code of a picture that was loaded.
+
+        Raises:
+            SplitwireError: there was no picture.
+            LatentInvalid: the head made of it what can't be coded.
+
+        """
+        if isinstance(loaded.picture, SplitwireError):
+            raise loaded.picture
+        return await asyncio.get_running_loop().run_in_executor(
+            self.head_thread, self._encode_now, loaded.picture, loaded.milliseconds, loaded.deadline
+        )
 
     def _encode_now(self, picture: NDArray[np.float32], load: float, deadline: Deadline) -> Encoded:
         started = time.perf_counter()
@@ -216,7 +238,7 @@ class Classifier:
             },
         )
 
-    async def _answer(self, loaded: _Loaded, encoded: Encoded | SplitwireError) -> Record:
+    async def _answer(self, loaded: Loaded, encoded: Encoded | SplitwireError) -> Record:
         path = loaded.name
         if isinstance(encoded, SplitwireError):
             return self._record(path, None).model_copy(update={"error": problem(encoded)})

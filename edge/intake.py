@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from edge.deadline import NO_DEADLINE, Deadline
 from edge.journal import digest
 from edge.records import Record, problem
-from shared.errors import LatentInvalid, PictureError, PictureMissing, SplitwireError, shown
+from shared.errors import LatentInvalid, PictureCostly, PictureError, PictureMissing, SplitwireError, shown
 from shared.picture import read_file
 
 if TYPE_CHECKING:
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from edge.classify import Classifier
     from edge.folder import Folder, Seen
     from edge.journal import Journal, Waiting
+    from edge.records import Encoded
     from edge.reports import Reports
     from edge.settings import WatchSettings
+
+_FATAL_TRIES = 2
+"""A content that ended the program so often is not tried again."""
 
 
 class Intake:
@@ -77,9 +81,10 @@ class Intake:
             if self._journal.has(sha256):
                 self._journal.place(seen, sha256)
                 return True
-            encoded = await self._classifier.encode(data, str(seen.path), NO_DEADLINE)
+            encoded = await self._encode(data, sha256, seen.path)
         except (PictureError, LatentInvalid) as exc:
-            if self._doubts.setdefault(seen, Deadline.after(self._settings.patience_seconds)).left():
+            doubt = self._doubts.setdefault(seen, Deadline.after(self._settings.patience_seconds))
+            if doubt.left() and not isinstance(exc, PictureCostly):
                 return False  # perhaps it is still being written
             self._give_up(seen, sha256, exc)
             return True
@@ -87,28 +92,45 @@ class Intake:
         self._more()
         return True
 
+    async def _encode(self, data: bytes, sha256: str, path: Path) -> Encoded:
+        """Decode, unless that ended the program before, and encode."""
+        if self._journal.begin(sha256) > _FATAL_TRIES:
+            raise PictureCostly(
+                path,
+                f"it ended this program {_FATAL_TRIES} times, and is set aside; touch it to have it tried again",
+            )
+        try:
+            loaded = await self._classifier.load(data, str(path), NO_DEADLINE)
+        finally:
+            self._journal.end(sha256)
+        return await self._classifier.encode_loaded(loaded)
+
     def _give_up(self, seen: Seen, sha256: str | None, error: SplitwireError) -> None:
         record = Record(path=shown(seen.path), error=problem(error))
         if sha256 is None:
             self._reports.say(record)  # without its content it can't have a row
+            return
+        if isinstance(error, PictureCostly):
+            self._journal.avoid(seen, sha256, record)
         else:
             self._journal.fail(seen, sha256, record)
-            self._reports.catch_up()
+        self._reports.catch_up()
 
     async def _encode_again(self, picture: Waiting) -> None:
-        encoded = None
+        error: PictureError = PictureMissing(
+            picture.path, "set aside: its file is gone, and its code is for another bundle"
+        )
         for path in self._journal.paths(picture.sha256):
-            with suppress(PictureError):
+            try:
                 data, sha256 = await asyncio.to_thread(_read, path)
                 if sha256 == picture.sha256:
-                    encoded = await self._classifier.encode(data, str(path), NO_DEADLINE)
-                    break
-        if encoded is not None:
-            self._journal.encode_again(picture.sha256, self._fingerprint, encoded)
-            self._more()
-            return
-        gone = PictureMissing(picture.path, "set aside: its file is gone, and its code is for another bundle")
-        self._journal.settle("set aside", {picture.sha256: Record(path=picture.path, error=problem(gone))})
+                    encoded = await self._encode(data, sha256, path)
+                    self._journal.encode_again(sha256, self._fingerprint, encoded)
+                    self._more()
+                    return
+            except PictureError as exc:
+                error = exc if isinstance(exc, PictureCostly) else error
+        self._journal.settle("set aside", {picture.sha256: Record(path=picture.path, error=problem(error))})
         self._reports.catch_up()
 
 

@@ -1,9 +1,12 @@
 """The durable record of a watched folder: a SQLite file with one row a picture, by its content.
 
-    ──add──> waiting ──settle──> answered           for ever
-              ^    └───settle──> set aside ─┐
-              └──────────release────────────┘       at a start, or with another bundle
-    ──fail─> failed                                 for ever: the content is no picture
+    ──add───> waiting ──settle──> answered          for ever
+               ^    └───settle──> set aside ─┐
+               └──────────release────────────┘      at a start, or with another bundle
+    ──fail──> failed                                for ever: the content is no picture
+    ──avoid─> set aside, without a code             until its file is touched: decoding it costs too much
+
+Before a content is decoded, that is written down; a try that never ended has ended the program.
 
 What is to be said of a picture is committed first and said then; what was committed and perhaps not said is said
 again.
@@ -17,20 +20,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from edge.journal_file import open_file, transaction, translated
+from edge.journal_file import JournalFile, open_file
 from edge.records import Encoded, Record
 from shared.errors import shown
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from edge.folder import Seen
 
 State = Literal["waiting", "answered", "failed", "set aside"]
+_RELEASABLE = "state = 'set aside' AND encoded IS NOT NULL"
+_AVOIDED = "state = 'set aside' AND encoded IS NULL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +62,21 @@ def open_journal(path: Path) -> Iterator[Journal]:
         JournalError: it can't be read or written.
 
     """
-    with open_file(path) as connection:
-        yield Journal(path, connection)
+    with open_file(path) as file:
+        yield Journal(file)
 
 
 class Journal:
     """An open record. Every method may raise JournalError; what it returned from is on the disk."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self._path = path
-        self._connection = connection
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
+        self._all = file.all
+        self._transaction = file.transaction
+
+    def check(self) -> None:
+        """See that the record is still where it was opened."""
+        self._file.check()
 
     def knows(self, seen: Seen) -> bool:
         """Whether this file, as it is, belongs to a picture."""
@@ -75,12 +84,28 @@ class Journal:
         return bool(self._all(query, _stored(seen.path), seen.size, seen.mtime_ns, seen.ctime_ns))
 
     def has(self, sha256: str) -> bool:
-        """Whether there is a picture of this content."""
-        return bool(self._all("SELECT 1 FROM pictures WHERE sha256 = ?", sha256))
+        """Whether there is a picture of this content, and it need not be tried again."""
+        return bool(self._all(f"SELECT 1 FROM pictures WHERE sha256 = ? AND NOT ({_AVOIDED})", sha256))  # noqa: S608
+
+    def begin(self, sha256: str) -> int:
+        """Note that a content is about to be decoded; return how many tries have not ended, this one included.
+
+        A power cut may undo that: it ends the program for another reason.
+        """
+        with self._transaction(durable=False) as do:
+            do.execute("INSERT OR IGNORE INTO tries (sha256, times) VALUES (?, 0)", (sha256,))
+            do.execute("UPDATE tries SET times = times + 1 WHERE sha256 = ?", (sha256,))
+        return int(self._all("SELECT times FROM tries WHERE sha256 = ?", sha256)[0][0])
+
+    def end(self, sha256: str) -> None:
+        """Note that all tries of a content have ended."""
+        with self._transaction(durable=False) as do:
+            _end(do, sha256)
 
     def add(self, seen: Seen, sha256: str, fingerprint: int, encoded: Encoded) -> None:
         """Begin to wait for a picture's answer."""
         with self._transaction() as do:
+            do.execute(f"DELETE FROM pictures WHERE sha256 = ? AND {_AVOIDED}", (sha256,))  # noqa: S608
             do.execute(
                 "INSERT INTO pictures (sha256, path, state, first_seen, fingerprint, encoded)"
                 " VALUES (?, ?, 'waiting', ?, ?, ?)",
@@ -95,13 +120,11 @@ class Journal:
 
     def fail(self, seen: Seen, sha256: str, record: Record) -> None:
         """Note that a file is no picture."""
-        with self._transaction() as do:
-            do.execute(
-                "INSERT INTO pictures (sha256, path, state, first_seen, settled, record)"
-                " VALUES (?, ?, 'failed', ?, ?, ?)",
-                (sha256, record.path, _now(), _now(), record.model_dump_json()),
-            )
-            _place(do, seen, sha256)
+        self._give_up("failed", seen, sha256, record)
+
+    def avoid(self, seen: Seen, sha256: str, record: Record) -> None:
+        """Note that a file costs too much to be tried again, as long as it is not touched."""
+        self._give_up("set aside", seen, sha256, record)
 
     def waiting(self, fingerprint: int, limit: int) -> list[Waiting]:
         """Give pictures to send: those with the fewest attempts first, of them the oldest."""
@@ -136,13 +159,13 @@ class Journal:
             )
 
     def release(self) -> None:
-        """Let the pictures that were set aside wait again."""
+        """Let the pictures that were set aside wait again, those with a code."""
         with self._transaction() as do:
-            do.execute("UPDATE pictures SET state = 'waiting', settled = NULL WHERE state = 'set aside'")
+            do.execute(f"UPDATE pictures SET state = 'waiting', settled = NULL WHERE {_RELEASABLE}")  # noqa: S608
 
-    def count(self, state: State) -> int:
-        """Count pictures."""
-        return int(self._all("SELECT count(*) FROM pictures WHERE state = ?", state)[0][0])
+    def releasable(self) -> bool:
+        """Whether pictures are set aside that could wait again."""
+        return bool(self._all(f"SELECT 1 FROM pictures WHERE {_RELEASABLE} LIMIT 1"))  # noqa: S608
 
     def unsaid(self) -> dict[str, Record]:
         """Give what was not said yet, or perhaps not: SHA-256 -> record, in the order of settling."""
@@ -154,6 +177,17 @@ class Journal:
         with self._transaction() as do:
             do.executemany("UPDATE pictures SET said = 1 WHERE sha256 = ?", [(each,) for each in sha256s])
 
+    def _give_up(self, state: State, seen: Seen, sha256: str, record: Record) -> None:
+        with self._transaction() as do:
+            do.execute(f"DELETE FROM pictures WHERE sha256 = ? AND {_AVOIDED}", (sha256,))  # noqa: S608
+            do.execute(
+                "INSERT INTO pictures (sha256, path, state, first_seen, settled, record)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (sha256, record.path, state, _now(), _now(), record.model_dump_json()),
+            )
+            _place(do, seen, sha256)
+            _end(do, sha256)
+
     def _waiting(self, condition: str, fingerprint: int, limit: int) -> list[Waiting]:
         query = (
             "SELECT sha256, path, encoded, attempts FROM pictures"  # noqa: S608 - the condition is one of two
@@ -164,19 +198,16 @@ class Journal:
             for sha256, path, encoded, attempts in self._all(query, fingerprint, limit)
         ]
 
-    def _all(self, query: str, *values: str | bytes | int) -> list[tuple[Any, ...]]:
-        with translated(self._path):
-            return self._connection.execute(query, values).fetchall()
-
-    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        return transaction(self._path, self._connection)
-
 
 def _place(do: sqlite3.Connection, seen: Seen, sha256: str) -> None:
     do.execute(
         "INSERT OR REPLACE INTO files (path, size, mtime_ns, ctime_ns, sha256) VALUES (?, ?, ?, ?, ?)",
         (_stored(seen.path), seen.size, seen.mtime_ns, seen.ctime_ns, sha256),
     )
+
+
+def _end(do: sqlite3.Connection, sha256: str) -> None:
+    do.execute("DELETE FROM tries WHERE sha256 = ?", (sha256,))
 
 
 def _stored(path: Path) -> str | bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import JournalError, JournalForeign, JournalHeld
 
@@ -16,7 +17,8 @@ _APPLICATION_ID = 0x53706C77
 _VERSION = 1
 _BUSY_SECONDS = 5
 LOCK = "-lock"
-COMPANIONS = ("-wal", "-shm", "-journal", LOCK)
+_WAL = "-wal"
+COMPANIONS = (_WAL, "-shm", "-journal", LOCK)
 """What is added to the file's name for the files beside it."""
 _SCHEMA = (
     """
@@ -59,17 +61,28 @@ _SCHEMA = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_VERSION}",
 )
+_TRIES = """
+    CREATE TABLE IF NOT EXISTS tries (  -- records of 0.1.0 have none
+        sha256 TEXT PRIMARY KEY,
+        times INTEGER NOT NULL          -- begun and not ended
+    ) WITHOUT ROWID
+    """
 
+_DURABLE = "PRAGMA synchronous = FULL"
+"""What was said must be true after a power cut too."""
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full; make room and start again, nothing is lost",
     sqlite3.SQLITE_READONLY: "it can't be written; get the permission, or name another file with --record",
     sqlite3.SQLITE_CANTOPEN: "it can't be opened for writing; name another file with --record",
     sqlite3.SQLITE_CORRUPT: "it is damaged; move it away and start again",
 }
+_GONE = (
+    "it, or a file beside it, was deleted or replaced while in use; nothing can be written down: start again"
+)
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[sqlite3.Connection]:
+def open_file(path: Path) -> Iterator[JournalFile]:
     """Open the file, or begin one; until it is closed no other watcher can.
 
     Raises:
@@ -78,37 +91,77 @@ def open_file(path: Path) -> Iterator[sqlite3.Connection]:
         JournalError: it can't be read or written.
 
     """
-    with translated(path):
+    with _translated(path):
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     with closing(connection):
-        with translated(path):
+        with _translated(path):
             _check(path, connection)
         with _held(path):
-            with translated(path):
-                _prepare(path, connection)
-            yield connection
+            with _translated(path):
+                _prepare(connection)
+            yield JournalFile(path, connection)
 
 
-@contextmanager
-def transaction(path: Path, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Do everything inside or nothing; at its end it is on the disk.
+class JournalFile:
+    """An open, prepared and locked file. Every method may raise JournalError."""
 
-    Raises:
-        JournalError: nothing was done.
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+        self._identities = self._look()
 
-    """
-    with translated(path):
-        connection.execute("BEGIN IMMEDIATE")
+    def all(self, query: str, *values: str | bytes | int) -> list[tuple[Any, ...]]:
+        """Give the rows of a query."""
+        with _translated(self._path):
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Do everything inside or nothing; at its end it is on the disk, where others find it.
+
+        ``durable``: a power cut does not undo it; that takes longer.
+        """
+        with _translated(self._path):
+            if not durable:
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with _transaction(self._connection):
+                    yield self._connection
+            finally:
+                self._connection.execute(_DURABLE)
+        self.check()
+
+    def check(self) -> None:
+        """See that what is written is found again.
+
+        Raises:
+            JournalError: the file, what SQLite has beside it, or the lock was deleted or replaced.
+
+        """
+        if self._look() != self._identities:
+            raise JournalError(self._path, _GONE)
+
+    def _look(self) -> list[tuple[int, int]]:
+        places = [self._path.with_name(self._path.name + end) for end in ("", _WAL, LOCK)]
         try:
-            yield connection
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            return [(status.st_dev, status.st_ino) for status in map(os.stat, places)]
+        except OSError as exc:
+            raise JournalError(self._path, _GONE) from exc
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
     """Raise SQLite's errors as JournalError."""
     try:
         yield
@@ -126,10 +179,10 @@ def translated(path: Path) -> Iterator[None]:
 def _held(path: Path) -> Iterator[None]:
     """Hold a lock that ends with the process, however it ends, and leaves the record readable for others."""
     lock = path.with_name(path.name + LOCK)
-    with translated(path):
+    with _translated(path):
         connection = sqlite3.connect(lock, timeout=_BUSY_SECONDS, isolation_level=None)
     with closing(connection):
-        with translated(path):
+        with _translated(path):
             try:
                 connection.execute("PRAGMA journal_mode = MEMORY")  # no file beside the lock's
                 connection.execute("BEGIN EXCLUSIVE")
@@ -148,14 +201,14 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
         raise JournalForeign(path, "a newer release made it; install that one, or name another with --record")
 
 
-def _prepare(path: Path, connection: sqlite3.Connection) -> None:
-    """Make it durable, and make the tables where there are none."""
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make it durable, and make the tables that are not there."""
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # what was said must be true after a power cut too
-    if _is_new(connection):
-        with transaction(path, connection):
-            for statement in _SCHEMA:
-                connection.execute(statement)
+    connection.execute(_DURABLE)
+    with _transaction(connection):
+        for statement in _SCHEMA if _is_new(connection) else ():
+            connection.execute(statement)
+        connection.execute(_TRIES)
 
 
 def _is_new(connection: sqlite3.Connection) -> bool:

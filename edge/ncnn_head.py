@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-import struct
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import ncnn
 import numpy as np
@@ -27,7 +25,10 @@ _DEEP = (*_BLOCKS[3], *_BLOCKS[4])
 
 _WITHOUT_WINOGRAD = 1 << 6
 """A layer's parameter 31 (docs/developer-guide/layer-feat-mask)."""
-_HALF_PRECISION_WEIGHTS = struct.pack("<I", 0x01306B47)
+_HALF_PRECISION_WEIGHTS = np.array(0x01306B47, "<u4")
+_address = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
 
 
 class NcnnHead:
@@ -57,13 +58,8 @@ class NcnnHead:
         weights = list(_weights(bundle))
         if self._net.load_param_mem(_description(size, weights, _DEEP if low_memory else ())):
             raise BundleInvalid(bundle.path, "ncnn can't build the convolutions")
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "weights.bin"
-            with file.open("wb") as stream:
-                for _, weight, bias in weights:
-                    _write(stream, weight, bias)
-            if self._net.load_model(str(file)):
-                raise BundleInvalid(bundle.path, "ncnn can't load the convolutions")
+        if self._net.load_model(_ModelFile(weights)):
+            raise BundleInvalid(bundle.path, "ncnn can't load the convolutions")
 
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run it: prepared picture [3, 224, 224] -> feature [512, 7, 7], both float32."""
@@ -72,6 +68,28 @@ class NcnnHead:
         extractor.input("picture", ncnn.Mat(picture))
         _, feature = extractor.extract("feature")
         return np.array(feature, dtype=np.float32)
+
+
+class _ModelFile(ncnn.DataReader):  # type: ignore[misc]
+    """Gives ncnn the weights as its model file has them, without a file."""
+
+    def __init__(self, weights: list[tuple[int, NDArray[np.float16], NDArray[np.float32]]]) -> None:
+        super().__init__()
+        self._pieces = iter([piece for _, weight, bias in weights for piece in _pieces(weight, bias)])
+
+    def read(self, place: object, size: int) -> int:
+        """Write the next piece at ``place``, a capsule with an address; return its bytes, 0 where others are wanted."""
+        piece = next(self._pieces, None)
+        if piece is None or piece.nbytes != size:
+            return 0
+        ctypes.memmove(_address(place, None), piece.ctypes.data, size)
+        return size
+
+
+def _pieces(weight: NDArray[np.float16], bias: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+    """Give what ncnn reads of a layer, each at once."""
+    values = weight.ravel()
+    return _HALF_PRECISION_WEIGHTS, np.pad(values, (0, values.size % 2)) if values.size % 2 else values, bias
 
 
 def _cores() -> int:
@@ -120,10 +138,3 @@ def _description(
         layers.append(f"Pooling {name} 1 1 {last} {name} 0=0 1=2 2=2")
         last = name
     return "\n".join(["7767517", f"{len(layers)} {len(layers)}", *layers, ""])
-
-
-def _write(stream: BinaryIO, weight: NDArray[np.float16], bias: NDArray[np.float32]) -> None:
-    stream.write(_HALF_PRECISION_WEIGHTS)
-    stream.write(weight.data)
-    stream.write(bytes(-weight.nbytes % 4))
-    stream.write(bias.data)

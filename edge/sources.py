@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import SettingsError, shown
+from shared.picture import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +31,7 @@ def named_pictures(paths: Iterable[Path]) -> tuple[list[Path | bytes], dict[Path
         if path == STANDARD_INPUT:
             if any(isinstance(picture, bytes) for picture in pictures):
                 raise SettingsError("- is named twice; standard input has one picture")
-            pictures.append(sys.stdin.buffer.read())
+            pictures.append(sys.stdin.buffer.read(MAX_FILE_BYTES + 1))  # more is refused, and may have no end
         elif path.is_dir():
             try:
                 pictures += _files(path)

@@ -16,7 +16,7 @@ from edge.classify import open_classifier
 from edge.coder import AUTO
 from edge.folder import Folder
 from edge.intake import Intake
-from edge.journal import open_journal
+from edge.journal import Journal, open_journal
 from edge.reports import Reports
 from shared.errors import FallbackMissing, SettingsError, shown
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from edge.records import Record
     from edge.settings import DeviceSettings, WatchSettings
+
+
+_GUARD_SECONDS = 0.5
+"""Between looks whether the record is still there."""
 
 
 async def watch(
@@ -70,11 +74,27 @@ async def watch(
                 reports.catch_up()
                 journal.release()
                 try:
-                    await _both(intake, answers)
+                    await _guarded(intake, answers, journal)
                 except BundleChanged:
                     notice(f"the model bundle {shown(device.bundle)} has changed; going on with the new one")
                 else:
                     return reports.exit_code
+
+
+async def _guarded(intake: Intake, answers: Answers, journal: Journal) -> None:
+    """Run both until there is nothing to do, as long as the record is where it was."""
+    tasks = working, guarding = (
+        asyncio.create_task(_both(intake, answers)),
+        asyncio.create_task(_guard(journal)),
+    )
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await (guarding if guarding in done else working)
+    except SettingsError:
+        journal.check()  # the folder may have gone with it
+        raise
+    finally:
+        await _cancel(*tasks)
 
 
 async def _both(intake: Intake, answers: Answers) -> None:
@@ -82,10 +102,20 @@ async def _both(intake: Intake, answers: Answers) -> None:
         await intake.run()
         answers.no_more()
 
-    tasks = [asyncio.create_task(take_in()), asyncio.create_task(answers.run())]
+    tasks = asyncio.create_task(take_in()), asyncio.create_task(answers.run())
     try:
         await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(*tasks)
+
+
+async def _guard(journal: Journal) -> None:
+    while True:
+        await asyncio.sleep(_GUARD_SECONDS)
+        journal.check()
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

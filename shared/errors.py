@@ -6,6 +6,8 @@
     ├── PictureError              one picture can't be used; the others go on
     │   ├── PictureMissing
     │   └── PictureBroken
+    │       └── PictureCostly
+    ├── DecoderFailed             the process that decodes pictures can't be started
     ├── BundleError               a model bundle can't be used
     │   ├── BundleMissing
     │   ├── BundleInvalid
@@ -125,6 +127,18 @@ class PictureMissing(PictureError):
 
 class PictureBroken(PictureError):
     """The file is not a picture, or not one that can be classified."""
+
+
+class PictureCostly(PictureBroken):
+    """Decoding it takes more memory or time than a picture may, or has ended the process that did it."""
+
+
+class DecoderFailed(SplitwireError):
+    """The process that decodes pictures can't be started."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the process that decodes pictures can't be used ({reason}); start again")
 
 
 class BundleError(SplitwireError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from edge.encoder import Encoder
 from edge.head import HeadName, open_head
-from edge.ncnn_head import NcnnHead
+from edge.ncnn_head import NcnnHead, _pieces
 from models.loading import load_convolutions, load_encoder
 from shared.bundle import Bundle
 from shared.errors import BundleInvalid
@@ -61,6 +62,20 @@ def test_low_memory_makes_the_same_feature(
 ) -> None:
     made = NcnnHead(device_bundle, low_memory=True)(picture)
     assert np.abs(made - feature).max() < 1e-3 * np.abs(feature).max()
+
+
+def test_ncnns_weights_never_lie_in_a_file(
+    device_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    NcnnHead(device_bundle)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_weights_of_an_odd_number_are_filled_up_as_ncnn_reads_them(channels: int) -> None:
+    weight, bias = np.ones((channels, 3, 3, 3), np.float16), np.zeros(channels, np.float32)
+    sizes = [piece.nbytes for piece in _pieces(weight, bias)]
+    assert sizes == [4, -(-weight.nbytes // 4) * 4, bias.nbytes]
 
 
 def test_the_encoder_of_every_quality_makes_the_reference_latent(

@@ -93,7 +93,7 @@ def test_what_was_set_aside_keeps_its_code_and_waits_again_when_released(path: P
     with open_journal(path) as journal:
         journal.add(seen(), "1", 7, CODE)
         journal.settle("set aside", {"1": refusal()})
-        assert journal.count("set aside") == 1
+        assert journal.releasable()
         assert journal.waiting(7, 10) == []
         assert journal.unsaid() == {"1": refusal()}
         journal.release()
@@ -211,6 +211,63 @@ def test_a_record_of_a_newer_release_is_refused(path: Path) -> None:
 def test_a_record_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
     assert "--record" in str(refused(tmp_path / "absent" / "record.sqlite"))
     assert "--record" in str(refused(tmp_path))
+
+
+def test_a_record_of_the_first_release_goes_on(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.add(seen(), "1", 7, CODE)
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE tries")  # it had none
+    connection.close()
+    with open_journal(path) as journal:
+        assert journal.begin("2") == 1
+        assert [picture.sha256 for picture in journal.waiting(7, 10)] == ["1"]
+
+
+def test_tries_that_did_not_end_are_counted_over_restarts(path: Path) -> None:
+    for times in (1, 2, 3):
+        with open_journal(path) as journal:
+            assert journal.begin("1") == times
+            assert journal.begin(f"another {times}") == 1
+    with open_journal(path) as journal:
+        journal.end("1")
+        assert journal.begin("1") == 1
+
+
+def test_what_was_avoided_is_said_and_is_not_released_but_may_be_tried_again(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.avoid(seen(), "1", refusal())
+        journal.release()
+        assert journal.unsaid() == {"1": refusal()}
+        assert journal.knows(seen())
+        assert not journal.has("1")
+        assert not journal.releasable()
+        assert rows(path, "SELECT state, error FROM pictures") == [("set aside", "another bundle")]
+        journal.add(seen(mtime_ns=9), "1", 7, CODE)
+        assert journal.has("1")
+        assert [picture.sha256 for picture in journal.waiting(7, 10)] == ["1"]
+
+
+@pytest.mark.parametrize("companion", ["", "-wal", "-lock"])
+@pytest.mark.parametrize("fate", ["deleted", "replaced", "moved with its folder"])
+def test_a_record_that_is_not_where_it_was_takes_nothing(tmp_path: Path, companion: str, fate: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "record.sqlite"
+    with open_journal(path) as journal:
+        journal.check()
+        file = path.with_name(path.name + companion)
+        if fate == "moved with its folder":
+            folder.rename(tmp_path / "elsewhere")
+        else:
+            file.rename(tmp_path / "kept")
+        if fate == "replaced":
+            file.write_bytes((tmp_path / "kept").read_bytes())
+        for use in (journal.check, lambda: journal.add(seen(), "1", 7, CODE)):
+            with pytest.raises(JournalError, match="was deleted or replaced while in use") as raised:
+                use()
+            assert codes_of(raised.value).exit == 9
+            assert "\n" not in str(raised.value)
 
 
 def test_two_watchers_can_not_have_one_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import sqlite3
+import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ from shared.errors import (
     FallbackMissing,
     JournalError,
     JournalHeld,
+    PictureCostly,
     PictureMissing,
     SettingsError,
 )
@@ -50,7 +53,10 @@ DEVICE = DeviceSettings(cloud=URL, fallback=False)
 
 @dataclass(kw_only=True)
 class Device:
-    """Stands for a device's half and its cloud. ``error``: what the cloud does with the pictures of a burst."""
+    """Stands for a device's half and its cloud.
+
+    ``error``: what the cloud does with the pictures of a burst. ``loading``: is told what is decoded.
+    """
 
     manifest: Manifest
     settings: DeviceSettings = field(default=DEVICE)
@@ -58,6 +64,7 @@ class Device:
     source: str = "cloud"
     fallback: None = None
     error: Callable[[list[str]], CloudError | None] = lambda _: None
+    loading: Callable[[str], None] = lambda _: None
     encoded: list[str] = field(default_factory=list)
     bursts: list[list[str]] = field(default_factory=list)
     burst: list[str] = field(default_factory=list)
@@ -74,9 +81,14 @@ class Device:
     def coder(self) -> Device:
         return self
 
-    async def encode(self, data: bytes, name: str, deadline: Deadline) -> Encoded:
+    async def load(self, data: bytes, name: str, deadline: Deadline) -> tuple[bytes, str]:
         assert deadline.left() > 0
+        self.loading(name)
         load_picture(data, name)
+        return data, name
+
+    async def encode_loaded(self, loaded: tuple[bytes, str]) -> Encoded:
+        data, name = loaded
         self.encoded.append(Path(name).name)
         return Encoded(quality="int8", payload=data[-50:], own=None, timings_ms={"load": 1.0})
 
@@ -88,6 +100,10 @@ class Device:
         if error := self.error(self.bursts[-1]):
             raise error
         return Record(path=path, label="cat", class_id=3, probability=0.9, source=self.source, body_bytes=9.0)
+
+
+class Killed(BaseException):
+    """The process ends here."""
 
 
 @dataclass(kw_only=True)
@@ -399,6 +415,68 @@ def test_two_watchers_of_one_folder_are_refused(folder: Path, monkeypatch: pytes
         asyncio.run(both())
 
 
+def test_what_ended_it_twice_is_set_aside_and_said_and_the_rest_goes_on(
+    folder: Path, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = put_picture(folder / "0 bad.png", 0)
+    os.utime(bad, (1, 1))  # the first to be tried
+    put_picture(folder / "good.png", 1)
+
+    def killing(name: str) -> None:
+        if name == str(bad):
+            raise Killed
+
+    device.loading = killing
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "end", lambda *_: None)  # a process that is gone writes nothing
+        for _ in range(2):
+            with pytest.raises(Killed):
+                run(folder)
+    done = run(folder)
+    assert (done.exit_code, sorted(done.names)) == (3, ["0 bad.png", "good.png"])
+    assert states(folder) == {"0 bad.png": "set aside", "good.png": "answered"}
+    assert "it ended this program 2 times, and is set aside; touch it" in rows(folder)[0]["error"]
+    assert [run(folder).said, run(folder).exit_code] == [[], 0]
+    device.loading = lambda _: None
+    bad.touch()
+    assert run(folder).names == ["0 bad.png"]
+    assert states(folder) == {"0 bad.png": "answered", "good.png": "answered"}
+
+
+def test_a_picture_that_costs_too_much_is_set_aside_at_once(folder: Path, device: Device) -> None:
+    bomb, good = put_picture(folder / "bomb.png", 0), put_picture(folder / "good.png", 1)
+    tried: list[str] = []
+
+    def loading(name: str) -> None:
+        tried.append(name)
+        if name == str(bomb):
+            raise PictureCostly(name, "decoding it takes over 10 s; make it smaller first")
+
+    device.loading = loading
+    done = run(folder, patience_seconds=60)
+    assert (done.exit_code, sorted(done.names)) == (3, ["bomb.png", "good.png"])
+    assert states(folder) == {"bomb.png": "set aside", "good.png": "answered"}
+    assert sorted(tried) == [str(bomb), str(good)]
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("gone", [".splitwire.sqlite", ".splitwire.sqlite-lock", "."])
+def test_a_record_that_is_deleted_ends_it_within_a_second(folder: Path, gone: str) -> None:
+    put_picture(folder / "a.png", 1)
+
+    async def scenario() -> float:
+        said: list[Record] = []
+        task = asyncio.create_task(watching(folder, said, [], once=False, poll_seconds=60))
+        await until(lambda: bool(said))
+        (folder / gone).rename(folder.parent / "kept")
+        began = time.monotonic()
+        with pytest.raises(JournalError, match="was deleted or replaced while in use"):
+            await task
+        return time.monotonic() - began
+
+    assert asyncio.run(scenario()) < 5
+
+
 @pytest.mark.usefixtures("device")
 def test_a_full_disk_stops_it_and_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(60):
@@ -411,10 +489,6 @@ def test_a_full_disk_stops_it_and_loses_nothing(folder: Path, monkeypatch: pytes
     assert 0 < answered < 60
     assert len(run(folder).said) >= 60 - answered
     assert Counter(states(folder).values()) == {"answered": 60}
-
-
-class Killed(BaseException):
-    """The process ends here."""
 
 
 class Steps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import subprocess
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -11,22 +11,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
+from shared.decoding import decode
 from shared.errors import PictureBroken, PictureMissing
 from shared.picture import Preparation, load_picture, prepare, resize
+from tests.hostile_pictures import encoded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 RED = (255, 0, 0)
 PREPARATION = Preparation()
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def test_the_input_is_3x224x224_float32_normalised_as_the_manifest_says() -> None:
@@ -119,6 +115,62 @@ def test_an_animation_is_refused() -> None:
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     with pytest.raises(PictureBroken, match="several frames"):
         load_picture(data)
+
+
+def test_an_animation_is_recognised_without_counting_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    counting = property(lambda _: pytest.fail("they were counted"))
+    monkeypatch.setattr(GifImagePlugin.GifImageFile, "n_frames", counting)
+    with pytest.raises(PictureBroken, match="several frames"):
+        load_picture(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert load_picture(encoded(frames[0], "GIF")).getpixel((4, 4)) == RED
+
+
+def test_a_phones_picture_with_extras_is_one_picture() -> None:
+    extra = Image.new("RGB", (4, 4))
+    data = encoded(Image.new("RGB", (8, 8), "white"), "MPO", save_all=True, append_images=[extra])
+    assert load_picture(data).size == (8, 8)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "TGA", "PCX", "JPEG2000"])
+def test_a_format_that_is_not_on_the_list_is_no_picture_and_starts_nothing(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(Image.new("RGB", (32, 32)), kind)
+    for start in ("Popen", "run", "check_call", "check_output"):
+        monkeypatch.setattr(subprocess, start, lambda *_, **__: pytest.fail("something was started"))
+    with pytest.raises(PictureBroken, match=r"not a picture in a known format \(JPEG, PNG, WEBP"):
+        load_picture(data)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (451, 300), (224, 999), (1791, 1791), (1, 7)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_the_square_is_what_the_whole_picture_gives_to_the_bit(
+    size: tuple[int, int], orientation: int, kind: str
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*reversed(size), 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(pixels)
+    data = encoded(image.convert("RGB") if kind == "JPEG" else image, kind, exif=exif)
+    whole = load_picture(data)
+    extent = min(whole.size)
+    left, top = (whole.width - extent) // 2, (whole.height - extent) // 2
+    expected = whole.crop((left, top, left + extent, top + extent)).resize(
+        (224, 224), Image.Resampling.BILINEAR
+    )
+    assert decode(data, "", 224).tobytes() == expected.tobytes()
+
+
+def test_a_large_jpeg_is_reduced_while_it_is_decoded_and_looks_the_same() -> None:
+    noise = Image.effect_noise((300, 200), 80).resize((3000, 2000), Image.Resampling.BICUBIC)
+    data = encoded(noise.convert("RGB"), "JPEG", quality=95)
+    reduced = np.asarray(decode(data, "", 224)).astype(int)
+    whole = np.asarray(resize(load_picture(data), PREPARATION)).astype(int)
+    difference = np.abs(reduced - whole)
+    assert 0 < difference.max() <= 6
+    assert difference.mean() < 1
 
 
 def test_a_decompression_bomb_is_refused_unread() -> None:

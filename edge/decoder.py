@@ -1,0 +1,172 @@
+"""Decodes pictures within bounds of memory and time: small files here, all others in a process of its own.
+
+That process can be stopped at any moment and can't take more memory than it may; it starts when it is first needed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from PIL import Image
+
+from edge import decoder_process
+from edge.decoder_process import COSTLY, READY, REPLY, REQUEST, SQUARE
+from shared.decoding import decode
+from shared.errors import DecoderFailed, PictureBroken, PictureCostly
+from shared.picture import check_bytes, read_file
+
+if TYPE_CHECKING:
+    from typing import IO
+
+MOST_SECONDS = 10
+"""What decoding one picture may take."""
+
+_SMALL_BYTES, _SMALL_COST_BYTES, _SMALL_SCANS = 1 << 20, 32 << 20, 32
+"""Within these bounds of file, memory, and scans of a JPEG no JPEG or PNG takes much over a second, nor 100 MB."""
+_SMALL_FORMATS = ("JPEG", "PNG")
+_SCAN = b"\xff\xda"
+
+
+class Decoder:
+    """Decodes one small and one other picture at a time, whatever number of threads ask."""
+
+    def __init__(self) -> None:
+        self._turn_here, self._turn_apart = threading.Lock(), threading.Lock()
+        self._process: _Process | None = None
+        self._closed = False
+
+    def __call__(self, source: Path | bytes, name: str, side: int, seconds: float) -> Image.Image:
+        """Give the centre square of a picture, RGB, side x side pixels; see ``shared.decoding.decode``.
+
+        Args:
+            source: a file, or the bytes of one.
+            name: what to call it in errors.
+            side: pixels.
+            seconds: how long it may take, where that is less than ``MOST_SECONDS``.
+
+        Raises:
+            PictureMissing: there is no file, or no permission to read it.
+            PictureCostly: it takes more memory or time than it may, or ended the process.
+            PictureBroken: it is no picture, or not one that can be classified.
+            DecoderFailed: the process can't be started.
+
+        """
+        size = len(source) if isinstance(source, bytes) else _file_bytes(source)
+        if size <= _SMALL_BYTES:
+            source = _read(source, name)
+            if source.count(_SCAN) <= _SMALL_SCANS:
+                with self._turn_here, suppress(PictureBroken):  # what is wrong, the process says
+                    return decode(source, name, side, formats=_SMALL_FORMATS, limit_bytes=_SMALL_COST_BYTES)
+        with self._turn_apart:
+            return self._decode_apart(_read(source, name), name, side, min(seconds, MOST_SECONDS))
+
+    def close(self) -> None:
+        """Stop the process, whatever it does; nothing can be decoded any more."""
+        self._closed = True
+        if self._process is not None:
+            self._process.popen.kill()
+        with self._turn_apart:
+            if self._process is not None:
+                self._process.end()
+
+    def _decode_apart(self, data: bytes, name: str, side: int, seconds: float) -> Image.Image:
+        process = self._started()
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            process.popen.kill()
+
+        timer = threading.Timer(seconds, stop)
+        timer.start()
+        try:
+            kind, content = process.ask(REQUEST.pack(len(data), side, seconds), data)
+        except (OSError, EOFError):
+            process.end()
+            reason = f"takes over {seconds:g} s" if late.is_set() else "ended the process that did it"
+            raise PictureCostly(name, f"decoding it {reason}; make it smaller first") from None
+        else:
+            if kind == SQUARE:
+                return Image.frombytes("RGB", (side, side), content)
+            raise (PictureCostly if kind == COSTLY else PictureBroken)(name, content.decode())
+        finally:
+            timer.cancel()
+            timer.join()
+            if late.is_set():
+                process.end()
+
+    def _started(self) -> _Process:
+        if self._closed:
+            raise DecoderFailed("it was closed")
+        if self._process is None or self._process.popen.poll() is not None:
+            if self._process is not None:
+                self._process.end()
+            self._process = _Process()
+        return self._process
+
+
+def _read(source: Path | bytes, name: str) -> bytes:
+    data = source if isinstance(source, bytes) else read_file(source, name)
+    check_bytes(len(data), name)
+    return data
+
+
+def _file_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # reading it says why
+        return 0
+
+
+class _Process:
+    """A running ``edge.decoder_process``."""
+
+    def __init__(self) -> None:
+        places = map(os.path.abspath, sys.path)  # it finds what is found here, and in the same places
+        # With a fixed threshold glibc gives every large buffer back at once.
+        self.popen = subprocess.Popen(  # noqa: S603 - this Python, with a file of ours
+            [sys.executable, "-P", decoder_process.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "MALLOC_MMAP_THRESHOLD_": str(1 << 17)},
+            start_new_session=True,  # Ctrl-C is not for it
+        )
+        self._requests = cast("IO[bytes]", self.popen.stdin)
+        self._replies = cast("IO[bytes]", self.popen.stdout)
+        if self._replies.read(len(READY)) != READY:
+            self.end()
+            raise DecoderFailed(f"it ended at its start with exit code {self.popen.returncode}")
+
+    def ask(self, request: bytes, data: bytes) -> tuple[int, bytes]:
+        """Send a request, wait for the reply.
+
+        Raises:
+            OSError, EOFError: the process has ended.
+
+        """
+        self._requests.write(request)
+        self._requests.write(data)
+        self._requests.flush()
+        kind, size = REPLY.unpack(self._read(REPLY.size))
+        return kind, self._read(size)
+
+    def _read(self, size: int) -> bytes:
+        data = self._replies.read(size)
+        if len(data) < size:
+            raise EOFError
+        return data
+
+    def end(self) -> None:
+        """Stop it."""
+        self.popen.kill()
+        self.popen.wait()
+        with suppress(OSError):  # there may be more of a request than it read
+            self._requests.close()
+        self._replies.close()

@@ -1,0 +1,225 @@
+"""A picture costs at most 200 MB and 10 seconds, whatever is in its file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from edge.decoder import Decoder
+from shared.decoding import LIMIT_BYTES, decode
+from shared.errors import PictureBroken, PictureCostly
+from shared.picture import MAX_FILE_BYTES
+from tests.hostile_pictures import encoded, many_offsets, many_scans, many_segments, text_bomb, webp_bomb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+SIDE = 224
+ROTATED = Image.Exif()
+ROTATED[0x0112] = 6
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    with closing(Decoder()) as made:
+        yield made
+
+
+def processes() -> list[int]:
+    """The decoding processes that this one started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_bytes()
+        except OSError:  # it ended meanwhile
+            continue
+        if parent == os.getpid() and b"decoder_process" in command:
+            found.append(int(folder.name))
+    return found
+
+
+def status(pid: int, key: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key))
+
+
+def cost(decoder: Decoder, data: bytes) -> int:
+    """How much more memory decoding takes at its height, here and there, than what is held before."""
+    decoder(encoded(Image.new("RGB", (8, 8)), "BMP"), "first", SIDE, 60)  # it has started
+    (pid,) = processes()
+    before = 0
+    for process in (pid, os.getpid()):
+        Path(f"/proc/{process}/clear_refs").write_text("5")  # its highest memory is counted anew
+        before += status(process, "VmRSS")
+    try:
+        decoder(data, "a picture", SIDE, 60)
+    finally:
+        after = sum(status(process, "VmHWM") for process in (pid, os.getpid()))
+    return after - before + len(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "mode", "options"),
+    [
+        ("JPEG", (12000, 9000), "RGB", {}),
+        ("JPEG", (5000, 4000), "CMYK", {"progressive": True, "subsampling": 0}),
+        ("JPEG", (6000, 4000), "RGB", {"progressive": True, "exif": ROTATED}),
+        ("PNG", (8000, 6000), "RGB", {"compress_level": 1}),
+        ("PNG", (5000, 4800), "RGBA", {"compress_level": 1, "exif": ROTATED}),
+        ("PNG", (7000, 7000), "I;16", {"compress_level": 1}),
+        ("WEBP", (4000, 3000), "RGB", {"method": 0, "exif": ROTATED}),
+        ("WEBP", (4000, 3000), "RGBA", {"method": 0, "lossless": True, "quality": 0}),
+        ("AVIF", (4000, 3000), "RGBA", {"speed": 10}),
+        ("TIFF", (5000, 4000), "CMYK", {"compression": "tiff_lzw", "strip_size": 1 << 30}),
+        ("GIF", (7000, 6000), "P", {}),
+        ("BMP", (4000, 3000), "RGB", {}),
+    ],
+)
+def test_a_large_picture_is_decoded_within_the_limit(
+    decoder: Decoder, kind: str, size: tuple[int, int], mode: str, options: dict[str, object]
+) -> None:
+    assert cost(decoder, encoded(Image.new(mode, size), kind, **options)) < LIMIT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "options"),
+    [
+        ("JPEG", (7000, 6000), {"progressive": True}),
+        ("PNG", (8000, 7000), {"compress_level": 1}),
+        ("WEBP", (4200, 3200), {"method": 0}),
+        ("AVIF", (4200, 3200), {"speed": 10}),
+        ("TIFF", (6000, 6000), {"compression": "tiff_lzw", "strip_size": 1 << 30}),
+    ],
+)
+def test_a_picture_over_the_limit_is_refused_by_its_header(
+    kind: str, size: tuple[int, int], options: dict[str, object]
+) -> None:
+    data = encoded(Image.new("RGB", size), kind, **options)
+    with pytest.raises(PictureCostly, match=f"200 MB: {size[0]} x {size[1]} pixels; make it smaller first"):
+        decode(data, "a picture", SIDE)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        webp_bomb,
+        lambda: many_segments(2_000_000),
+        lambda: many_offsets(7_000_000),
+        lambda: text_bomb(200),
+    ],
+    ids=["WebP of 88 million pixels", "JPEG of empty segments", "TIFF of empty strips", "PNG of texts"],
+)
+def test_what_asks_for_more_than_its_header_says_does_not_get_it(
+    decoder: Decoder, make: Callable[[], bytes]
+) -> None:
+    data = make()
+    try:
+        assert cost(decoder, data) < LIMIT_BYTES
+    except PictureBroken as error:
+        assert "\n" not in str(error)  # noqa: PT017 - either is right
+    assert all(status(pid, "VmHWM") < LIMIT_BYTES + (40 << 20) for pid in processes())
+    assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
+
+
+def webp() -> bytes:
+    return encoded(Image.new("RGB", (8, 8)), "WEBP")
+
+
+def test_a_picture_that_takes_too_long_is_stopped_and_the_next_is_decoded(decoder: Decoder) -> None:
+    data = many_scans(20_000)
+    started = time.monotonic()
+    with pytest.raises(PictureCostly, match=r"takes over 0\.5 s"):
+        decoder(data, "a picture", SIDE, 0.5)
+    assert time.monotonic() - started < 8
+    assert processes() == []
+    assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
+
+
+def test_a_process_that_was_killed_costs_one_picture(decoder: Decoder) -> None:
+    errors: list[PictureBroken] = []
+
+    def slow() -> None:
+        try:
+            decoder(many_scans(20_000), "a picture", SIDE, 60)
+        except PictureBroken as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    while not (pids := processes()):
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.kill(pids[0], signal.SIGKILL)
+    thread.join(20)
+    assert "ended the process that did it" in str(errors[0])
+    assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
+    os.kill(processes()[0], signal.SIGKILL)  # between two pictures
+    time.sleep(0.1)
+    assert decoder(webp(), "a third", SIDE, 60).size == (SIDE, SIDE)
+
+
+def test_closing_stops_a_picture_on_its_way(decoder: Decoder) -> None:
+    def slow() -> None:
+        with pytest.raises(PictureCostly):
+            decoder(many_scans(20_000), "a picture", SIDE, 60)
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    while not processes():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    decoder.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert processes() == []
+
+
+def test_small_pictures_need_no_process(decoder: Decoder) -> None:
+    for kind in ("JPEG", "PNG"):
+        decoder(encoded(Image.new("RGB", (640, 480)), kind), "a picture", SIDE, 60)
+    assert processes() == []
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_here_or_there_the_square_is_the_same(decoder: Decoder, kind: str) -> None:
+    small = encoded(Image.radial_gradient("L").convert("RGB"), kind)
+    large = encoded(Image.radial_gradient("L").convert("RGB").resize((1500, 1200)), kind)
+    for data in (small, large, large + bytes(1 << 20)):  # the last is too large to be decoded here
+        assert decoder(data, "a picture", SIDE, 60).tobytes() == decode(data, "", SIDE).tobytes()
+
+
+def test_why_there_is_no_picture_comes_from_the_process(decoder: Decoder) -> None:
+    with pytest.raises(PictureBroken, match=r"^a text: not a picture in a known format \(JPEG, PNG"):
+        decoder(b"a text", "a text", SIDE, 60)
+    with pytest.raises(PictureBroken, match="several frames"):
+        decoder(
+            encoded(Image.new("1", (8, 8)), "GIF", save_all=True, append_images=[Image.new("1", (8, 8), 1)]),
+            "an animation",
+            SIDE,
+            60,
+        )
+
+
+def test_bytes_are_limited_as_files_are(decoder: Decoder) -> None:
+    with pytest.raises(PictureBroken, match="over 64 MiB"):
+        decoder(bytes(MAX_FILE_BYTES + 1), "a picture", SIDE, 60)
+
+
+def test_nothing_is_imported_from_the_current_folder(
+    decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "PIL.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    assert decoder(webp(), "a picture", SIDE, 60).size == (SIDE, SIDE)
