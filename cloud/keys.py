@@ -17,6 +17,12 @@ _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
+def key_of(authorization: bytes) -> bytes:
+    """Find the bearer key in a header of that name; empty: there is none."""
+    scheme, _, key = authorization.partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""
+
+
 class Keys:
     """The accepted keys of a file, which is read again when it changes; without a file, none is asked for.
 
@@ -52,10 +58,9 @@ class Keys:
         if self._file is None:
             return
         self._look_again(self._file)
-        scheme, _, key = authorization.partition(b" ")
-        if scheme.lower() != b"bearer" or not key:
+        given = key_of(authorization)
+        if not given:
             raise KeyMissing
-        given = key.strip()
         if not any([hmac.compare_digest(given, accepted) for accepted in self._keys]):  # noqa: C419 - all are compared
             raise KeyWrong
 

@@ -42,6 +42,11 @@ class Metrics:
         self._queue = Gauge(
             "splitwire_queue_pictures", "Pictures that wait for the model.", registry=self._registry
         )
+        self._bodies = Gauge(
+            "splitwire_body_bytes",
+            "Bytes of bodies that are announced, read or waiting for their answer.",
+            registry=self._registry,
+        )
         self._batches = Histogram(
             "splitwire_batch_pictures",
             "Pictures in a forward pass.",
@@ -63,6 +68,10 @@ class Metrics:
     def watch_queue(self, depth: Callable[[], int]) -> None:
         """Say where the number of waiting pictures is to be asked."""
         self._queue.set_function(depth)
+
+    def watch_bodies(self, held: Callable[[], int]) -> None:
+        """Say where the bytes of bodies are to be asked."""
+        self._bodies.set_function(held)
 
     def request_done(self, route: str, status: int) -> None:
         """Count an answer; ``route`` is a pattern, so that strangers can't make up new ones."""
