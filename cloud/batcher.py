@@ -76,6 +76,7 @@ class Batcher:
     until nobody has been refused for a second: in a long overload the accepted don't wait for long.
     Callers share it as ``cloud.room`` says.
 
+    ``clock``: seconds; ``time.monotonic`` unless a test has its own.
     ``batch_done`` is told of every batch that worked: its pictures, and the seconds it took.
     ``only_core``: the engine has no other core than the event loop. Then the forward pass runs on the
     event loop's thread, since side by side they would only push each other out of the caches. After
@@ -116,7 +117,7 @@ class Batcher:
         return self._room.used
 
     def worked(self, fingerprint: int) -> float:
-        """Tell when the fingerprint's tail last worked, on ``time.monotonic``'s clock; 0: never, or failed since."""
+        """Tell when the fingerprint's tail last worked, on the clock; 0: never, or failed since."""
         return self._worked.get(self._engine.group(fingerprint), 0.0)
 
     def start(self) -> None:
@@ -181,7 +182,7 @@ class Batcher:
         Args:
             frame: 1 to 64 pictures of one quality.
             caller: whose they are.
-            deadline: on ``time.monotonic``'s clock, seconds.
+            deadline: on the clock, seconds.
             large: see ``has_room``.
 
         Raises:
@@ -219,7 +220,7 @@ class Batcher:
                 group=self._engine.group(frame.fingerprint),
                 deadline=deadline,
                 answer=answer,
-                arrived=time.monotonic(),
+                arrived=self._clock(),
             )
         )
         self._room.take(caller, pictures)
@@ -234,19 +235,19 @@ class Batcher:
             await self._arrival.wait()
             self._arrival.clear()
             while self._waiting:
-                started = time.monotonic()
+                started = self._clock()
                 await self._run(self._next_batch())
                 if self._only_core:
                     share = _SHARE_BESIDE_A_BATCH if self.depth >= self._batch_pictures else 1
-                    await self._give_way(share * (time.monotonic() - started))
+                    await self._give_way(share * (self._clock() - started))
             if self._closed:
                 return
 
     async def _give_way(self, seconds: float) -> None:
         """Let the event loop do all that it can do now, but for no longer than ``seconds``; it never waits."""
-        end = time.monotonic() + seconds
+        end = self._clock() + seconds
         idle_turns = 0
-        while idle_turns < _TURNS_TO_ASK_AGAIN and time.monotonic() < end:
+        while idle_turns < _TURNS_TO_ASK_AGAIN and self._clock() < end:
             asked = self._asked
             await asyncio.sleep(0)
             idle_turns = idle_turns + 1 if self._asked == asked else 0
@@ -263,7 +264,7 @@ class Batcher:
             item = self._waiting.popleft()
             if item.answer.done():  # the caller has gone
                 self._free(item)
-            elif item.deadline is not None and time.monotonic() > item.deadline:
+            elif item.deadline is not None and self._clock() > item.deadline:
                 self._free(item)
                 item.answer.set_exception(DeadlinePassed())
             elif batch and item.group != batch[0].group:
@@ -281,7 +282,7 @@ class Batcher:
     async def _run(self, batch: list[_Item]) -> None:
         if not batch:
             return
-        started = time.monotonic()
+        started = self._clock()
         group = batch[0].group
         self._running = sum(item.pictures for item in batch)
         try:
@@ -297,7 +298,7 @@ class Batcher:
             return
         finally:
             self._running = 0
-        now = time.monotonic()
+        now = self._clock()
         self._worked[group] = now
         self.pace.add(len(classes), now - started)
         self._batch_done(len(classes), now - started)

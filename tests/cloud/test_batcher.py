@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,18 @@ class GatedEngine:
         if frames[0].fingerprint == BROKEN or self.failing:
             raise RuntimeError("the model failed")
         return values
+
+
+class Clock:
+    """Goes on by a step each time that it is looked at."""
+
+    def __init__(self, step: float = 0.0) -> None:
+        self.now = 100.0
+        self.step = step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
 
 
 def frame(*values: float, fingerprint: int = GOOD) -> Decoded:
@@ -97,6 +110,32 @@ async def test_on_the_only_core_answers_leave_first_so_that_who_got_one_can_be_i
     assert engine.threads == {threading.get_ident()}
 
 
+async def test_on_the_only_core_little_time_is_given_to_others_where_the_next_batch_is_complete() -> None:
+    clock, turns, turns_by_batch = Clock(step=0.01), 0, list[int]()
+
+    class Slow(GatedEngine):
+        def classify(self, frames: Sequence[Decoded]) -> NDArray[np.float32]:
+            turns_by_batch.append(turns)
+            clock.now += 1
+            return super().classify(frames)
+
+    engine = Slow()
+    engine.gate.set()
+    batcher = Batcher(engine, queue_pictures=20, batch_pictures=4, only_core=True, clock=clock)
+    tasks = [asyncio.create_task(batcher.submit(frame(*range(4)), CALLER)) for _ in range(3)]
+    await asyncio.sleep(0)
+    batcher.start()
+    while batcher.depth:
+        batcher.check_room("another", 1)
+        turns += 1
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    await batcher.close()
+    between = [later - earlier for earlier, later in pairwise(turns_by_batch)]
+    assert len(between) == 2
+    assert max(between) < 10
+
+
 async def test_otherwise_the_event_loop_goes_on_during_a_batch(batcher: Batcher, engine: GatedEngine) -> None:
     engine.gate.set()
     await batcher.submit(frame(0), CALLER)
@@ -147,14 +186,6 @@ async def test_a_full_queue_refuses_with_a_time_to_retry(batcher: Batcher, engin
     assert refused.value.retry_after == 1, "nothing was measured yet"
     engine.gate.set()
     await asyncio.gather(*tasks)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def test_a_queue_that_was_full_is_as_short_as_half_a_batch_until_nobody_was_refused_for_a_while(
