@@ -154,13 +154,18 @@ class Batcher:
         return self.pace.whole_seconds(self._running + self.depth)
 
     def has_room(self, caller: Hashable, pictures: int, *, large: bool = False) -> bool:
-        """Tell whether so many pictures of a caller may wait; a lone frame always may.
+        """Tell whether so many pictures of a caller may wait; a lone frame always may. The answer no is a refusal.
 
-        ``large``: their body was admitted by its size before it was read. Not to use it now would be a waste: for
-        it the queue is never short.
+        ``large``: their body is admitted by its size before it is read, and then takes a while to arrive. For
+        it a short queue has room for two batches, so that the model needs not wait for the next one.
         """
-        short = not large and self._clock() - self._refused < _SECONDS_SHORT
-        return self._room.has(caller, pictures, self._short if short else None)
+        self._asked += 1
+        now = self._clock()
+        short = 4 * self._batch_pictures if large else self._short
+        if self._room.has(caller, pictures, short if now - self._refused < _SECONDS_SHORT else None):
+            return True
+        self._refused = now
+        return False
 
     def check_room(self, caller: Hashable, pictures: int, *, large: bool = False) -> None:
         """See whether so many pictures of a caller may wait.
@@ -169,9 +174,7 @@ class Batcher:
             QueueFull: as many wait as may.
 
         """
-        self._asked += 1
         if not self.has_room(caller, pictures, large=large):
-            self._refused = self._clock()
             raise QueueFull(self.retry_after)
 
     async def submit(

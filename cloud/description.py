@@ -21,7 +21,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         409: "no loaded bundle has the frame's fingerprint",
         413: "the body is over the cap",
         415: "another Content-Type, or any Content-Encoding",
-        429: "no room for it now; see Retry-After",
+        429: "the queue is full; see Retry-After",
         431: "the headers are over their caps",
         503: "starting or stopping; see Retry-After",
         504: "the deadline passed before the model ran",

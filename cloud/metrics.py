@@ -42,11 +42,6 @@ class Metrics:
         self._queue = Gauge(
             "splitwire_queue_pictures", "Pictures that wait for the model.", registry=self._registry
         )
-        self._bodies = Gauge(
-            "splitwire_body_bytes",
-            "Bytes of bodies that are announced, read or waiting for their answer.",
-            registry=self._registry,
-        )
         self._batches = Histogram(
             "splitwire_batch_pictures",
             "Pictures in a forward pass.",
@@ -60,6 +55,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._bodies = Gauge(
+            "splitwire_body_bytes",
+            "Bytes of bodies that are announced, read or waiting for their answer.",
+            registry=self._registry,
+        )
         # To look a label up takes longer than to count.
         self._answered = cache(self._requests.labels)
         self._pictures_of, self._bytes_of = cache(self._pictures.labels), cache(self._bytes.labels)
@@ -68,10 +68,6 @@ class Metrics:
     def watch_queue(self, depth: Callable[[], int]) -> None:
         """Say where the number of waiting pictures is to be asked."""
         self._queue.set_function(depth)
-
-    def watch_bodies(self, held: Callable[[], int]) -> None:
-        """Say where the bytes of bodies are to be asked."""
-        self._bodies.set_function(held)
 
     def request_done(self, route: str, status: int) -> None:
         """Count an answer; ``route`` is a pattern, so that strangers can't make up new ones."""
@@ -90,6 +86,10 @@ class Metrics:
         """Note a forward pass."""
         self._batches.observe(pictures)
         self._tail.observe(seconds)
+
+    def watch_bodies(self, held: Callable[[], int]) -> None:
+        """Say where the bytes of bodies are to be asked."""
+        self._bodies.set_function(held)
 
     def text(self) -> bytes:
         """Write everything as Prometheus reads it, of type ``CONTENT_TYPE``."""

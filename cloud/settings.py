@@ -26,7 +26,7 @@ class CloudSettings(BaseModel):
     device: str = "auto"
     key_file: Path | None = None
     queue_pictures: int = Field(default=512, ge=64)
-    body_bytes: int = Field(default=16 << 20, ge=4 * MAX_FRAME_BYTES)
+    body_bytes: int = Field(default=16 << 20, ge=8 * MAX_FRAME_BYTES)
     batch_pictures: int = Field(default=64, ge=1)
 
 

@@ -37,6 +37,11 @@ def resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def forget_most_resident(pid: int) -> None:
+    """Have ``most_resident_mib`` begin again."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def most_resident_mib(pid: int) -> float:
     """The most memory that a process has had in RAM so far, MiB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
