@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from cloud.pace import Pace
+from cloud.room import Room
 from shared.errors import DeadlinePassed, NotReady, QueueFull
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _SECONDS_SHORT = 1.0
 """How long after a refusal the queue stays short."""
+_SHARE_BESIDE_A_BATCH = 0.1
+"""How much of a batch's time the event loop has after it where the next batch is there already."""
 _TURNS_TO_ASK_AGAIN = 4
 """An answer is made, written and read, and the caller's next request read: a turn of the event loop each."""
 
@@ -46,6 +49,7 @@ class Result:
 @dataclass(kw_only=True, eq=False, slots=True)
 class _Item:
     frame: Decoded
+    caller: Hashable
     pictures: int
     group: Hashable
     deadline: float | None
@@ -70,12 +74,14 @@ class Batcher:
 
     The queue takes a burst of ``queue_pictures``. Once it was full it is as short as half a batch
     until nobody has been refused for a second: in a long overload the accepted don't wait for long.
+    Callers share it as ``cloud.room`` says.
 
+    ``clock``: seconds; ``time.monotonic`` unless a test has its own.
     ``batch_done`` is told of every batch that worked: its pictures, and the seconds it took.
     ``only_core``: the engine has no other core than the event loop. Then the forward pass runs on the
     event loop's thread, since side by side they would only push each other out of the caches. After
     it the event loop does what has come up, for at most as long: so answers leave first, and who got
-    one can be in the next batch.
+    one can be in the next batch. Where that is full already, for a tenth of it: refusing takes time, too.
     """
 
     def __init__(
@@ -86,15 +92,17 @@ class Batcher:
         batch_pictures: int,
         batch_done: Callable[[int, float], None] = lambda *_: None,
         only_core: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pace = Pace()
         self._engine = engine
-        self._queue_pictures = queue_pictures
+        self._room = Room(queue_pictures)
+        self._short = batch_pictures // 2
         self._batch_pictures = batch_pictures
         self._batch_done = batch_done
         self._only_core = only_core
+        self._clock = clock
         self._waiting: deque[_Item] = deque()
-        self._depth = 0
         self._running = 0
         self._asked = 0
         self._refused = -math.inf
@@ -106,10 +114,10 @@ class Batcher:
     @property
     def depth(self) -> int:
         """Pictures that wait."""
-        return self._depth
+        return self._room.used
 
     def worked(self, fingerprint: int) -> float:
-        """Tell when the fingerprint's tail last worked, on ``time.monotonic``'s clock; 0: never, or failed since."""
+        """Tell when the fingerprint's tail last worked, on the clock; 0: never, or failed since."""
         return self._worked.get(self._engine.group(fingerprint), 0.0)
 
     def start(self) -> None:
@@ -119,11 +127,11 @@ class Batcher:
     def drop(self) -> None:
         """Take no new requests, and refuse those that wait; only the batch in work is answered."""
         self._close()
-        for item in self._waiting:
+        while self._waiting:
+            item = self._waiting.popleft()
+            self._free(item)
             if not item.answer.done():
                 item.answer.set_exception(NotReady("stopping"))
-        self._waiting.clear()
-        self._depth = 0
 
     async def close(self) -> None:
         """Answer what waits, then stop; new requests are refused at once."""
@@ -135,27 +143,50 @@ class Batcher:
         self._closed = True
         self._arrival.set()
 
-    def check_room(self, pictures: int) -> None:
-        """See whether so many pictures may wait; a lone frame always may.
+    @property
+    def busy(self) -> bool:
+        """Whether half a batch or more is in work or waits."""
+        return self._running + self.depth >= self._short
+
+    @property
+    def retry_after(self) -> int:
+        """How long what is in work or waits will take, whole seconds."""
+        return self.pace.whole_seconds(self._running + self.depth)
+
+    def has_room(self, caller: Hashable, pictures: int, *, large: bool = False) -> bool:
+        """Tell whether so many pictures of a caller may wait; a lone frame always may. The answer no is a refusal.
+
+        ``large``: their body is admitted by its size before it is read, and then takes a while to arrive. For
+        it a short queue has room for two batches, so that the model needs not wait for the next one.
+        """
+        self._asked += 1
+        now = self._clock()
+        short = 4 * self._batch_pictures if large else self._short
+        if self._room.has(caller, pictures, short if now - self._refused < _SECONDS_SHORT else None):
+            return True
+        self._refused = now
+        return False
+
+    def check_room(self, caller: Hashable, pictures: int, *, large: bool = False) -> None:
+        """See whether so many pictures of a caller may wait.
 
         Raises:
             QueueFull: as many wait as may.
 
         """
-        self._asked += 1
-        now = time.monotonic()
-        short = now - self._refused < _SECONDS_SHORT
-        most = self._batch_pictures // 2 if short else self._queue_pictures
-        if self._depth and self._depth + pictures > most:
-            self._refused = now
-            raise QueueFull(self.pace.whole_seconds(self._running + self._depth))
+        if not self.has_room(caller, pictures, large=large):
+            raise QueueFull(self.retry_after)
 
-    async def submit(self, frame: Decoded, deadline: float | None = None) -> Result:
+    async def submit(
+        self, frame: Decoded, caller: Hashable, deadline: float | None = None, *, large: bool = False
+    ) -> Result:
         """Wait for a request's result.
 
         Args:
             frame: 1 to 64 pictures of one quality.
-            deadline: on ``time.monotonic``'s clock, seconds.
+            caller: whose they are.
+            deadline: on the clock, seconds.
+            large: see ``has_room``.
 
         Raises:
             QueueFull: as many pictures wait as may.
@@ -164,8 +195,8 @@ class Batcher:
 
         """
         self._check_open()
-        self.check_room(len(frame.symbols))
-        return await self._enqueue(frame, deadline)
+        self.check_room(caller, len(frame.symbols), large=large)
+        return await self._enqueue(frame, caller, deadline)
 
     async def probe(self, frame: Decoded) -> Result:
         """Wait for a result like ``submit``, but however many pictures wait: a full queue says nothing of the model.
@@ -175,46 +206,51 @@ class Batcher:
 
         """
         self._check_open()
-        return await self._enqueue(frame, None)
+        return await self._enqueue(frame, None, None)
 
     def _check_open(self) -> None:
         if self._closed:
             raise NotReady("stopping")
 
-    async def _enqueue(self, frame: Decoded, deadline: float | None) -> Result:
+    async def _enqueue(self, frame: Decoded, caller: Hashable, deadline: float | None) -> Result:
         pictures = len(frame.symbols)
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append(
             _Item(
                 frame=frame,
+                caller=caller,
                 pictures=pictures,
                 group=self._engine.group(frame.fingerprint),
                 deadline=deadline,
                 answer=answer,
-                arrived=time.monotonic(),
+                arrived=self._clock(),
             )
         )
-        self._depth += pictures
+        self._room.take(caller, pictures)
         self._arrival.set()
         return await answer
+
+    def _free(self, item: _Item) -> None:
+        self._room.give_back(item.caller, item.pictures)
 
     async def _serve(self) -> None:
         while True:
             await self._arrival.wait()
             self._arrival.clear()
             while self._waiting:
-                started = time.monotonic()
+                started = self._clock()
                 await self._run(self._next_batch())
                 if self._only_core:
-                    await self._give_way(time.monotonic() - started)
+                    share = _SHARE_BESIDE_A_BATCH if self.depth >= self._batch_pictures else 1
+                    await self._give_way(share * (self._clock() - started))
             if self._closed:
                 return
 
     async def _give_way(self, seconds: float) -> None:
         """Let the event loop do all that it can do now, but for no longer than ``seconds``; it never waits."""
-        end = time.monotonic() + seconds
+        end = self._clock() + seconds
         idle_turns = 0
-        while idle_turns < _TURNS_TO_ASK_AGAIN and time.monotonic() < end:
+        while idle_turns < _TURNS_TO_ASK_AGAIN and self._clock() < end:
             asked = self._asked
             await asyncio.sleep(0)
             idle_turns = idle_turns + 1 if self._asked == asked else 0
@@ -230,9 +266,9 @@ class Batcher:
         while self._waiting:
             item = self._waiting.popleft()
             if item.answer.done():  # the caller has gone
-                self._depth -= item.pictures
-            elif item.deadline is not None and time.monotonic() > item.deadline:
-                self._depth -= item.pictures
+                self._free(item)
+            elif item.deadline is not None and self._clock() > item.deadline:
+                self._free(item)
                 item.answer.set_exception(DeadlinePassed())
             elif batch and item.group != batch[0].group:
                 others.append(item)
@@ -240,7 +276,7 @@ class Batcher:
                 others.append(item)
                 break
             else:
-                self._depth -= item.pictures
+                self._free(item)
                 batch.append(item)
                 pictures += item.pictures
         self._waiting.extendleft(reversed(others))
@@ -249,7 +285,7 @@ class Batcher:
     async def _run(self, batch: list[_Item]) -> None:
         if not batch:
             return
-        started = time.monotonic()
+        started = self._clock()
         group = batch[0].group
         self._running = sum(item.pictures for item in batch)
         try:
@@ -265,7 +301,7 @@ class Batcher:
             return
         finally:
             self._running = 0
-        now = time.monotonic()
+        now = self._clock()
         self._worked[group] = now
         self.pace.add(len(classes), now - started)
         self._batch_done(len(classes), now - started)

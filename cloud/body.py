@@ -8,20 +8,24 @@ from shared.errors import BodyLate, BodyTooLarge, BodyTypeUnsupported
 from shared.frame import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.types import Receive
 
 CONTENT_TYPE = "application/octet-stream"
 
 
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, admit: Callable[[int], None]) -> bytes:
     """Read a frame's bytes while they arrive; how long they may take is the server's business.
+
+    ``admit`` is asked for so many bytes in all: for those that are announced before any is read, otherwise as
+    they come.
 
     Raises:
         BodyTypeUnsupported: another Content-Type, or any Content-Encoding.
         BodyTooLarge: announced or arrived, more than the largest frame.
         BodyLate: the caller hung up, or was cut off.
+        SplitwireError: they were not admitted.
 
     """
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
@@ -33,6 +37,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and int(announced) > MAX_FRAME_BYTES:
         raise BodyTooLarge(MAX_FRAME_BYTES)
+    admit(int(announced) if announced.isdigit() else 0)
     chunks: list[bytes] = []
     size, more = 0, True
     while more:
@@ -44,4 +49,5 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         size += len(chunk)
         if size > MAX_FRAME_BYTES:
             raise BodyTooLarge(MAX_FRAME_BYTES)
+        admit(size)
     return b"".join(chunks)

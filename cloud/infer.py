@@ -56,19 +56,22 @@ class Infer:
 
         """
         headers = dict(scope["headers"])
-        with self._service.admitted(headers.get(b"authorization", b"")) as parts:
+        address, _ = scope["client"] or ("", 0)
+        with self._service.admitted(headers.get(b"authorization", b""), address) as (parts, admission):
             deadline, top = _deadline(headers.get(_DEADLINE)), _top(scope["query_string"])
-            body = await read_body(headers, receive)
+            body = await read_body(headers, receive, admission.admit)
             started = time.monotonic()
             frame = unpack(body)
             loaded = parts.engine.loaded(frame.fingerprint)
-            entry = entry_of(scope)
+            entry, size = entry_of(scope), len(body)
             entry.bundle, entry.quality = loaded.manifest.id, loaded.quality
-            entry.pictures, entry.body_bytes = len(frame.payloads), len(body)
-            parts.batcher.check_room(len(frame.payloads))  # before the work of decoding
+            entry.pictures, entry.body_bytes = len(frame.payloads), size
+            caller, large = admission.caller, admission.large
+            parts.batcher.check_room(caller, len(frame.payloads), large=large)  # before the work of decoding
             decoded = parts.engine.decode(frame)
+            del body, frame  # what waits is kept once
             seconds = time.monotonic() - started
-            result = await parts.batcher.submit(decoded, deadline)
+            result = await parts.batcher.submit(decoded, caller, deadline, large=large)
             pictures = [
                 [Likely(*pair) for pair in zip(classes, probabilities, strict=True)]
                 for classes, probabilities in zip(
@@ -81,7 +84,7 @@ class Infer:
                 loaded.manifest.id,
                 loaded.quality,
                 pictures=len(pictures),
-                body_bytes=len(body),
+                body_bytes=size,
                 decoded=seconds,
                 queued=result.queued,
             )

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import codecs
 import hmac
 import logging
+import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from shared.errors import KeyMissing, KeyWrong, SettingsError
+from shared.regular_file import read_regular
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 1.0
+MAX_FILE_BYTES = 1 << 20
+_Version = tuple[int, ...]
+
+
+def key_of(authorization: bytes) -> bytes:
+    """Find the bearer key in a header of that name; empty: there is none."""
+    scheme, _, key = authorization.partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""
 
 
 class Keys:
     """The accepted keys of a file, which is read again when it changes; without a file, none is asked for.
 
-    The file is looked at when a request comes, at most once a second. One that can't be used
-    changes nothing, and is said once in the log.
+    The file is looked at when a request comes, at most once a second. A version of it counts as seen when it has
+    been read; what can't be read is tried again at the next look. One that can't be used changes nothing, and is
+    said once in the log.
     """
 
     def __init__(self, file: Path | None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,9 +48,10 @@ class Keys:
         self._file = file
         self._clock = clock
         self._looked = clock()
-        # Taken before the keys are read: a change in between is seen at the next look.
-        self._seen = _signature(file) if file else None
-        self._keys = _read(file) if file else ()
+        self._seen: _Version | None = None
+        self._problem = ""
+        self._exposed = False
+        self._keys = self._read(file) if file else ()
 
     def check(self, authorization: bytes) -> None:
         """Compare a request's bearer key with every accepted one, in constant time.
@@ -52,10 +67,9 @@ class Keys:
         if self._file is None:
             return
         self._look_again(self._file)
-        scheme, _, key = authorization.partition(b" ")
-        if scheme.lower() != b"bearer" or not key:
+        given = key_of(authorization)
+        if not given:
             raise KeyMissing
-        given = key.strip()
         if not any([hmac.compare_digest(given, accepted) for accepted in self._keys]):  # noqa: C419 - all are compared
             raise KeyWrong
 
@@ -64,38 +78,50 @@ class Keys:
         if now - self._looked < _SECONDS_BETWEEN_LOOKS:
             return
         self._looked = now
-        signature = _signature(file)
-        if signature == self._seen:
-            return
-        self._seen = signature
         try:
-            self._keys = _read(file)
+            if _version_of(file) != self._seen:
+                self._keys = self._read(file)
+                _LOG.info("read %d keys from %s", len(self._keys), file)
+            self._problem = ""
         except SettingsError as exc:
-            _LOG.error("the keys of before are still accepted: %s", exc)
-        else:
-            _LOG.info("read %d keys from %s", len(self._keys), file)
+            problem = str(exc)
+            if problem != self._problem:
+                _LOG.error("the keys of before are still accepted: %s", problem)
+            self._problem = problem
+
+    def _read(self, file: Path) -> tuple[bytes, ...]:
+        """Read one key a line; blank lines and lines that begin with # are left out."""
+        try:
+            content, status = read_regular(file, MAX_FILE_BYTES)
+        except OSError as exc:
+            raise SettingsError(f"key file {file} can't be read ({exc.strerror})") from exc
+        self._seen = _version(status)
+        exposed = bool(status.st_mode & stat.S_IROTH)
+        if exposed and not self._exposed:
+            _LOG.warning(
+                "every user of this machine can read key file %s; chmod o-r keeps it from them", file
+            )
+        self._exposed = exposed
+        keys = tuple(
+            line for line in map(bytes.strip, _ascii_lines(content, file)) if line and line[:1] != b"#"
+        )
+        if not keys:
+            raise SettingsError(f"key file {file} has no key; write one a line")
+        return keys
 
 
-def _signature(file: Path) -> tuple[int, int, int] | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+def _version_of(file: Path) -> _Version | None:
+    with suppress(OSError):  # reading it says why
+        return _version(file.stat())
+    return None
 
 
-def _read(file: Path) -> tuple[bytes, ...]:
-    """Read one key a line; blank lines and lines that begin with # are left out."""
-    try:
-        text = file.read_text("utf-8-sig")
-    except OSError as exc:
-        raise SettingsError(f"key file {file} can't be read ({exc.strerror})") from exc
-    except UnicodeDecodeError:
-        text = "\N{REPLACEMENT CHARACTER}"
-    if not text.isascii():
+def _version(status: os.stat_result) -> _Version:
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
+def _ascii_lines(content: bytes, file: Path) -> list[bytes]:
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if not content.isascii():
         raise SettingsError(f"key file {file} has characters that no key has; write ASCII, one key a line")
-    lines = [line.strip() for line in text.splitlines()]
-    keys = tuple(line.encode() for line in lines if line and not line.startswith("#"))
-    if not keys:
-        raise SettingsError(f"key file {file} has no key; write one a line")
-    return keys
+    return content.splitlines()

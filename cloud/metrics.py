@@ -64,6 +64,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._bodies = Gauge(
+            "splitwire_body_bytes",
+            "Bytes of bodies that are announced, read or waiting for their answer.",
+            registry=self._registry,
+        )
         # To look a label up takes longer than to count.
         self._answered = cache(self._requests.labels)
         self._pictures_of, self._bytes_of = cache(self._pictures.labels), cache(self._bytes.labels)
@@ -98,6 +103,10 @@ class Metrics:
         """Note a forward pass."""
         self._batches.observe(pictures)
         self._tail.observe(seconds)
+
+    def watch_bodies(self, held: Callable[[], int]) -> None:
+        """Say where the bytes of bodies are to be asked."""
+        self._bodies.set_function(held)
 
     def text(self) -> bytes:
         """Write everything as Prometheus reads it, of type ``CONTENT_TYPE``."""

@@ -19,6 +19,8 @@ def refusal(error: SplitwireError) -> Response:
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
+    if getattr(error, "unread", False):
+        headers["Connection"] = "close"
     status = codes_of(error).status or 500
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cloud.admission import Admission
 from cloud.batcher import Batcher
+from cloud.caller import caller_of
 from cloud.device_files import DeviceFiles
 from cloud.engine import Engine
 from cloud.keys import Keys
 from cloud.metrics import Metrics
+from cloud.room import Room
 from shared.bundle import load_bundle
 from shared.errors import NotReady
 from shared.messages import LoadedBundle, Model
@@ -45,6 +48,8 @@ class Service:
     def __init__(self, settings: CloudSettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self._bodies = Room(settings.body_bytes)
+        self.metrics.watch_bodies(lambda: self._bodies.used)
         self._parts: Parts | None = None
         self._draining = False
         self._frames = 0
@@ -108,8 +113,8 @@ class Service:
         await self._idle.wait()
 
     @contextmanager
-    def admitted(self, authorization: bytes) -> Iterator[Parts]:
-        """Give a frame what it needs, and count it until it is answered.
+    def admitted(self, authorization: bytes, address: str) -> Iterator[tuple[Parts, Admission]]:
+        """Give a frame what it needs, and count it, with the bytes that its body takes, until it is answered.
 
         Raises:
             NotReady: the server is starting or stopping.
@@ -121,9 +126,12 @@ class Service:
             raise NotReady("stopping")
         self._frames += 1
         self._idle.clear()
+        caller = caller_of(authorization, address, keyed=self.settings.key_file is not None)
+        admission = Admission(caller, self._bodies, parts.batcher)
         try:
-            yield parts
+            yield parts, admission
         finally:
+            admission.end()
             self._frames -= 1
             if not self._frames:
                 self._idle.set()

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.bundle import default_bundle_path
+from shared.frame import MAX_FRAME_BYTES
 
 
 class CloudSettings(BaseModel):
@@ -14,8 +15,9 @@ class CloudSettings(BaseModel):
 
     ``bundles``: folders; where several can serve a frame, the first does. ``device``: auto, cpu,
     cuda or cuda:N. ``key_file``: accepted API keys, one a line; none: no key is asked for.
-    ``queue_pictures``: how many may wait for the model. ``batch_pictures``: how many it takes at
-    once.
+    ``queue_pictures``: how many may wait for the model. ``body_bytes``: how much of bodies may be there, from
+    their announcement to their answer. Both grow fourfold at most where callers share them: see
+    ``cloud.room``. ``batch_pictures``: how many pictures the model takes at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,6 +26,7 @@ class CloudSettings(BaseModel):
     device: str = "auto"
     key_file: Path | None = None
     queue_pictures: int = Field(default=512, ge=64)
+    body_bytes: int = Field(default=16 << 20, ge=8 * MAX_FRAME_BYTES)
     batch_pictures: int = Field(default=64, ge=1)
 
 

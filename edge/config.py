@@ -9,6 +9,9 @@ from typing import Any
 import typer
 
 from shared.errors import SettingsError, shown
+from shared.regular_file import read_regular
+
+_MAX_BYTES = 1 << 20
 
 
 def default_config() -> Path:
@@ -31,7 +34,8 @@ def apply_config(context: typer.Context, named: Path | None) -> None:
     if named is None and not file.is_file():
         return
     try:
-        values = {name.replace("-", "_"): value for name, value in tomllib.loads(file.read_text()).items()}
+        content, _ = read_regular(file, _MAX_BYTES)
+        values = {name.replace("-", "_"): value for name, value in tomllib.loads(content.decode()).items()}
     except OSError as exc:
         raise SettingsError(f"settings {shown(file)} can't be read ({exc.strerror})") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,22 +119,37 @@ class Folder:
         return sorted(complete, key=lambda seen: (seen.mtime_ns, seen.path))
 
     def _files(self, folder: Path) -> Iterator[Seen]:
+        below: list[Path] = []
+        yield from self._files_in(folder, below)
+        while below:
+            subfolder = below.pop()
+            with self._noticing(subfolder):
+                yield from self._files_in(subfolder, below)
+
+    def _files_in(self, folder: Path, below: list[Path]) -> Iterator[Seen]:
+        """Look at one folder; its subfolders are added to ``below``, since they may be nested without end."""
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not self._concerns(entry.name):
                     continue
                 path = folder / entry.name
-                try:
+                with self._noticing(path):
                     if entry.is_dir(follow_symlinks=False):
-                        yield from self._files(path)
+                        below.append(path)
                     elif entry.is_file():
                         yield Seen.at(path, entry.stat())
-                except FileNotFoundError:
-                    continue
-                except OSError as exc:
-                    if path not in self._noticed:
-                        self._noticed.add(path)
-                        self._notice(f"{shown(path)} can't be read ({exc.strerror})")
+
+    @contextmanager
+    def _noticing(self, path: Path) -> Iterator[None]:
+        """Say what can't be read, once; what has gone meanwhile is nothing to say."""
+        try:
+            yield
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            if path not in self._noticed:
+                self._noticed.add(path)
+                self._notice(f"{shown(path)} can't be read ({exc.strerror})")
 
     def _concerns(self, name: str) -> bool:
         """Tell by its name whether a file or subfolder is one to look at."""

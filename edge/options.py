@@ -9,6 +9,10 @@ import typer
 
 from edge.head import HeadName
 from shared.errors import SettingsError, shown
+from shared.regular_file import read_regular
+
+_MAX_KEY_BYTES = 16_384
+"""No cloud takes longer headers."""
 
 
 def _read_key(key: str | None) -> str | None:
@@ -21,7 +25,8 @@ def _read_key(key: str | None) -> str | None:
     if key is None or not key.startswith("@"):
         return key
     try:
-        return Path(key[1:]).read_text("utf-8-sig").strip()
+        content, _ = read_regular(Path(key[1:]), _MAX_KEY_BYTES)
+        return content.decode("utf-8-sig").strip()
     except OSError as exc:
         raise SettingsError(f"--key {shown(key)} can't be read ({exc.strerror}); write @FILE") from exc
     except UnicodeDecodeError as exc:

@@ -424,10 +424,11 @@ class HeadersTooLarge(RequestError):
 
 
 class QueueFull(RequestError):
-    """The cloud has as much work as it takes."""
+    """The cloud has as much work as it takes. ``unread``: the body is left where it is, which ends the connection."""
 
-    def __init__(self, retry_after: int) -> None:
+    def __init__(self, retry_after: int, *, unread: bool = False) -> None:
         self.retry_after = retry_after
+        self.unread = unread
         super().__init__(f"the queue is full; try again in {retry_after} s")
 
 

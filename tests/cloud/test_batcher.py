@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 GOOD, OTHER, BROKEN = 1, 2, 3
+CALLER = "caller"
+CALLER = "caller"
 
 
 class GatedEngine:
@@ -45,6 +48,18 @@ class GatedEngine:
         return values
 
 
+class Clock:
+    """Goes on by a step each time that it is looked at."""
+
+    def __init__(self, step: float = 0.0) -> None:
+        self.now = 100.0
+        self.step = step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
 def frame(*values: float, fingerprint: int = GOOD) -> Decoded:
     """A picture for each value, which is the probability of its only class."""
     return Decoded(fingerprint=fingerprint, symbols=[np.array([value], np.float32) for value in values])
@@ -62,10 +77,10 @@ async def batcher(engine: GatedEngine) -> Batcher:
     return batcher
 
 
-async def submitted(batcher: Batcher, *requests: Decoded) -> list[asyncio.Task[Result]]:
+async def submitted(batcher: Batcher, *requests: Decoded, caller: str = CALLER) -> list[asyncio.Task[Result]]:
     tasks: list[asyncio.Task[Result]] = []
     for request in requests:
-        tasks.append(asyncio.create_task(batcher.submit(request)))
+        tasks.append(asyncio.create_task(batcher.submit(request, caller)))
         await asyncio.sleep(0.01)
     return tasks
 
@@ -89,16 +104,42 @@ async def test_on_the_only_core_answers_leave_first_so_that_who_got_one_can_be_i
 
     async def caller() -> None:
         for _ in range(3):
-            await batcher.submit(frame(0))
+            await batcher.submit(frame(0), CALLER, CALLER)
 
     await asyncio.gather(*(caller() for _ in range(4)))
     assert engine.batches == [4, 4, 4]
     assert engine.threads == {threading.get_ident()}
 
 
+async def test_on_the_only_core_little_time_is_given_to_others_where_the_next_batch_is_complete() -> None:
+    clock, turns, turns_by_batch = Clock(step=0.01), 0, list[int]()
+
+    class Slow(GatedEngine):
+        def classify(self, frames: Sequence[Decoded]) -> NDArray[np.float32]:
+            turns_by_batch.append(turns)
+            clock.now += 1
+            return super().classify(frames)
+
+    engine = Slow()
+    engine.gate.set()
+    batcher = Batcher(engine, queue_pictures=20, batch_pictures=4, only_core=True, clock=clock)
+    tasks = [asyncio.create_task(batcher.submit(frame(*range(4)), CALLER, CALLER)) for _ in range(3)]
+    await asyncio.sleep(0)
+    batcher.start()
+    while batcher.depth:
+        batcher.check_room(CALLER, "another", 1)
+        turns += 1
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    await batcher.close()
+    between = [later - earlier for earlier, later in pairwise(turns_by_batch)]
+    assert len(between) == 2
+    assert max(between) < 10
+
+
 async def test_otherwise_the_event_loop_goes_on_during_a_batch(batcher: Batcher, engine: GatedEngine) -> None:
     engine.gate.set()
-    await batcher.submit(frame(0))
+    await batcher.submit(frame(0), CALLER, CALLER)
     assert threading.get_ident() not in engine.threads
 
 
@@ -132,7 +173,7 @@ async def test_qualities_that_alternate_share_batches_and_the_first_to_come_goes
 async def test_a_probe_waits_where_a_full_queue_refuses(batcher: Batcher, engine: GatedEngine) -> None:
     tasks = await submitted(batcher, frame(0), frame(*range(10)))
     with pytest.raises(QueueFull):
-        await batcher.submit(frame(1))
+        await batcher.submit(frame(1), CALLER, CALLER)
     probe = asyncio.create_task(batcher.probe(frame(2)))
     engine.gate.set()
     assert (await probe).probabilities.item() == 2
@@ -142,35 +183,69 @@ async def test_a_probe_waits_where_a_full_queue_refuses(batcher: Batcher, engine
 async def test_a_full_queue_refuses_with_a_time_to_retry(batcher: Batcher, engine: GatedEngine) -> None:
     tasks = await submitted(batcher, frame(0), frame(*range(10)))
     with pytest.raises(QueueFull) as refused:
-        await batcher.submit(frame(1))
-    assert refused.value.retry_after >= 1
+        await batcher.submit(frame(1), CALLER, CALLER)
+    assert refused.value.retry_after == 1, "nothing was measured yet"
     engine.gate.set()
     await asyncio.gather(*tasks)
 
 
 async def test_a_queue_that_was_full_is_as_short_as_half_a_batch_until_nobody_was_refused_for_a_while(
-    batcher: Batcher, engine: GatedEngine, monkeypatch: pytest.MonkeyPatch
+    engine: GatedEngine,
 ) -> None:
+    clock = Clock()
+    batcher = Batcher(engine, queue_pictures=10, batch_pictures=4, clock=clock)
+    batcher.start()
     tasks = await submitted(batcher, frame(0), frame(*range(10)))
     with pytest.raises(QueueFull):
-        batcher.check_room(1)
+        batcher.check_room(CALLER, 1)
     engine.gate.set()
     await asyncio.gather(*tasks)
     engine.gate.clear()
     tasks = await submitted(batcher, frame(0), frame(*range(9)))  # a lone frame always fits
     with pytest.raises(QueueFull):
-        batcher.check_room(1)
+        batcher.check_room(CALLER, 1)
     engine.gate.set()
     await asyncio.gather(*tasks)
     engine.gate.clear()
     tasks = await submitted(batcher, frame(0), frame(1))
-    batcher.check_room(1)
+    batcher.check_room(CALLER, 1)
+    clock.now += 0.9
     with pytest.raises(QueueFull):
-        batcher.check_room(2)
-    monkeypatch.setattr("cloud.batcher._SECONDS_SHORT", 0)
-    batcher.check_room(9)
+        batcher.check_room(CALLER, 2)
+    clock.now += 0.9
     with pytest.raises(QueueFull):
-        batcher.check_room(10)
+        batcher.check_room(CALLER, 2)
+    batcher.check_room(CALLER, 9, large=True)
+    clock.now += 1.1
+    batcher.check_room(CALLER, 9)
+    with pytest.raises(QueueFull):
+        batcher.check_room(CALLER, 10)
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_caller_below_its_share_is_not_refused_for_one_that_asks_for_more(
+    batcher: Batcher, engine: GatedEngine
+) -> None:
+    tasks = await submitted(batcher, frame(0), *(frame(value) for value in range(10)), caller="greedy")
+    with pytest.raises(QueueFull):  # from now on there is room for two
+        await batcher.submit(frame(1), "greedy")
+    tasks += await submitted(batcher, frame(11), caller="polite")
+    for caller in ("polite", "greedy"):
+        with pytest.raises(QueueFull):
+            await batcher.submit(frame(1), caller)
+    assert batcher.depth == 11
+    engine.gate.set()
+    results = await asyncio.gather(*tasks)
+    assert results[-1].probabilities.item() == 11
+    assert batcher.depth == 0
+
+
+async def test_a_caller_with_nothing_in_the_queue_may_send_a_frame_that_is_larger_than_its_share(
+    batcher: Batcher, engine: GatedEngine
+) -> None:
+    tasks = await submitted(batcher, frame(0), *(frame(value) for value in range(10)), caller="greedy")
+    tasks += await submitted(batcher, frame(*range(9)), caller="polite")
     engine.gate.set()
     await asyncio.gather(*tasks)
 
@@ -181,7 +256,7 @@ async def test_the_time_to_retry_is_what_the_queue_will_take_at_the_measured_pac
     batcher.pace.add(4, 2.0)
     tasks = await submitted(batcher, frame(0), frame(*range(9)))
     with pytest.raises(QueueFull) as refused:
-        await batcher.submit(frame(1, 2))
+        await batcher.submit(frame(1, 2), CALLER, CALLER)
     assert refused.value.retry_after == 5  # 1 picture in work and 9 that wait, half a second each
     engine.gate.set()
     await asyncio.gather(*tasks)
@@ -198,7 +273,7 @@ async def test_the_pace_is_measured_from_the_batches_that_ran(batcher: Batcher, 
 async def test_pictures_that_left_the_queue_make_room(batcher: Batcher, engine: GatedEngine) -> None:
     engine.gate.set()
     for _ in range(5):
-        await batcher.submit(frame(*range(10)))
+        await batcher.submit(frame(*range(10)), CALLER, CALLER)
     assert batcher.depth == 0
 
 
@@ -211,12 +286,12 @@ async def test_a_batch_that_worked_is_told_and_remembered_until_one_fails(engine
     engine.gate.set()
     assert batcher.worked(GOOD) == 0
     started = time.monotonic()
-    await batcher.submit(frame(1, 2))
+    await batcher.submit(frame(1, 2), CALLER, CALLER)
     assert told == [2]
     assert batcher.worked(GOOD) >= started
     engine.failing = True
     with pytest.raises(RuntimeError):
-        await batcher.submit(frame(1))
+        await batcher.submit(frame(1), CALLER, CALLER)
     assert batcher.worked(GOOD) == 0
     assert told == [2]
 
@@ -232,7 +307,7 @@ async def test_a_failing_batch_fails_its_own_requests_only(batcher: Batcher, eng
 
 async def test_expired_work_is_dropped_before_the_model(batcher: Batcher, engine: GatedEngine) -> None:
     tasks = await submitted(batcher, frame(0))
-    late = asyncio.create_task(batcher.submit(frame(1), deadline=time.monotonic() + 0.01))
+    late = asyncio.create_task(batcher.submit(frame(1), CALLER, CALLER, deadline=time.monotonic() + 0.01))
     await asyncio.sleep(0.05)
     engine.gate.set()
     with pytest.raises(DeadlinePassed):
@@ -257,7 +332,7 @@ async def test_closing_answers_what_waits_and_refuses_what_comes(
     closing = asyncio.create_task(batcher.close())
     await asyncio.sleep(0.01)
     with pytest.raises(NotReady):
-        await batcher.submit(frame(2))
+        await batcher.submit(frame(2), CALLER, CALLER)
     engine.gate.set()
     await closing
     assert [task.result().probabilities.item() for task in tasks] == [0, 1]

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,10 @@ from typer.testing import CliRunner
 from edge import cli
 from shared.command import run
 from shared.errors import SettingsError
+from tests.waiting import alarm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FIELDS = [
     "path", "label", "class_id", "probability", "top", "quality", "payload_bytes", "body_bytes",
@@ -248,6 +249,14 @@ def test_a_key_can_stand_in_a_file(cat: Path, tmp_path: Path) -> None:
         classify(cat, "--key", f"@{file}")
     file.write_text("a-key\n")
     assert classify(cat, "--key", f"@{file}")[0] == 0
+
+
+def test_a_key_is_not_waited_for_nor_read_without_end(cat: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for name in (pipe, Path("/dev/zero"), tmp_path):
+        with pytest.raises(SettingsError, match="not a regular file"), alarm():
+            classify(cat, "--key", f"@{name}")
 
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:

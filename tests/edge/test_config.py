@@ -74,3 +74,5 @@ def test_a_file_that_is_none_is_one_clear_error(cat: Path, file: Path, text: byt
         quality_and_top(cat, "--config", file)
     with pytest.raises(SettingsError, match="can't be read"):
         quality_and_top(cat, "--config", file.with_name("absent.toml"))
+    with pytest.raises(SettingsError, match="not a regular file"):
+        quality_and_top(cat, "--config", "/dev/zero")

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from edge import folder as module
 from edge.folder import Folder
 from shared.errors import SettingsError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def watched(path: Path, notices: list[str] | None = None, poll_seconds: float = 60) -> Folder:
@@ -37,6 +34,35 @@ async def names(folder: Folder, looks: int) -> list[list[str]]:
 def test_a_file_is_complete_at_the_second_look_without_a_change(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"1")
     assert asyncio.run(names(watched(tmp_path), 3)) == [[], ["a.png"], ["a.png"]]
+
+
+@pytest.mark.parametrize("depth", [1_100, 3_000])
+def test_folders_may_be_nested_as_deep_as_the_system_can_name(tmp_path: Path, depth: int) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    notices: list[str] = []
+    here = os.open(".", os.O_RDONLY)
+    os.chdir(tmp_path)
+    for number in range(depth):
+        Path("d").mkdir()
+        os.chdir("d")
+        if number in {1_090, depth - 1}:
+            Path(f"b{number}.png").touch()
+    deepest = os.open(".", os.O_RDONLY)
+    os.fchdir(here)
+    try:
+        found = asyncio.run(names(watched(tmp_path, notices), 2))[1]
+    finally:  # pytest's own way to remove it is recursive
+        os.fchdir(deepest)
+        for _ in range(depth):
+            for file in Path().glob("*.png"):
+                file.unlink()
+            os.chdir("..")
+            Path("d").rmdir()
+        os.fchdir(here)
+        os.close(here)
+        os.close(deepest)
+    assert {"a.png", "b1090.png"} <= set(found)
+    assert [notice.endswith("(File name too long)") for notice in notices] == [True] * (depth == 3_000)
 
 
 def test_a_file_that_grows_is_not_complete(tmp_path: Path) -> None:

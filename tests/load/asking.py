@@ -21,9 +21,10 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Asker:
-    """Asks one cloud; as many times at once as it is called."""
+    """Asks one cloud; as many times at once as it is called. ``address``: where it asks from, of loopback."""
 
     url: httpx.URL
+    address: str = "127.0.0.1"
     _free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def infer(self, body: bytes) -> Reply:
@@ -48,7 +49,7 @@ class Asker:
             if not reader.at_eof():  # a server closes what was idle for long
                 return reader, writer
             writer.close()
-        return await asyncio.open_connection(self.url.host, self.url.port)
+        return await asyncio.open_connection(self.url.host, self.url.port, local_addr=(self.address, 0))
 
     def close(self) -> None:
         """Close what is kept."""

@@ -35,3 +35,14 @@ def resident_mib(pid: int) -> float:
     """Memory of a process that is in RAM, MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def forget_most_resident(pid: int) -> None:
+    """Have ``most_resident_mib`` begin again."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def most_resident_mib(pid: int) -> float:
+    """The most memory that a process has had in RAM so far, MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024

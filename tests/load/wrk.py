@@ -59,6 +59,11 @@ class Load(BaseModel):
         """Answers a second."""
         return self.requests / self.seconds
 
+    @property
+    def served(self) -> float:
+        """Answers a second that are no refusals."""
+        return (self.requests - self.refused) / self.seconds
+
 
 def wrk(
     url: str,
@@ -68,8 +73,12 @@ def wrk(
     connections: int = 64,
     path: str = "/infer",
     accept: str = "application/json",
+    refusals: bool = False,
 ) -> Load:
-    """Send the frames over and over, one after the other on each connection, from the client's core."""
+    """Send the frames over and over, one after the other on each connection, from the client's core.
+
+    ``refusals``: they are expected, and counted; otherwise they end the program.
+    """
     if shutil.which("wrk") is None:
         sys.exit("wrk is needed: on Debian, apt install wrk")
     _, core = cores()
@@ -86,7 +95,7 @@ def wrk(
             timeout=seconds + 60,
         )
     load = Load.model_validate_json(done.stderr)
-    if load.refused or load.broken:
+    if not refusals and (load.refused or load.broken):
         sys.exit(
             f"{url}: of {load.requests} answers {load.refused} were refusals, and {load.broken} never came"
         )

@@ -1,0 +1,128 @@
+"""Large bodies are admitted before they are read, on real sockets; small ones always."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import numpy as np
+import pytest
+
+from cloud.admission import FREE_BYTES
+from cloud.app import create_app
+from cloud.caller import network_of
+from cloud.protocol import Protocol
+from cloud.serving import server_of
+from cloud.settings import CloudSettings
+from shared.frame import MAX_FRAME_BYTES
+from tests.cloud.application import OCTETS, frame_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from shared.bundle import Bundle
+
+pytestmark = pytest.mark.anyio
+
+MOST = 4 * MAX_FRAME_BYTES
+LARGE = MOST // 5
+"""Of bodies so large one caller may have four unfinished ones, beside one with a frame in it."""
+HEAD = b"POST /infer HTTP/1.1\r\nHost: cloud\r\nContent-Type: application/octet-stream\r\n"
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Where a cloud listens that has room for four of the largest bodies."""
+    app = create_app(CloudSettings(device="cpu", body_bytes=MOST))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with app.router.lifespan_context(app):
+            server = server_of(app, protocol=Protocol)
+            serving_now = asyncio.create_task(server.serve(sockets=[listener]))
+            yield listener.getsockname()[1]
+            server.should_exit = True
+            await serving_now
+
+
+@pytest.fixture
+def large(device_bundle: Bundle) -> bytes:
+    latents = list(np.random.default_rng(0).normal(size=(60, 128, 5, 5)).astype(np.float32))
+    return frame_of(device_bundle, latents, "paper")
+
+
+@asynccontextmanager
+async def announced(
+    port: int, size: int | None, sent: bytes = b"", host: str = "127.0.0.1"
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection with a body that is announced and not sent, but for the ``sent`` part; no size: chunks."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
+    length = b"Transfer-Encoding: chunked" if size is None else b"Content-Length: %d" % size
+    writer.write(HEAD + length + b"\r\n\r\n" + sent)
+    try:
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def status_of(port: int, body: bytes, host: str = "127.0.0.1") -> int:
+    transport = httpx.AsyncHTTPTransport(local_address=host)
+    async with httpx.AsyncClient(transport=transport, headers=OCTETS) as client:
+        return (await client.post(f"http://127.0.0.1:{port}/infer", content=body)).status_code
+
+
+async def body_bytes(port: int) -> float:
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    (line,) = (line for line in text.splitlines() if line.startswith("splitwire_body_bytes "))
+    return float(line.split()[1])
+
+
+async def test_429_before_a_body_is_read_for_which_there_is_no_room(
+    port: int, frame: bytes, large: bytes
+) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(announced(port, LARGE))
+        assert await body_bytes(port) == 5 * (LARGE - FREE_BYTES)
+        reader, _ = await stack.enter_async_context(announced(port, LARGE))
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout=5)).lower()
+        assert head.startswith(b"http/1.1 429 ")
+        assert b"\r\nretry-after: 1\r\n" in head
+        assert b"\r\nconnection: close\r\n" in head
+        assert json.loads(await reader.read())["error"] == "QueueFull"
+        assert await status_of(port, frame) == 200, "small ones need no room"
+        assert await status_of(port, large, "127.0.0.2") == 200, "another caller has its share"
+    await asyncio.sleep(0.05)
+    assert await body_bytes(port) == 0
+    assert await status_of(port, large) == 200
+
+
+async def test_chunked_bodies_count_as_they_come(port: int) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(4):
+            await stack.enter_async_context(announced(port, LARGE))
+        reader, writer = await stack.enter_async_context(announced(port, None))
+        assert await body_bytes(port) == 4 * (LARGE - FREE_BYTES)
+        chunk = b"%x\r\n" % (LARGE // 2) + bytes(LARGE // 2) + b"\r\n"
+        writer.write(chunk)
+        await asyncio.sleep(0.2)
+        assert await body_bytes(port) == 4 * (LARGE - FREE_BYTES) + LARGE // 2 - FREE_BYTES
+        writer.write(2 * chunk)
+        assert (await asyncio.wait_for(reader.readline(), timeout=5)).startswith(b"HTTP/1.1 429 ")
+
+
+async def test_an_answered_body_needs_no_room(port: int, large: bytes) -> None:
+    for _ in range(7):
+        assert await status_of(port, large) == 200
+    assert await body_bytes(port) == 0
+
+
+def test_a_caller_is_an_ipv4_address_or_a_household_with_ipv6() -> None:
+    assert network_of("192.0.2.1") == network_of("::ffff:192.0.2.1") != network_of("192.0.2.2")
+    assert network_of("2001:db8::1") == network_of("2001:db8:0:0:ffff::2") != network_of("2001:db8:0:1::1")
+    assert network_of("testclient") == "testclient"
