@@ -210,7 +210,9 @@ def a_proxy_that_dies() -> Row:
         for number in range(_PICTURES):
             put_picture(Path(folder) / f"{number}.png", number)
         with raw_server(answer) as proxy:
-            ran = _edge_client("classify", folder, "--no-fallback", "--json", "--cloud", proxy.url)
+            ran = _edge_client(
+                "classify", folder, "--no-fallback", "--json", "--deadline-ms", "60000", "--cloud", proxy.url
+            )
     answered = sum(
         line.startswith("{")
         and json.loads(line)["source"] == "cloud"
