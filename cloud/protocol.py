@@ -156,14 +156,11 @@ class Protocol(HttpToolsProtocol):
             self._refuse(self._rejected)
         self._bound_waiting()
 
-    def drain(self) -> None:
-        """Say with the last answer that is owed that it is the last."""
+    def shutdown(self) -> None:
+        """Say with the last answer that is owed that it is the last; without one, part soon."""
         if self._unanswered and not self.cycle.response_started:
             self.cycle.keep_alive = False
         self._bound_waiting()
-
-    def shutdown(self) -> None:
-        """Do nothing more at the end of a drain: connections end by themselves, or are cut."""
 
     def cut(self) -> None:
         """End the connection, whatever is under way; the application is told that the caller hung up."""

@@ -214,7 +214,12 @@ class Server(uvicorn.Server):
         """Make the next answer of every connection its last."""
         self.server_state.draining = True
         for connection in self._open():
-            connection.drain()
+            connection.shutdown()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and wait for the end of those there are."""
+        self.drain()
+        await super().shutdown(sockets)
 
     def cut(self) -> None:
         """Cut the connections that have not closed."""

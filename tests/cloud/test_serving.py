@@ -35,7 +35,6 @@ async def served(tls: ssl.SSLContext, connections: int) -> AsyncIterator[int]:
         server = server_of(FastAPI(), tls, protocol=Hasty, connections=connections)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         yield listener.getsockname()[1]
-        server.drain()
         server.should_exit = True
         await serving
 

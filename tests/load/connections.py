@@ -108,6 +108,7 @@ def more_connections_than_room(connections: int = 1000, most: int = 400) -> Row:
 def out_of_descriptors(connections: int = 30) -> Row:
     """Take a running cloud's descriptors away: who connects waits, it is logged and counted, and it goes on after."""
     with cloud_process() as cloud:
+        httpx.get(f"{cloud.url}/readyz").raise_for_status()  # all that it needs for that is loaded
         pid = cloud.process.pid
         limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         with ExitStack() as stack:
