@@ -157,7 +157,7 @@ class Batcher:
         """Tell whether so many pictures of a caller may wait; a lone frame always may. The answer no is a refusal.
 
         ``large``: their body is admitted by its size before it is read, and then takes a while to arrive. For
-        it a short queue has room for two batches, so that the model needs not wait for the next one.
+        it a short queue has room for four batches, so that the model needs not wait for the next one.
         """
         self._asked += 1
         now = self._clock()

@@ -33,7 +33,7 @@ class Room:
 
     def has(self, caller: Hashable, amount: int, size: int | None = None) -> bool:
         """Tell whether a caller may take so much more; ``size`` is the room's for now, where that is smaller."""
-        size = size or self._size
+        size = self._size if size is None else min(size, self._size)
         used = self.used + amount
         if used <= size:
             return True

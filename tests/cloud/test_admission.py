@@ -12,31 +12,37 @@ import httpx
 import numpy as np
 import pytest
 
-from cloud.admission import FREE_BYTES
+from cloud.admission import FREE_BYTES, LARGE_BYTES, Admission
 from cloud.app import create_app
+from cloud.batcher import Batcher
 from cloud.caller import network_of
+from cloud.engine import Decoded
 from cloud.protocol import Protocol
+from cloud.room import Room
 from cloud.serving import server_of
 from cloud.settings import CloudSettings
+from shared.errors import NotReady, QueueFull
 from shared.frame import MAX_FRAME_BYTES
 from tests.cloud.application import OCTETS, frame_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from numpy.typing import NDArray
 
     from shared.bundle import Bundle
 
 pytestmark = pytest.mark.anyio
 
-MOST = 4 * MAX_FRAME_BYTES
-LARGE = MOST // 5
-"""Of bodies so large one caller may have four unfinished ones, beside one with a frame in it."""
+MOST = 8 * MAX_FRAME_BYTES
+LARGE = MOST // 10
+"""Of bodies so large one caller may have ten."""
 HEAD = b"POST /infer HTTP/1.1\r\nHost: cloud\r\nContent-Type: application/octet-stream\r\n"
 
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    """Where a cloud listens that has room for four of the largest bodies."""
+    """Where a cloud listens that has room for eight of the largest bodies."""
     app = create_app(CloudSettings(device="cpu", body_bytes=MOST))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with app.router.lifespan_context(app):
@@ -86,9 +92,9 @@ async def test_429_before_a_body_is_read_for_which_there_is_no_room(
     port: int, frame: bytes, large: bytes
 ) -> None:
     async with AsyncExitStack() as stack:
-        for _ in range(5):
+        for _ in range(10):
             await stack.enter_async_context(announced(port, LARGE))
-        assert await body_bytes(port) == 5 * (LARGE - FREE_BYTES)
+        assert await body_bytes(port) == 10 * (LARGE - FREE_BYTES)
         reader, _ = await stack.enter_async_context(announced(port, LARGE))
         head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout=5)).lower()
         assert head.startswith(b"http/1.1 429 ")
@@ -104,16 +110,68 @@ async def test_429_before_a_body_is_read_for_which_there_is_no_room(
 
 async def test_chunked_bodies_count_as_they_come(port: int) -> None:
     async with AsyncExitStack() as stack:
-        for _ in range(4):
-            await stack.enter_async_context(announced(port, LARGE))
+        for size in (*[LARGE] * 9, LARGE // 2):
+            await stack.enter_async_context(announced(port, size))
+        before = await body_bytes(port)
         reader, writer = await stack.enter_async_context(announced(port, None))
-        assert await body_bytes(port) == 4 * (LARGE - FREE_BYTES)
-        chunk = b"%x\r\n" % (LARGE // 2) + bytes(LARGE // 2) + b"\r\n"
+        assert await body_bytes(port) == before
+        part = LARGE // 3
+        chunk = b"%x\r\n" % part + bytes(part) + b"\r\n"
         writer.write(chunk)
         await asyncio.sleep(0.2)
-        assert await body_bytes(port) == 4 * (LARGE - FREE_BYTES) + LARGE // 2 - FREE_BYTES
-        writer.write(2 * chunk)
+        assert await body_bytes(port) == before + part - FREE_BYTES
+        writer.write(chunk)
         assert (await asyncio.wait_for(reader.readline(), timeout=5)).startswith(b"HTTP/1.1 429 ")
+
+
+class Idle:
+    """A model that is never asked, since its batcher is not started."""
+
+    def group(self, fingerprint: int) -> int:
+        return fingerprint
+
+    def classify(self, frames: Sequence[Decoded]) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+
+async def test_while_the_model_has_half_a_batch_of_work_only_some_of_the_room_is_for_large_bodies() -> None:
+    batcher = Batcher(Idle(), queue_pictures=64, batch_pictures=8)
+    bodies = Room(16 * MAX_FRAME_BYTES)
+
+    def admit(size: int) -> None:
+        Admission("caller", bodies, batcher).admit(size)
+
+    for _ in range(9):
+        admit(MAX_FRAME_BYTES)
+    pictures = [np.zeros(1, dtype=np.float32)] * 4
+    waiting = asyncio.create_task(batcher.submit(Decoded(fingerprint=1, symbols=pictures), "caller"))
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull) as refused:
+        admit(MAX_FRAME_BYTES)
+    assert refused.value.unread
+    admit(LARGE_BYTES)
+    batcher.drop()
+    with pytest.raises(NotReady):
+        await waiting
+    admit(MAX_FRAME_BYTES)
+
+
+async def test_a_large_body_is_not_read_for_a_queue_that_is_full() -> None:
+    batcher = Batcher(Idle(), queue_pictures=64, batch_pictures=8)
+    bodies = Room(16 * MAX_FRAME_BYTES)
+    pictures = [np.zeros(1, dtype=np.float32)] * 64
+    waiting = asyncio.create_task(batcher.submit(Decoded(fingerprint=1, symbols=pictures), "caller"))
+    await asyncio.sleep(0)
+    for caller, admitted in (("caller", False), ("another", True)):
+        admission = Admission(caller, bodies, batcher)
+        if admitted:
+            admission.admit(LARGE_BYTES + 1)
+            admission.end()
+        else:
+            with pytest.raises(QueueFull):
+                admission.admit(LARGE_BYTES + 1)
+        assert bodies.used == 0
+    waiting.cancel()
 
 
 async def test_an_answered_body_needs_no_room(port: int, large: bytes) -> None:

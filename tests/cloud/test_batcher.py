@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 GOOD, OTHER, BROKEN = 1, 2, 3
 CALLER = "caller"
-CALLER = "caller"
 
 
 class GatedEngine:
@@ -104,7 +103,7 @@ async def test_on_the_only_core_answers_leave_first_so_that_who_got_one_can_be_i
 
     async def caller() -> None:
         for _ in range(3):
-            await batcher.submit(frame(0), CALLER, CALLER)
+            await batcher.submit(frame(0), CALLER)
 
     await asyncio.gather(*(caller() for _ in range(4)))
     assert engine.batches == [4, 4, 4]
@@ -123,11 +122,11 @@ async def test_on_the_only_core_little_time_is_given_to_others_where_the_next_ba
     engine = Slow()
     engine.gate.set()
     batcher = Batcher(engine, queue_pictures=20, batch_pictures=4, only_core=True, clock=clock)
-    tasks = [asyncio.create_task(batcher.submit(frame(*range(4)), CALLER, CALLER)) for _ in range(3)]
+    tasks = [asyncio.create_task(batcher.submit(frame(*range(4)), CALLER)) for _ in range(3)]
     await asyncio.sleep(0)
     batcher.start()
     while batcher.depth:
-        batcher.check_room(CALLER, "another", 1)
+        batcher.check_room("another", 1)
         turns += 1
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
@@ -139,7 +138,7 @@ async def test_on_the_only_core_little_time_is_given_to_others_where_the_next_ba
 
 async def test_otherwise_the_event_loop_goes_on_during_a_batch(batcher: Batcher, engine: GatedEngine) -> None:
     engine.gate.set()
-    await batcher.submit(frame(0), CALLER, CALLER)
+    await batcher.submit(frame(0), CALLER)
     assert threading.get_ident() not in engine.threads
 
 
@@ -173,7 +172,7 @@ async def test_qualities_that_alternate_share_batches_and_the_first_to_come_goes
 async def test_a_probe_waits_where_a_full_queue_refuses(batcher: Batcher, engine: GatedEngine) -> None:
     tasks = await submitted(batcher, frame(0), frame(*range(10)))
     with pytest.raises(QueueFull):
-        await batcher.submit(frame(1), CALLER, CALLER)
+        await batcher.submit(frame(1), CALLER)
     probe = asyncio.create_task(batcher.probe(frame(2)))
     engine.gate.set()
     assert (await probe).probabilities.item() == 2
@@ -183,7 +182,7 @@ async def test_a_probe_waits_where_a_full_queue_refuses(batcher: Batcher, engine
 async def test_a_full_queue_refuses_with_a_time_to_retry(batcher: Batcher, engine: GatedEngine) -> None:
     tasks = await submitted(batcher, frame(0), frame(*range(10)))
     with pytest.raises(QueueFull) as refused:
-        await batcher.submit(frame(1), CALLER, CALLER)
+        await batcher.submit(frame(1), CALLER)
     assert refused.value.retry_after == 1, "nothing was measured yet"
     engine.gate.set()
     await asyncio.gather(*tasks)
@@ -193,9 +192,9 @@ async def test_a_queue_that_was_full_is_as_short_as_half_a_batch_until_nobody_wa
     engine: GatedEngine,
 ) -> None:
     clock = Clock()
-    batcher = Batcher(engine, queue_pictures=10, batch_pictures=4, clock=clock)
+    batcher = Batcher(engine, queue_pictures=20, batch_pictures=4, clock=clock)
     batcher.start()
-    tasks = await submitted(batcher, frame(0), frame(*range(10)))
+    tasks = await submitted(batcher, frame(0), frame(*range(20)))
     with pytest.raises(QueueFull):
         batcher.check_room(CALLER, 1)
     engine.gate.set()
@@ -215,11 +214,13 @@ async def test_a_queue_that_was_full_is_as_short_as_half_a_batch_until_nobody_wa
     clock.now += 0.9
     with pytest.raises(QueueFull):
         batcher.check_room(CALLER, 2)
-    batcher.check_room(CALLER, 9, large=True)
-    clock.now += 1.1
-    batcher.check_room(CALLER, 9)
+    batcher.check_room(CALLER, 15, large=True)
     with pytest.raises(QueueFull):
-        batcher.check_room(CALLER, 10)
+        batcher.check_room(CALLER, 16, large=True)
+    clock.now += 1.1
+    batcher.check_room(CALLER, 19)
+    with pytest.raises(QueueFull):
+        batcher.check_room(CALLER, 20)
     engine.gate.set()
     await asyncio.gather(*tasks)
 
@@ -256,7 +257,7 @@ async def test_the_time_to_retry_is_what_the_queue_will_take_at_the_measured_pac
     batcher.pace.add(4, 2.0)
     tasks = await submitted(batcher, frame(0), frame(*range(9)))
     with pytest.raises(QueueFull) as refused:
-        await batcher.submit(frame(1, 2), CALLER, CALLER)
+        await batcher.submit(frame(1, 2), CALLER)
     assert refused.value.retry_after == 5  # 1 picture in work and 9 that wait, half a second each
     engine.gate.set()
     await asyncio.gather(*tasks)
@@ -273,7 +274,7 @@ async def test_the_pace_is_measured_from_the_batches_that_ran(batcher: Batcher, 
 async def test_pictures_that_left_the_queue_make_room(batcher: Batcher, engine: GatedEngine) -> None:
     engine.gate.set()
     for _ in range(5):
-        await batcher.submit(frame(*range(10)), CALLER, CALLER)
+        await batcher.submit(frame(*range(10)), CALLER)
     assert batcher.depth == 0
 
 
@@ -286,12 +287,12 @@ async def test_a_batch_that_worked_is_told_and_remembered_until_one_fails(engine
     engine.gate.set()
     assert batcher.worked(GOOD) == 0
     started = time.monotonic()
-    await batcher.submit(frame(1, 2), CALLER, CALLER)
+    await batcher.submit(frame(1, 2), CALLER)
     assert told == [2]
     assert batcher.worked(GOOD) >= started
     engine.failing = True
     with pytest.raises(RuntimeError):
-        await batcher.submit(frame(1), CALLER, CALLER)
+        await batcher.submit(frame(1), CALLER)
     assert batcher.worked(GOOD) == 0
     assert told == [2]
 
@@ -307,7 +308,7 @@ async def test_a_failing_batch_fails_its_own_requests_only(batcher: Batcher, eng
 
 async def test_expired_work_is_dropped_before_the_model(batcher: Batcher, engine: GatedEngine) -> None:
     tasks = await submitted(batcher, frame(0))
-    late = asyncio.create_task(batcher.submit(frame(1), CALLER, CALLER, deadline=time.monotonic() + 0.01))
+    late = asyncio.create_task(batcher.submit(frame(1), CALLER, deadline=time.monotonic() + 0.01))
     await asyncio.sleep(0.05)
     engine.gate.set()
     with pytest.raises(DeadlinePassed):
@@ -332,7 +333,7 @@ async def test_closing_answers_what_waits_and_refuses_what_comes(
     closing = asyncio.create_task(batcher.close())
     await asyncio.sleep(0.01)
     with pytest.raises(NotReady):
-        await batcher.submit(frame(2), CALLER, CALLER)
+        await batcher.submit(frame(2), CALLER)
     engine.gate.set()
     await closing
     assert [task.result().probabilities.item() for task in tasks] == [0, 1]
