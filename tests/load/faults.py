@@ -22,6 +22,9 @@ from models.training.progress import stage_progress
 from shared.bundle import MANIFEST, default_bundle_path, load_bundle
 from tests.cloud.application import OCTETS, frame_of
 from tests.load.bound import end_within
+from tests.load.clouds import a_proxy_that_dies, answers_without_end, lists_that_no_cloud_has
+from tests.load.devices import bundles_that_nobody_made, one_client_for_all, words_of_others
+from tests.load.pictures import bombs_in_a_watched_folder, deleted_record, killed_leaves_nothing
 from tests.load.report import Row, finish
 from tests.processes import cloud_process, free_port
 from tests.watched import put_picture, rows, states
@@ -169,17 +172,31 @@ def main() -> None:
     found: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary, stage_progress() as progress:
         folder = Path(temporary)
-        faults: list[Callable[[], Row]] = [
+        faults: list[Callable[[], Row | list[Row]]] = [
             lambda: killed_while_watching(folder / "watched", PICTURES, KILLS),
             lambda: killed_while_classifying(folder / "classified", PICTURES),
             lambda: full_disk(REQUESTS),
             *(lambda damage=damage: damaged_bundle(folder, *damage) for damage in DAMAGES),
+            lambda: bundles_that_nobody_made(folder / "giants"),
+            lambda: bombs_in_a_watched_folder(folder / "bombs"),
+            lambda: deleted_record(folder / "deleted"),
+            lambda: killed_leaves_nothing(folder / "killed"),
+            answers_without_end,
+            lists_that_no_cloud_has,
+            a_proxy_that_dies,
+            lambda: words_of_others(folder / "words"),
+            lambda: one_client_for_all(folder / "shared"),
         ]
         task = progress.add_task("faults", total=len(faults), note="")
         for fault in faults:
-            found.append(fault())
+            rows = fault()
+            found += [rows] if isinstance(rows, Row) else rows
             progress.update(task, advance=1, note=found[-1].name)
-    finish("faults", "kill -9 and restart, a full disk for logs, damaged bundles", found)
+    finish(
+        "faults",
+        "kill -9 and restart, a full disk for logs, damaged bundles, hostile pictures, clouds and words",
+        found,
+    )
 
 
 @contextmanager

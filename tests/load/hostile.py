@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -14,8 +15,12 @@ import httpx
 from models.training.progress import stage_progress
 from tests.load.attacks import FAILED, break_connections, send_malformed
 from tests.load.bound import end_within
+from tests.load.connections import more_connections_than_room, out_of_descriptors, stopped_under_load
+from tests.load.crowd import greedy_caller, large_frames, unfinished_frames
 from tests.load.frames import real_frames, served_qualities
+from tests.load.keys import endless_key_files, revoked_without_descriptors
 from tests.load.report import Row, finish
+from tests.load.smuggling import refused_in_words, smuggled_behind
 from tests.processes import cloud_process
 
 MINUTES = 4
@@ -27,6 +32,20 @@ CONNECTIONS = 1_000
 PATIENCE_SECONDS = 30
 EXAMPLES = 300
 _ALLOWED = {200, 400, 409, 413}
+CASES: tuple[Callable[[], Row | list[Row]], ...] = (
+    refused_in_words,
+    lambda: smuggled_behind("nginx"),
+    lambda: smuggled_behind("haproxy"),
+    stopped_under_load,
+    more_connections_than_room,
+    out_of_descriptors,
+    unfinished_frames,
+    large_frames,
+    greedy_caller,
+    revoked_without_descriptors,
+    endless_key_files,
+)
+"""Each attacks a cloud of its own."""
 
 
 def run_schemathesis(url: str, examples: int, *options: str) -> subprocess.CompletedProcess[str]:
@@ -58,7 +77,7 @@ def main() -> None:
         asyncio.Runner() as runner,
         stage_progress() as progress,
     ):
-        task = progress.add_task("hostile", total=PARTS + 2, note=f"{BODIES:,} bodies")
+        task = progress.add_task("hostile", total=PARTS + 2 + len(CASES), note=f"{BODIES:,} bodies")
         right = answers(cloud.url, frames)
         statuses: Counter[int] = Counter()
         for part in range(PARTS):
@@ -72,6 +91,11 @@ def main() -> None:
         tried = run_schemathesis(cloud.url, EXAMPLES)
         progress.update(task, advance=1)
         written = cloud.stop()
+        found: list[Row] = []
+        for case in CASES:
+            rows = case()
+            found += [rows] if isinstance(rows, Row) else rows
+            progress.update(task, advance=1, note=found[-1].name)
     if tried.returncode:
         sys.stderr.write(tried.stdout)
     generated = re.search(r"\d+ generated.*", tried.stdout)
@@ -103,8 +127,13 @@ def main() -> None:
             wanted="0",
             reached=not written,
         ),
+        *found,
     ]
-    finish("hostile", "malformed bodies, broken and slow connections, schemathesis", rows)
+    finish(
+        "hostile",
+        "malformed bodies, broken and slow connections, schemathesis, and what was tried in one hostile day",
+        rows,
+    )
 
 
 def _count_same(labels: list[str], others: list[str]) -> int:
