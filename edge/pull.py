@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from edge.source import Source
-from shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_bundle
-from shared.bundle_file import read_bundle_file
+from shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_bundle, read_bundle_file
 from shared.errors import (
     LONGEST_SHOWN,
     BundleError,

@@ -31,7 +31,6 @@ from pydantic import (
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from shared.bundle_file import read_bundle_file
 from shared.errors import (
     LONGEST_SHOWN,
     BundleFileMismatch,
@@ -42,6 +41,7 @@ from shared.errors import (
 )
 from shared.frame import MAX_QUALITY
 from shared.picture import Preparation
+from shared.regular_file import FileUnfit, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -261,6 +261,25 @@ def load_manifest(path: Path) -> Manifest:
     if manifest != manifest.sealed():
         raise BundleInvalid(path, f"{MANIFEST} was changed after it was written; copy the bundle again")
     return manifest
+
+
+def read_bundle_file(bundle: Path, name: str, most: int) -> bytes:
+    """Read one of a bundle's files, a regular one of at most ``most`` bytes.
+
+    Raises:
+        FileNotFoundError: there is none.
+        BundleMissing: it can't be read.
+        BundleInvalid: it is something else.
+
+    """
+    try:
+        return read_regular(bundle / name, most)[0]
+    except FileNotFoundError:
+        raise
+    except FileUnfit as exc:
+        raise BundleInvalid(bundle, f"{name} is unusable ({exc.strerror}); copy the bundle again") from exc
+    except OSError as exc:
+        raise BundleMissing(bundle, f"{name} can't be read ({exc.strerror})") from exc
 
 
 def load_bundle(path: Path, role: Role) -> Bundle:

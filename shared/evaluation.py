@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.bundle import MAX_MANIFEST_BYTES
-from shared.bundle_file import read_bundle_file
+from shared.bundle import MAX_MANIFEST_BYTES, read_bundle_file
 from shared.errors import BundleInvalid
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ file ──load_picture──> RGB, upright ──prepare──> centre square, 
 
 from __future__ import annotations
 
-import stat
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from shared.decoding import decode, one_line, square
 from shared.errors import PictureBroken, PictureMissing
+from shared.regular_file import FileUnfit, read_regular
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
 MAX_FILE_BYTES = 64 << 20
+_TOO_LARGE = f"over {MAX_FILE_BYTES >> 20} MiB; make it smaller first"
 
 
 class Preparation(BaseModel):
@@ -62,13 +64,14 @@ def read_file(path: Path, name: str | None = None) -> bytes:
     """
     label = name or str(path)
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise PictureMissing(label, "a directory; name the pictures in it")
-        if not stat.S_ISREG(status.st_mode):
-            raise PictureMissing(label, "not a regular file")
-        check_bytes(status.st_size, label)
-        return path.read_bytes()
+        return read_regular(path, MAX_FILE_BYTES)[0]
+    except FileUnfit as exc:
+        if exc.errno == errno.EFBIG:
+            raise PictureBroken(label, _TOO_LARGE) from None
+        folder = exc.errno == errno.EISDIR
+        raise PictureMissing(
+            label, "a directory; name the pictures in it" if folder else str(exc.strerror)
+        ) from None
     except FileNotFoundError:
         raise PictureMissing(label, "no such file") from None
     except PermissionError:
@@ -85,7 +88,7 @@ def check_bytes(size: int, name: str) -> None:
 
     """
     if size > MAX_FILE_BYTES:
-        raise PictureBroken(name, f"over {MAX_FILE_BYTES >> 20} MiB; make it smaller first")
+        raise PictureBroken(name, _TOO_LARGE)
 
 
 def prepare(image: Image.Image, preparation: Preparation) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Reading a small file of settings, whatever is found where it should be."""
+"""Reading a file of which nobody knows what it is: only a regular one of bounded size is read."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
     """Read a regular file of at most ``most`` bytes; also give its status, taken before it was read.
 
     Raises:
-        OSError: it can't be read, is larger, or is a directory, a pipe or a device: those are not waited for.
+        FileUnfit: it is larger, or a directory, a pipe or a device; nothing was read or waited for.
+        OSError: it can't be read.
 
     """
     handle = os.open(path, os.O_RDONLY | _NO_WAITING)
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+            code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+            raise FileUnfit(code, "not a regular file", str(path))
+        if status.st_size > most:
+            raise FileUnfit(errno.EFBIG, f"over {most:,} bytes", str(path))
         with os.fdopen(handle, "rb", closefd=False) as file:
-            content = file.read(most + 1)
+            return file.read(most), status
     finally:
         os.close(handle)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"over {most:,} bytes", str(path))
-    return content, status
+
+
+class FileUnfit(OSError):
+    """What is there is not to be read: too many bytes (EFBIG), a directory (EISDIR), no regular file (EINVAL)."""
