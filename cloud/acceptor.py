@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _RESERVED_FILES = 64
 """What the process has open besides connections."""
-_AT_ONCE = 64
+_AT_ONCE = 8
 """How many connections are taken before others have their turn."""
 _PAUSE_SECONDS = 0.1
 _LINGER_SECONDS = 1.0

@@ -79,7 +79,10 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived, and see what is still to come."""
-        if self._rejected is not None or self.transport.is_closing():
+        if self.transport.is_closing():
+            self.transport.pause_reading()
+            return
+        if self._rejected is not None:
             return
         self._unset_keepalive_if_required()
         self._incomplete_bytes += len(data)

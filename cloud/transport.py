@@ -13,8 +13,8 @@ class Transport(asyncio.Transport):
     that is woken twice. So what is given during a turn of the event loop is written at its end.
 
     A system that is told to close while the caller still sends resets the connection, and the caller
-    may lose the answer. So after a last answer only this side ends, and what still comes is read for
-    ``linger_seconds``, to be forgotten (RFC 9112, 9.6).
+    may lose the answer. So after a last answer only this side ends, and the caller has ``linger_seconds``
+    to do so, too (RFC 9112, 9.6).
     """
 
     def __init__(
@@ -51,6 +51,11 @@ class Transport(asyncio.Transport):
         else:
             self._flush()
             self._transport.close()
+
+    def pause_reading(self) -> None:
+        """Let a caller wait that sends on after its last answer: reading megabytes costs more than the answer did."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def abort(self) -> None:
         """Close at once."""

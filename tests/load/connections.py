@@ -75,7 +75,7 @@ def open_until_refused(cloud: CloudProcess, stack: ExitStack, most: int) -> tupl
     url = httpx.URL(cloud.url)
     served, refused = 0, []
     for _ in range(most):
-        connection = stack.enter_context(socket.create_connection((url.host, url.port or 0), timeout=0.5))
+        connection = stack.enter_context(socket.create_connection((url.host, url.port or 0), timeout=5))
         answer = b""
         try:
             connection.sendall(_GET)
