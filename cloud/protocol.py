@@ -155,6 +155,8 @@ class Protocol(HttpToolsProtocol):
         """See what the caller still sends."""
         super().on_response_complete()
         self._unanswered -= 1
+        if self.cycle.response_complete:
+            self.cycle.body.clear()  # uvicorn keeps what nobody read until the next request
         if self._rejected is not None and not self._unanswered:
             self._refuse(self._rejected)
         self._bound_waiting()
