@@ -53,8 +53,13 @@ def cloud_process(
     with subprocess.Popen([*under, *pinned(core), *command], stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            line = process.stderr.readline()
-            assert "://" in line, f"cloud-server did not start: {line}{process.stderr.read()}"
+            earlier = ""
+            for line in process.stderr:  # warnings come before the line that says where it is
+                if "://" in line:
+                    break
+                earlier += line
+            else:
+                raise AssertionError(f"cloud-server did not start: {earlier}")
             yield CloudProcess(process=process, line=line, url=line.split()[-1].strip('"}'))
         finally:
             process.kill()
