@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CloudProcess:
-    """A ``cloud-server`` that is ready, the line that it began with, and its URL."""
+    """A ``cloud-server`` that is ready, what it warned of, the line that says so, and its URL."""
 
     process: subprocess.Popen[str]
+    warnings: str
     line: str
     url: str
 
@@ -53,14 +54,15 @@ def cloud_process(
     with subprocess.Popen([*under, *pinned(core), *command], stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            earlier = ""
-            for line in process.stderr:  # warnings come before the line that says where it is
+            warnings = ""
+            for line in process.stderr:
                 if "://" in line:
                     break
-                earlier += line
+                warnings += line
             else:
-                raise AssertionError(f"cloud-server did not start: {earlier}")
-            yield CloudProcess(process=process, line=line, url=line.split()[-1].strip('"}'))
+                raise AssertionError(f"cloud-server did not start: {warnings}")
+            url = line.split()[-1].strip('"}')
+            yield CloudProcess(process=process, warnings=warnings, line=line, url=url)
         finally:
             process.kill()
 
