@@ -129,11 +129,6 @@ class Protocol(HttpToolsProtocol):
             self._bytes_left -= header_bytes(waiting.scope)
             self._lines_left -= len(waiting.scope["headers"])
 
-    def on_url(self, url: bytes) -> None:
-        """Keep a part of the path, which counts as a header's."""
-        self._bytes_left -= len(url)
-        super().on_url(url)
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header, up to the caps. A trailer is none, whatever it is called."""
         if self._declining:
