@@ -127,7 +127,7 @@ class Protocol(HttpToolsProtocol):
         self._bytes_left, self._lines_left = MAX_HEADER_BYTES, MAX_HEADER_LINES
         for waiting, _ in self.pipeline:
             self._bytes_left -= header_bytes(waiting.scope)
-            self._lines_left -= len(waiting.scope["headers"])
+            self._lines_left -= len(list(waiting.scope["headers"]))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header, up to the caps. A trailer is none, whatever it is called."""
