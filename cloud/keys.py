@@ -36,8 +36,8 @@ class Keys:
     """The accepted keys of a file, which is read again when it changes; without a file, none is asked for.
 
     The file is looked at when a request comes, at most once a second. A version of it counts as seen when it has
-    been read and was not young then; before that, it is read again at the next look. One that can't be used changes nothing, and is
-    said once in the log.
+    been read and was not young then; otherwise it is read again at the next look. One that can't be used changes
+    nothing, and is said once in the log.
     """
 
     def __init__(self, file: Path | None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -98,7 +98,7 @@ class Keys:
             content, status = read_regular(file, MAX_FILE_BYTES)
         except OSError as exc:
             raise SettingsError(f"key file {file} can't be read ({exc.strerror})") from exc
-        settled = time.time() - status.st_mtime > _SECONDS_TO_SETTLE
+        settled = time.time() - status.st_ctime > _SECONDS_TO_SETTLE
         self._seen = _version(status) if settled else None
         exposed = bool(status.st_mode & stat.S_IROTH)
         if exposed and not self._exposed:
