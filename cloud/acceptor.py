@@ -10,6 +10,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cloud.logs import Seldom
 from cloud.refusals import last_words
 from shared.errors import ConnectionsFull
 
@@ -51,6 +52,7 @@ class Acceptor:
 
     ``made``: the protocols whose connection is made; a TLS handshake comes before that.
     ``most``: how many connections there may be. ``refused``: is told of each that is not taken, and why.
+    ``handshake_seconds``, ``parting_seconds``: how long a caller has to begin TLS, and to end it.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Acceptor:
         refused: Callable[[str], None],
         tls: ssl.SSLContext | None,
         handshake_seconds: float,
+        parting_seconds: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
@@ -72,10 +75,10 @@ class Acceptor:
         self._refused = refused
         self._tls = tls
         self._handshake_seconds = None if tls is None else handshake_seconds
+        self._parting_seconds = None if tls is None else parting_seconds
         self._opening: dict[asyncio.Protocol, asyncio.Task[None]] = {}
         self._lingering = 0
-        self._unsaid = 0
-        self._said_at = -1.0
+        self._log = Seldom(_LOG.warning, "connections are not taken")
         self._words = last_words(ConnectionsFull())
         self._closed = False
         listener.setblocking(False)
@@ -89,7 +92,8 @@ class Acceptor:
     def close(self) -> None:
         """Take those who wait, and no more."""
         if not self._closed:
-            self._accept()
+            while self._take():
+                pass
             self._closed = True
             self._loop.remove_reader(self._listener)
 
@@ -102,27 +106,39 @@ class Acceptor:
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
-            try:
-                connection, _ = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            if not self._take():
                 return
-            except OSError as exc:  # who waits may be lucky later
-                self._note(errno.errorcode.get(exc.errno or 0, "unknown"))
-                self._loop.remove_reader(self._listener)
-                self._loop.call_later(_PAUSE_SECONDS, self._watch)
-                return
-            connection.setblocking(False)
-            if self.open < self._most:
-                protocol = self._protocol()
-                self._opening[protocol] = self._loop.create_task(self._open(connection, protocol))
-            else:
-                self._note("full")
-                self._turn_away(connection)
+
+    def _take(self) -> bool:
+        """Take one connection, or turn it away; tell whether another one may wait."""
+        try:
+            connection, _ = self._listener.accept()
+        except ConnectionAbortedError:
+            return True
+        except BlockingIOError:
+            return False
+        except OSError as exc:  # who waits may be lucky later
+            self._note(errno.errorcode.get(exc.errno or 0, "unknown"))
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_PAUSE_SECONDS, self._watch)
+            return False
+        connection.setblocking(False)
+        if self.open < self._most:
+            protocol = self._protocol()
+            self._opening[protocol] = self._loop.create_task(self._open(connection, protocol))
+        else:
+            self._note("full")
+            self._turn_away(connection)
+        return True
 
     async def _open(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                lambda: protocol, connection, ssl=self._tls, ssl_handshake_timeout=self._handshake_seconds
+                lambda: protocol,
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._handshake_seconds,
+                ssl_shutdown_timeout=self._parting_seconds,
             )
         except OSError:  # it has gone, or speaks no TLS
             connection.close()
@@ -146,10 +162,5 @@ class Acceptor:
         connection.close()
 
     def _note(self, reason: str) -> None:
-        """Count one that was not taken, and log that once a second at most."""
         self._refused(reason)
-        self._unsaid += 1
-        if self._loop.time() - self._said_at >= 1:
-            fields = {"reason": reason, "refused": self._unsaid, "open": self.open}
-            _LOG.warning("connections are not taken", extra={"fields": fields})
-            self._said_at, self._unsaid = self._loop.time(), 0
+        self._log.note(reason=reason, open=self.open)

@@ -15,6 +15,7 @@ from shared.errors import HeadersTooLarge
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from uvicorn._types import HTTPScope
 
     from cloud.metrics import Metrics
 
@@ -97,12 +98,16 @@ class Journal:
         return b"%s%x" % (self._prefix, next(self._numbers))
 
 
-def _oversized(scope: Scope) -> bool:
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
+def header_bytes(scope: Scope | HTTPScope) -> int:
+    """Count the bytes of a request's headers, its path and query included."""
     size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
-    for name, value in headers:
+    for name, value in scope["headers"]:
         size += len(name) + len(value)
-    return size > MAX_HEADER_BYTES or len(headers) > MAX_HEADER_LINES
+    return size
+
+
+def _oversized(scope: Scope) -> bool:
+    return header_bytes(scope) > MAX_HEADER_BYTES or len(scope["headers"]) > MAX_HEADER_LINES
 
 
 def _fields(scope: Scope, request_id: str, status: int, started: float, entry: Entry) -> dict[str, object]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_SETTLE = 2.0
+"""A younger file may be written again within the same tick of the file system's clock."""
 MAX_FILE_BYTES = 1 << 20
 _Version = tuple[int, ...]
 
@@ -34,8 +36,8 @@ class Keys:
     """The accepted keys of a file, which is read again when it changes; without a file, none is asked for.
 
     The file is looked at when a request comes, at most once a second. A version of it counts as seen when it has
-    been read; what can't be read is tried again at the next look. One that can't be used changes nothing, and is
-    said once in the log.
+    been read and was not young then; otherwise it is read again at the next look. One that can't be used changes
+    nothing, and is said once in the log.
     """
 
     def __init__(self, file: Path | None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -79,9 +81,10 @@ class Keys:
             return
         self._looked = now
         try:
-            if _version_of(file) != self._seen:
-                self._keys = self._read(file)
-                _LOG.info("read %d keys from %s", len(self._keys), file)
+            if self._seen is None or _version_of(file) != self._seen:
+                keys, self._keys = self._keys, self._read(file)
+                if self._keys != keys:
+                    _LOG.info("read %d keys from %s", len(self._keys), file)
             self._problem = ""
         except SettingsError as exc:
             problem = str(exc)
@@ -95,7 +98,8 @@ class Keys:
             content, status = read_regular(file, MAX_FILE_BYTES)
         except OSError as exc:
             raise SettingsError(f"key file {file} can't be read ({exc.strerror})") from exc
-        self._seen = _version(status)
+        settled = time.time() - status.st_ctime > _SECONDS_TO_SETTLE
+        self._seen = _version(status) if settled else None
         exposed = bool(status.st_mode & stat.S_IROTH)
         if exposed and not self._exposed:
             _LOG.warning(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LogFormat = Literal["text", "json"]
 
@@ -15,6 +19,27 @@ def set_up_logs(level: str, log_format: LogFormat) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+class Seldom:
+    """An event that may come often, logged once a second at most, with how many there were since.
+
+    ``log``: a logger's method for the level.
+    """
+
+    def __init__(self, log: Callable[..., None], message: str) -> None:
+        self._log = log
+        self._message = message
+        self._unsaid = 0
+        self._said_at = float("-inf")
+
+    def note(self, **fields: object) -> None:
+        """Count one; ``fields`` say what this one was."""
+        self._unsaid += 1
+        now = time.monotonic()
+        if now - self._said_at >= 1:
+            self._log(self._message, extra={"fields": {**fields, "refused": self._unsaid}})
+            self._said_at, self._unsaid = now, 0
 
 
 class JsonFormatter(logging.Formatter):

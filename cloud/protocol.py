@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from cloud.journal import MAX_HEADER_BYTES, MAX_HEADER_LINES
+from cloud.journal import MAX_HEADER_BYTES, MAX_HEADER_LINES, header_bytes
 from cloud.refusals import last_words
 from cloud.transport import Transport
 from shared.errors import BodyLate, HeadersLate, HeadersTooLarge, RequestMalformed, SplitwireError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MAX_INCOMPLETE_BYTES = 16_384
 """How much of a line, a header or a chunk's size may arrive before its end does."""
-MAX_PIPELINED = 64
-"""How many requests may wait for the answer to the one before them on their connection."""
 
 _FRAMING = {b"content-length", b"transfer-encoding"}
 _ONCE = _FRAMING | {b"authorization", b"content-type", b"host"}
@@ -29,9 +30,16 @@ _Awaited = Literal["headers", "body", "rest", "idle", "parting"]
 
 
 class State(ServerState):
-    """What the connections of a server share. ``draining``: each is to end after its next answer."""
+    """What the connections of a server share.
 
-    draining = False
+    ``draining``: each is to end after its next answer. ``refused`` is told of what was refused before
+    it was a request.
+    """
+
+    def __init__(self, refused: Callable[[SplitwireError], None]) -> None:
+        super().__init__()
+        self.draining = False
+        self.refused = refused
 
 
 class Protocol(HttpToolsProtocol):
@@ -42,6 +50,8 @@ class Protocol(HttpToolsProtocol):
     the server drains, any for ``parting_seconds``. The body has ``body_seconds`` more. A body that was
     answered before its end has ``rest_seconds`` to end, so that the caller can read the answer. A
     caller that stops to read an answer has ``reading_seconds`` to go on.
+
+    Requests that wait for the answer to one before them share the caps that one request's headers have.
 
     An offer to upgrade is declined, as HTTP allows: the request is served like any other. What is no
     request, or could be read as another one, is refused in its turn, and nothing behind it is read.
@@ -60,7 +70,8 @@ class Protocol(HttpToolsProtocol):
     _unanswered = 0
     _rejected: SplitwireError | None = None
     _incomplete_bytes = 0
-    _header_bytes = 0
+    _bytes_left = MAX_HEADER_BYTES
+    _lines_left = MAX_HEADER_LINES
     _timer: asyncio.TimerHandle | None = None
     _awaited: _Awaited | None = None
     _reading: asyncio.TimerHandle | None = None
@@ -108,20 +119,27 @@ class Protocol(HttpToolsProtocol):
         super().resume_writing()
 
     def on_message_begin(self) -> None:
-        """Begin a request, unless there are more than any caller needs."""
-        if len(self.pipeline) >= MAX_PIPELINED and not self._declining:
-            raise RequestMalformed(f"more than {MAX_PIPELINED} requests wait for an answer")
+        """Begin a request."""
+        if self._declining:
+            return
         super().on_message_begin()
         self._receiving = "headers"
-        self._header_bytes = 0
+        self._bytes_left, self._lines_left = MAX_HEADER_BYTES, MAX_HEADER_LINES
+        for waiting, _ in self.pipeline:
+            self._bytes_left -= header_bytes(waiting.scope)
+            self._lines_left -= len(list(waiting.scope["headers"]))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header, up to the caps. A trailer is none, whatever it is called."""
+        if self._declining:
+            return
         self._incomplete_bytes = 0
-        self._header_bytes += len(name) + len(value)
+        self._bytes_left -= len(name) + len(value)
         if self._receiving == "headers":
-            super().on_header(name, value)
-        if self._header_bytes > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADER_LINES:
+            super().on_header(name, value.strip(b" \t"))
+        if self._bytes_left < 0 or len(self.headers) > self._lines_left:
+            if self.pipeline:
+                raise RequestMalformed("more waits for an answer than one request's headers may have")
             raise HeadersTooLarge(MAX_HEADER_BYTES, MAX_HEADER_LINES)
 
     def on_headers_complete(self) -> None:
@@ -150,6 +168,8 @@ class Protocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             self._receiving = None
             super().on_message_complete()
+            if not self.parser.should_keep_alive():  # also for what a trailer says: it reads nothing more
+                self._end_after_answer()
 
     def on_response_complete(self) -> None:
         """See what the caller still sends."""
@@ -212,7 +232,7 @@ class Protocol(HttpToolsProtocol):
         if host is None or not _HOST.fullmatch(host):
             raise RequestMalformed("Host is absent, or no name")
         coding = once.get(b"transfer-encoding")
-        if coding is not None and (version == "1.0" or coding.strip(b" \t").lower() != b"chunked"):
+        if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
             raise RequestMalformed("Transfer-Encoding is not chunked")
         if self.parser.should_upgrade() and self.parser.get_method() == b"CONNECT":
             raise RequestMalformed("CONNECT is for proxies")
@@ -265,9 +285,7 @@ class Protocol(HttpToolsProtocol):
         receiving, self._receiving = self._receiving, None
         if receiving == "body":
             if self.cycle.response_started:  # it has its answer
-                self.cycle.keep_alive = False
-                if self.cycle.response_complete:
-                    self.transport.close()
+                self._end_after_answer()
                 return
             self._unanswered -= 1
             if self.pipeline:
@@ -275,10 +293,16 @@ class Protocol(HttpToolsProtocol):
         if not self._unanswered:
             self._refuse(error)
 
+    def _end_after_answer(self) -> None:
+        self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self.transport.close()
+
     def _refuse(self, error: SplitwireError) -> None:
         """Write a last answer; an application that still works on one is told that the caller hung up."""
         if self.transport.is_closing():
             return
+        self.server_state.refused(error)
         self.transport.write(last_words(error))
         self.transport.close()
         if self.cycle is not None and not self.cycle.response_complete:

@@ -14,7 +14,8 @@ def is_range(header: str, size: int) -> bool:
     """Tell whether a ``Range`` header counts: one that is no range of bytes is ignored (RFC 9110, 14.2).
 
     Raises:
-        RangeUnsatisfiable: a range begins behind the end of a file of ``size`` bytes.
+        RangeUnsatisfiable: every range begins behind the end of a file of ``size`` bytes. Where only some do, all
+            are ignored.
 
     """
     if not _RANGES.fullmatch(header):
@@ -22,6 +23,7 @@ def is_range(header: str, size: int) -> bool:
     pairs = [each.strip().partition("-") for each in header.partition("=")[2].split(",")]
     if any(first and last and int(last) < int(first) for first, _, last in pairs):
         return False
-    if any(int(first) >= size if first else int(last) == 0 for first, _, last in pairs):
+    within = [int(first) < size if first else int(last) > 0 for first, _, last in pairs]
+    if not any(within):
         raise RangeUnsatisfiable(size)
-    return True
+    return all(within)

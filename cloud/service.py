@@ -124,10 +124,10 @@ class Service:
         parts = self.parts(authorization)
         if self._draining:
             raise NotReady("stopping")
-        self._frames += 1
-        self._idle.clear()
         caller = caller_of(authorization, address, keyed=self.settings.key_file is not None)
         admission = Admission(caller, self._bodies, parts.batcher)
+        self._frames += 1
+        self._idle.clear()
         try:
             yield parts, admission
         finally:

@@ -17,10 +17,11 @@ import uvicorn
 
 from cloud.acceptor import Acceptor, room_for
 from cloud.app import Application
+from cloud.logs import Seldom
 from cloud.metrics import Metrics
 from cloud.protocol import Protocol, State
 from cloud.service import Service
-from shared.errors import SettingsError
+from shared.errors import SettingsError, SplitwireError, codes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -181,7 +182,8 @@ class Server(uvicorn.Server):
         self, config: uvicorn.Config, protocol: type[Protocol], connections: int, metrics: Metrics
     ) -> None:
         super().__init__(config)
-        self.server_state: State = State()
+        self._log = Seldom(_LOG.info, "requests are refused before they are any")
+        self.server_state: State = State(self._refused)
         self._protocol = protocol
         self._connections = connections
         self._metrics = metrics
@@ -203,6 +205,7 @@ class Server(uvicorn.Server):
                 refused=self._metrics.connection_refused,
                 tls=self.config.ssl,
                 handshake_seconds=self._protocol.header_seconds,
+                parting_seconds=self._protocol.rest_seconds,
             )
             for listener in sockets or ()
         ]
@@ -225,6 +228,11 @@ class Server(uvicorn.Server):
         """Cut the connections that have not closed."""
         for connection in self._open():
             connection.cut()
+
+    def _refused(self, error: SplitwireError) -> None:
+        status = codes_of(error).status or 500
+        self._metrics.request_done("other", status)
+        self._log.note(status=status, error=type(error).__name__)
 
     def _open(self) -> list[Protocol]:
         return [each for each in self.server_state.connections if isinstance(each, Protocol)]

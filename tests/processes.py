@@ -25,8 +25,9 @@ class CloudProcess:
     def stop(self) -> str:
         """Ask it to stop, see that it does, and give what it wrote after its first line."""
         self.process.terminate()
-        _, written = self.process.communicate(timeout=30)
-        assert self.process.returncode == 0, written
+        assert self.process.stderr is not None
+        written = self.process.stderr.read()  # communicate() loses what came together with the first line
+        assert self.process.wait(timeout=30) == 0, written
         return written
 
 

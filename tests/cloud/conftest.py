@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cloud.app import create_app
+from cloud.app import Application
 from cloud.protocol import Protocol
+from cloud.service import Service
 from cloud.serving import server_of
 from cloud.settings import CloudSettings
 from tests.cloud.application import frame_of, serving
@@ -41,10 +42,11 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     """Where a cloud listens that does not wait for long."""
-    app = create_app(CloudSettings(device="cpu"))
+    service = Service(CloudSettings(device="cpu"))
+    app = Application(service)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with app.router.lifespan_context(app):
-            server = server_of(app, protocol=Hasty)
+            server = server_of(app, protocol=Hasty, metrics=service.metrics)
             serving_now = asyncio.create_task(server.serve(sockets=[listener]))
             yield listener.getsockname()[1]
             server.should_exit = True

@@ -77,3 +77,21 @@ BROKEN_CHUNKS = [
     b"5\r\nhello\r\n0\r\nContent-Length: 7\r\n\r\n",
 ]
 """To be sent after ``CHUNKED``."""
+LAST_CHUNKS = [
+    b"5\r\nhello\r\n0\r\n" + trailer + b"\r\n\r\n"
+    for trailer in (
+        b"X: y",
+        b"Connection: close",
+        b"Connection: keep-alive, close",
+        b"Proxy-Connection: close",
+        b"Connection: close\r\nX: y",
+        b"Connection: upgrade\r\nUpgrade: x",
+        b"Upgrade: x\r\nConnection: close, upgrade",
+        b"Transfer-Encoding: chunked",
+        b"Transfer-Encoding: gzip",
+        b"Transfer-Encoding: gzip, chunked",
+        b"Content-Length: 7",
+        b"Host: other\r\nAuthorization: Bearer x",
+    )
+]
+"""To be sent after ``CHUNKED``: what trailers say of the connection or the body."""

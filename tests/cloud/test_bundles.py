@@ -124,6 +124,8 @@ async def test_a_range_that_is_none_is_ignored_and_one_that_the_file_does_not_ha
         "bytes=a-b",
         "bytes 0-1",
         "bytes=1-2, 5-3",
+        f"bytes=0-1,{size}-",
+        "bytes=-0, 3-",
         "x",
     ):
         response = await client.get(url, headers={"Range": ignored})
@@ -136,7 +138,7 @@ async def test_a_range_that_is_none_is_ignored_and_one_that_the_file_does_not_ha
     ):
         response = await client.get(url, headers={"Range": taken})
         assert (response.status_code, response.content) == (206, part), taken
-    for absent in (f"bytes={size}-", f"bytes={size}-{size + 5}", "bytes=-0"):
+    for absent in (f"bytes={size}-", f"bytes={size}-{size + 5}", "bytes=-0", f"bytes={size}-,-0"):
         response = await client.get(url, headers={"Range": absent})
         assert (response.status_code, error_of(response)) == (416, "RangeUnsatisfiable"), absent
         assert response.headers["Content-Range"] == f"bytes */{size}"

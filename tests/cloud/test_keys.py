@@ -6,6 +6,7 @@ import logging
 import os
 import resource
 from contextlib import contextmanager
+from pathlib import PosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,6 +65,19 @@ def test_a_file_put_in_its_place_with_the_same_size_and_time_is_read_again(file:
     times = file.stat().st_mtime_ns
     os.utime(successor, ns=(times, times))
     successor.replace(file)
+    clock.now = 2
+    assert (accepts(keys, "old"), accepts(keys, "new")) == (False, True)
+
+
+def test_a_file_written_again_within_a_tick_of_its_clock_is_read_again(file: Path, clock: Clock) -> None:
+    status = file.stat()
+
+    class Still(PosixPath):
+        def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:  # noqa: ARG002
+            return status
+
+    keys = Keys(Still(file), clock=clock)
+    file.write_text("new\n")
     clock.now = 2
     assert (accepts(keys, "old"), accepts(keys, "new")) == (False, True)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cloud.protocol import MAX_PIPELINED
+from cloud.journal import MAX_HEADER_LINES
 from shared.frame import MAX_FRAME_BYTES
 from tests.cloud.malformed import GET, HEADERS
 
@@ -165,8 +165,8 @@ async def test_a_caller_may_not_ask_on_and_on_before_an_answer(port: int) -> Non
     async with connected(port) as (reader, writer):
         writer.write(GET * 500)
         answer = await rest_of(reader)
-    assert answer.count(b"HTTP/1.1 200 ") == 1 + MAX_PIPELINED
-    assert answer.count(b"HTTP/1.1 ") == 2 + MAX_PIPELINED
+    assert answer.count(b"HTTP/1.1 200 ") == 1 + MAX_HEADER_LINES
+    assert answer.count(b"HTTP/1.1 ") == 2 + MAX_HEADER_LINES
     assert json.loads(answer.rpartition(b"\r\n\r\n")[2])["error"] == "RequestMalformed"
 
 

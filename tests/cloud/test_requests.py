@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cloud.malformed import BROKEN_CHUNKS, CHUNKED, GET, HEADERS, MALFORMED, UPGRADE
+from tests.cloud.malformed import BROKEN_CHUNKS, CHUNKED, GET, HEADERS, LAST_CHUNKS, MALFORMED, UPGRADE
 from tests.cloud.test_protocol import connected, one_answer, rest_of
 
 if TYPE_CHECKING:
@@ -144,10 +145,32 @@ async def test_a_trailer_is_no_header(port: int, frame: bytes) -> None:
     assert b"smuggled" not in head
 
 
+@pytest.mark.parametrize("head", [CHUNKED, CHUNKED.replace(b"POST /infer", b"GET /healthz")])
+async def test_whatever_a_trailer_says_the_connection_goes_on_or_ends(port: int, head: bytes) -> None:
+    for last in LAST_CHUNKS:
+        for parts in ([head + last + GET], [head + last, GET], [head, last, GET]):
+            async with connected(port) as (reader, writer):
+                for part in parts:
+                    writer.write(part)
+                    await asyncio.sleep(0.02)
+                answers = b""
+                async with asyncio.timeout(0.5):  # before it would end for being idle
+                    while answers.count(b"HTTP/1.1 ") < 2 and (data := await reader.read(65_536)):
+                        answers += data
+            assert statuses(answers)[0] in (200, 400)
+            assert statuses(answers)[1:] in ([], [200]), last
+
+
+async def test_a_connection_that_a_trailer_ends_says_so(port: int) -> None:
+    answers = await answers_to(port, CHUNKED + b"0\r\nConnection: close\r\n\r\n" + GET)
+    assert statuses(answers) == [400]
+    assert b"\r\nconnection: close\r\n" in answers
+
+
 async def test_what_http_allows_is_served(port: int) -> None:
     lines = [b"GET http://other/healthz HTTP/1.1", b"\r\nGET /healthz HTTP/1.1", b"GET /healthz#x HTTP/1.1"]
     for line in lines:
-        for host in (b"cloud", b"", b"cloud:8000", b"[::1]:8000", b"xn--a_b.example"):
+        for host in (b"cloud", b"", b"cloud:8000", b"cloud \t", b"[::1]:8000", b"xn--a_b.example"):
             async with connected(port) as (reader, writer):
                 writer.write(line + b"\r\nHost: " + host + b"\r\n\r\n")
                 assert (await one_answer(reader))[0] == 200
@@ -159,6 +182,43 @@ async def test_http_1_0_needs_no_host(port: int) -> None:
 
 async def test_every_request_that_was_read_is_answered_and_one_too_many_refused(port: int) -> None:
     assert statuses(await answers_to(port, GET * 66)) == [200] * 65 + [400]
+
+
+@pytest.mark.parametrize(
+    ("path", "lines", "waiting"),
+    [
+        (b"/healthz", b"", 64),
+        (b"/healthz", b"a: b\r\n" * 21, 2),
+        (b"/healthz", b"a: " + b"b" * 5_400 + b"\r\n", 3),
+        (b"/healthz?" + b"x" * 7_000, b"", 3),
+    ],
+)
+async def test_requests_that_wait_share_the_caps_of_one(
+    port: int, frame: bytes, path: bytes, lines: bytes, waiting: int
+) -> None:
+    request = GET[:-2].replace(b"/healthz", path) + lines + b"\r\n"
+    infer = HEADERS + b"Content-Length: %d\r\n\r\n%b" % (len(frame), frame)
+    answers = await answers_to(port, infer + request * (waiting + 1))
+    assert statuses(answers) == [200] * (1 + waiting) + [400]
+    async with connected(port) as (reader, writer):
+        for _ in range(waiting + 2):
+            writer.write(request)
+            assert (await one_answer(reader))[0] == 200
+
+
+async def test_what_is_refused_before_it_is_a_request_is_counted_and_logged_once_a_second(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "cloud.serving"):
+        for _ in range(3):
+            await answers_to(port, b"\x00")
+        await answers_to(port, GET[:9])
+    metrics = await answers_to(port, b"GET /metrics HTTP/1.1\r\nHost: cloud\r\nConnection: close\r\n\r\n")
+    assert b'splitwire_requests_total{route="other",status="400"} 3.0' in metrics
+    assert b'splitwire_requests_total{route="other",status="408"} 1.0' in metrics
+    lines = [record for record in caplog.records if "refused" in record.getMessage()]
+    assert len(lines) == 1
+    assert lines[0].__dict__["fields"] == {"status": 400, "error": "RequestMalformed", "refused": 1}
 
 
 async def test_who_is_refused_while_still_sending_can_read_why(port: int) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from cloud.protocol import MAX_PIPELINED
+from cloud.journal import MAX_HEADER_LINES
 from shared.bundle import default_bundle_path, load_bundle
 from tests.cloud.application import frame_of
 from tests.cloud.malformed import BROKEN_CHUNKS, CHUNKED, GET, MALFORMED
@@ -98,7 +98,7 @@ def smuggled_behind(name: str, seconds: float = 8) -> Row:
 def refused_in_words(times: int = 5) -> Row:
     """Send what is no request, or could be read as another one, and too many requests at once, each so many times."""
     kinds = [(each + GET, 1) for each in (*MALFORMED, *(CHUNKED + chunk for chunk in BROKEN_CHUNKS))]
-    kinds.append((GET * 200, 2 + MAX_PIPELINED))
+    kinds.append((GET * 200, 2 + MAX_HEADER_LINES))
     right = 0
     with cloud_process() as cloud:
         url = httpx.URL(cloud.url)
