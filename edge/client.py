@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock, Thread, main_thread
 from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple, Unpack
 
 from anyio import CancelScope
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
+
+_LOOK_SECONDS = 0.2
+"""How soon an open client sees that the program ends."""
 
 Picture = str | Path | bytes
 """A file, or the bytes of one."""
@@ -130,9 +133,9 @@ class AsyncClient:
 
 @dataclass(frozen=True, kw_only=True)
 class _Opened:
-    """An open client in an event loop of its own, whose thread does not keep the program from ending.
+    """An open client in an event loop of its own, whose thread closes it when the main thread has ended.
 
-    Nothing here waits for that thread but ``close``: in a fork's child it is not there.
+    A daemon's would be ended wherever it is, and C++ ends the whole process then.
     """
 
     client: AsyncClient
@@ -152,11 +155,15 @@ class _Opened:
 
     def close(self) -> None:
         """Close the client, end the loop and its thread."""
-        self.loop.call_soon_threadsafe(self.closing.set)
+        self.begin_closing()
         self.thread.join()
 
     def __del__(self) -> None:
         """Let a client that nobody has any more close itself."""
+        self.begin_closing()
+
+    def begin_closing(self) -> None:
+        """Tell the thread, if it is there: not in a fork's child, nor when the program ends."""
         if self.thread.is_alive():
             self.loop.call_soon_threadsafe(self.closing.set)
 
@@ -165,7 +172,7 @@ def _opened(settings: DeviceOptions) -> _Opened:
     client, closing = AsyncClient(**settings), asyncio.Event()
     opening: Future[asyncio.AbstractEventLoop] = Future()
     work = _keep_open(client, opening, closing)
-    thread = Thread(target=asyncio.run, args=(work,), name="client", daemon=True)
+    thread = Thread(target=asyncio.run, args=(work,), name="client")
     thread.start()
     return _Opened(client=client, loop=opening.result(), closing=closing, thread=thread)
 
@@ -176,7 +183,9 @@ async def _keep_open(
     try:
         async with client:
             opening.set_result(asyncio.get_running_loop())
-            await closing.wait()
+            while main_thread().is_alive() and not closing.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(closing.wait(), _LOOK_SECONDS)
     except BaseException as exc:
         if opening.done():
             raise

@@ -88,8 +88,9 @@ def test_a_program_that_never_closes_its_client_ends_quietly(cloud_url: str, cat
     assert run(OPEN + ENDS[end], cat, cloud_url) == ["cat"]
 
 
-def test_so_does_one_with_a_cloud_inside(cat: Path) -> None:
-    assert run(OPEN, cat, "") == ["cat"]
+@pytest.mark.parametrize("end", ["falls off the end", "lets go of it"])
+def test_so_does_one_with_a_cloud_inside(cat: Path, end: str) -> None:
+    assert run(OPEN + ENDS[end], cat, "") == ["cat"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system can't fork")
