@@ -80,12 +80,11 @@ def open_client(
         SettingsError: a proxy of the environment can't be used.
 
     """
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=_IDLE_SECONDS)
     try:
         client = httpx.AsyncClient(
             base_url=cloud.url,
             headers=headers,
-            limits=limits,
+            limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
             timeout=None,  # noqa: S113 - see above
             transport=transport,
             trust_env=httpx.URL(cloud.url).host not in _NEVER_BY_PROXY,

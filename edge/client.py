@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread, main_thread
 from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple, Unpack
 
 from anyio import CancelScope
-from anyio.from_thread import start_blocking_portal
 from pydantic import ValidationError
 
 from edge.classify import open_classifier
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
     from types import TracebackType
 
-    from anyio.from_thread import BlockingPortal
-
     from edge.classify import Classifier
     from edge.records import Record
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
+
+_LOOK_SECONDS = 0.2
+"""How soon an open client sees that the program ends."""
 
 Picture = str | Path | bytes
 """A file, or the bytes of one."""
@@ -53,6 +54,7 @@ class AsyncClient:
         self._settings = _checked(settings)
         self._stack = AsyncExitStack()
         self._classifier: Classifier | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._calls: dict[CancelScope, asyncio.Event] = {}
         """Those under way, and what tells of their ends."""
 
@@ -63,6 +65,7 @@ class AsyncClient:
             SplitwireError: see ``edge.classify.open_classifier``.
 
         """
+        self._loop = asyncio.get_running_loop()
         self._classifier = await self._stack.enter_async_context(open_classifier(self._settings))
         return self
 
@@ -121,24 +124,86 @@ class AsyncClient:
         raise ClientClosed("the client was closed before there was an answer; close it when it is done")
 
     def _open(self) -> Classifier:
-        if self._classifier is None:
-            raise ClientClosed("the client is not open; use it as: async with AsyncClient(...) as client")
+        if self._classifier is None or self._loop is not asyncio.get_running_loop():
+            raise ClientClosed(
+                "the client is not open in this event loop; use it as: async with AsyncClient(...) as client"
+            )
         return self._classifier
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Opened:
+    """An open client in an event loop of its own, whose thread closes it when the main thread has ended.
+
+    A daemon's would be ended wherever it is, and C++ ends the whole process then.
+    """
+
     client: AsyncClient
-    portal: BlockingPortal
-    stack: ExitStack
+    loop: asyncio.AbstractEventLoop
+    closing: asyncio.Event
+    thread: Thread
+
+    def start(
+        self, work: Callable[[Unpack[Arguments]], Awaitable[Result]], *arguments: *Arguments
+    ) -> Future[Result]:
+        """Begin a call of the client."""
+
+        async def call() -> Result:
+            return await work(*arguments)
+
+        return asyncio.run_coroutine_threadsafe(call(), self.loop)
+
+    def close(self) -> None:
+        """Close the client, end the loop and its thread."""
+        self.begin_closing()
+        self.thread.join()
+
+    def __del__(self) -> None:
+        """Let a client that nobody has any more close itself."""
+        self.begin_closing()
+
+    def begin_closing(self) -> None:
+        """Tell the thread, if it is there: not in a fork's child, nor when the program ends."""
+        if self.thread.is_alive():
+            self.loop.call_soon_threadsafe(self.closing.set)
+
+
+def _opened(settings: DeviceOptions) -> _Opened:
+    client, closing = AsyncClient(**settings), asyncio.Event()
+    opening: Future[asyncio.AbstractEventLoop] = Future()
+    work = _keep_open(client, opening, closing)
+    thread = Thread(target=asyncio.run, args=(work,), name="client")
+    thread.start()
+    return _Opened(client=client, loop=opening.result(), closing=closing, thread=thread)
+
+
+async def _keep_open(
+    client: AsyncClient, opening: Future[asyncio.AbstractEventLoop], closing: asyncio.Event
+) -> None:
+    try:
+        async with client:
+            opening.set_result(asyncio.get_running_loop())
+            while main_thread().is_alive() and not closing.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(closing.wait(), _LOOK_SECONDS)
+    except BaseException as exc:
+        if opening.done():
+            raise
+        opening.set_exception(exc)  # it belongs to whoever opens
 
 
 @dataclass
 class _InProcess:
-    """What one process has of a client; a fork's copy of its parent's can't be used, its threads are not there."""
+    """What one process has of a client; a fork's copy of its parent's can't be used, its thread is not there."""
 
     lock: Lock = field(default_factory=Lock)
     opened: _Opened | None = None
+
+    def open(self, settings: DeviceOptions) -> _Opened:
+        """Open the client, if it is not."""
+        if self.opened is None:
+            self.opened = _opened(settings)
+        return self.opened
 
 
 class Client:
@@ -166,7 +231,7 @@ class Client:
 
         """
         with self._here() as here:
-            _open(here, self._settings)
+            here.open(self._settings)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -181,7 +246,7 @@ class Client:
         with self._here() as here:
             opened, here.opened = here.opened, None
         if opened is not None:
-            opened.stack.close()
+            opened.close()
 
     def classify(self, picture: Picture) -> Record:
         """Classify one picture.
@@ -194,8 +259,8 @@ class Client:
 
         """
         with self._here() as here:
-            opened = _open(here, self._settings)
-            answer = opened.portal.start_task_soon(opened.client.classify, picture)
+            opened = here.open(self._settings)
+            answer = opened.start(opened.client.classify, picture)
         return answer.result()
 
     def classify_files(self, paths: Iterable[str | Path]) -> Iterator[Record]:
@@ -206,14 +271,10 @@ class Client:
 
         """
         with self._here() as here:
-            opened = _open(here, self._settings)
+            opened = here.open(self._settings)
         records = opened.client.classify_files(paths)
-        try:
-            while (record := self._call(opened, anext, records, None)) is not None:
-                yield record
-        finally:
-            with suppress(ClientClosed):  # and so are they
-                self._call(opened, records.aclose)
+        while (record := self._call(opened, anext, records, None)) is not None:
+            yield record
 
     def _call(
         self,
@@ -226,7 +287,7 @@ class Client:
                 raise ClientClosed(
                     "the client was closed before there was an answer; close it when it is done"
                 )
-            answer = opened.portal.start_task_soon(work, *arguments)
+            answer = opened.start(work, *arguments)
         return answer.result()
 
     @contextmanager
@@ -236,20 +297,10 @@ class Client:
             yield here
 
 
-def _open(here: _InProcess, settings: DeviceOptions) -> _Opened:
-    if here.opened is None:
-        with ExitStack() as stack:
-            client = AsyncClient(**settings)
-            portal = stack.enter_context(start_blocking_portal())
-            stack.enter_context(portal.wrap_async_context_manager(client))
-            here.opened = _Opened(client=client, portal=portal, stack=stack.pop_all())
-    return here.opened
-
-
 def _checked(settings: DeviceOptions) -> DeviceSettings:
     try:
         return DeviceSettings.model_validate(settings)
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting {name} = {first['input']!r}: {first['msg'].lower()}") from exc
+        raise SettingsError(f"setting {name}: {first['msg'].lower()}") from exc

@@ -36,7 +36,7 @@ class DeviceSettings(BaseModel):
     ``confident``: nothing is sent where that one is at least so sure.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # it may be a secret
 
     bundle: Path = Field(default_factory=default_bundle_path)
     head: HeadName = "ncnn"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,10 +102,19 @@ def test_a_cloud_that_is_not_there_is_raised(cat: Path) -> None:
         client.classify(cat)
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"qualty": "int8"}, "qualty"), ({"top": 0}, "top = 0")])
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"qualty": "int8"}, "qualty"), ({"top": 0}, "top: input should be greater")]
+)
 def test_settings_that_are_not_allowed_are_named(settings: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Client(**settings)  # type: ignore[arg-type]  # that is what is wrong
+
+
+@pytest.mark.parametrize("name", ["key", "cloud", "api_key"])
+def test_a_value_that_may_be_a_secret_is_never_shown(name: str) -> None:
+    with pytest.raises(SettingsError, match=name) as caught:
+        Client(**{name: b"\xffsecret-word"})  # type: ignore[arg-type]  # that is what is wrong
+    assert "secret-word" not in "".join(traceback.format_exception(caught.value, limit=0))
 
 
 @pytest.mark.anyio
