@@ -1,4 +1,4 @@
-"""Decodes pictures within bounds of memory and time: small files here, all others in a process of its own.
+"""Decodes pictures within bounds of memory and time: small plain files here, all others in a process of its own.
 
 That process can be stopped at any moment and can't take more memory than it may; it starts when it is first needed.
 """
@@ -19,6 +19,7 @@ from edge import decoder_process
 from edge.decoder_process import COSTLY, READY, REPLY, REQUEST, SQUARE
 from shared.decoding import decode
 from shared.errors import DecoderFailed, PictureBroken, PictureCostly
+from shared.headers import is_one_scan
 from shared.picture import check_bytes, read_file
 
 if TYPE_CHECKING:
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 MOST_SECONDS = 10
 """What decoding one picture may take."""
 
-_SMALL_BYTES, _SMALL_COST_BYTES, _SMALL_SCANS = 1 << 20, 32 << 20, 32
-"""Within these bounds of file, memory, and scans of a JPEG no JPEG or PNG takes much over a second, nor 100 MB."""
+_SMALL_BYTES, _SMALL_COST_BYTES = 1 << 20, 32 << 20
+"""Within these bounds of file and memory no JPEG of one scan, and no PNG without compressed texts, takes much over a
+second, nor 100 MB."""
 _SMALL_FORMATS = ("JPEG", "PNG")
-_SCAN = b"\xff\xda"
+_PNG = b"\x89PNG"
+_PNG_TEXTS = (b"zTXt", b"iTXt")
 
 
 class Decoder:
@@ -60,7 +63,7 @@ class Decoder:
         size = len(source) if isinstance(source, bytes) else _file_bytes(source)
         if size <= _SMALL_BYTES:
             source = _read(source, name)
-            if source.count(_SCAN) <= _SMALL_SCANS:
+            if _is_plain(source):
                 with self._turn_here, suppress(PictureBroken):  # what is wrong, the process says
                     return decode(source, name, side, formats=_SMALL_FORMATS, limit_bytes=_SMALL_COST_BYTES)
         with self._turn_apart:
@@ -109,6 +112,13 @@ class Decoder:
                 self._process.end()
             self._process = _Process()
         return self._process
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether it costs what its header says: wherever a PNG's bytes read as a text, they may be one."""
+    if data.startswith(_PNG):
+        return not any(text in data for text in _PNG_TEXTS)
+    return is_one_scan(data)
 
 
 def _read(source: Path | bytes, name: str) -> bytes:
