@@ -45,7 +45,7 @@ def long_animation(frames: int, side: int) -> bytes:
 
 def large_animation(size: tuple[int, int]) -> bytes:
     """A GIF of two frames of a few pixels that says it is of this size."""
-    frames = [Image.new("P", (8, 8), colour) for colour in range(2)]
+    frames = [Image.new("L", (8, 8), colour) for colour in (0, 255)]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     return data[:6] + struct.pack("<HH", *size) + data[10:]
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from edge.decoder import Decoder
 from shared.decoding import LIMIT_BYTES, decode
-from shared.errors import PictureBroken, PictureCostly
+from shared.errors import DecoderFailed, PictureBroken, PictureCostly
 from shared.headers import is_one_scan
 from shared.picture import MAX_FILE_BYTES
 from tests.hostile_pictures import (
@@ -333,6 +333,42 @@ def test_why_there_is_no_picture_comes_from_the_process(decoder: Decoder) -> Non
             SIDE,
             60,
         )
+
+
+@pytest.mark.parametrize(
+    ("python", "reason"),
+    [
+        ("", "No such file"),
+        ("#!/bin/sh\nexit 3", "ended at its start with exit code 3"),
+        ("#!/bin/sh\nexec sleep 60", "did not start within 0.3 s"),
+    ],
+)
+def test_a_process_that_can_not_be_started_is_said_in_time(
+    decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str, reason: str
+) -> None:
+    place = tmp_path / "python"
+    if python:
+        place.write_text(python)
+        place.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(place))
+    started = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(DecoderFailed, match=rf"can't be used \(.*{reason}"):
+            decoder(webp(), "a picture", SIDE, 0.3)
+    decoder.close()
+    assert time.monotonic() - started < 8
+
+
+def test_a_process_that_starts_late_decodes_the_next_picture(
+    decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "python"
+    place.write_text(f'#!/bin/sh\nsleep 1\nexec {sys.executable} "$@"')
+    place.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(place))
+    with pytest.raises(DecoderFailed, match=r"did not start within 0\.1 s"):
+        decoder(webp(), "a picture", SIDE, 0.1)
+    assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
 
 
 def test_bytes_are_limited_as_files_are(decoder: Decoder) -> None:
