@@ -214,9 +214,9 @@ def test_a_small_file_takes_at_most_100_mb_of_the_device_itself(
         "animation",
     ],
 )
-def test_the_first_bytes_tell_what_costs_too_much(data: bytes, message: str) -> None:
+def test_the_first_bytes_tell_what_costs_too_much(decoder: Decoder, data: bytes, message: str) -> None:
     with pytest.raises(PictureCostly, match=f"takes over 200 MB: {message}; make it smaller first"):
-        decode(data, "a picture", SIDE)
+        decoder(data, "a picture", SIDE, 60)
 
 
 @pytest.mark.parametrize(

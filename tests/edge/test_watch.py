@@ -489,7 +489,9 @@ def test_a_picture_that_costs_too_much_is_set_aside_at_once(folder: Path, device
 
 
 @pytest.mark.usefixtures("device")
-@pytest.mark.parametrize("gone", [".splitwire.sqlite", ".splitwire.sqlite-shm", ".splitwire.sqlite-lock", "."])
+@pytest.mark.parametrize(
+    "gone", [".splitwire.sqlite", ".splitwire.sqlite-shm", ".splitwire.sqlite-lock", "."]
+)
 def test_a_record_that_is_deleted_ends_it_within_a_second(folder: Path, gone: str) -> None:
     put_picture(folder / "a.png", 1)
 
