@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import statistics
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
+from edge.decoder import MOST_SECONDS, Decoder
 from edge.encoder import Encoder
 from edge.head import open_head
 from edge.link import OVERHEAD_BYTES
 from shared.bundle import load_bundle
 from shared.codecs import codec_of
 from shared.evaluation import load_evaluation
-from shared.picture import load_picture, prepare
+from shared.picture import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,9 +80,15 @@ def bench(settings: DeviceSettings) -> Bench:
     scores = evaluation.scores if evaluation else {}
     head = open_head(settings.head, bundle, low_memory=settings.low_memory)
     file = _noise()
-    picture = prepare(load_picture(file), bundle.manifest.preparation)
+    preparation = bundle.manifest.preparation
+    with closing(Decoder()) as decoder:
+
+        def load() -> NDArray[np.float32]:
+            return prepare(decoder(file, "noise", preparation.size, MOST_SECONDS), preparation)
+
+        picture = load()
+        load_ms = _median(load)
     feature = head(picture)
-    load_ms = _median(lambda: prepare(load_picture(file), bundle.manifest.preparation))
     head_ms = _median(lambda: head(picture))
     qualities: dict[str, QualityTimes] = {}
     for name in bundle.manifest.qualities:

@@ -1,4 +1,4 @@
-"""Decodes pictures within bounds of memory and time: small files here, all others in a process of its own.
+"""Decodes pictures within bounds of memory and time: small plain files here, all others in a process of its own.
 
 That process can be stopped at any moment and can't take more memory than it may; it starts when it is first needed.
 """
@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -17,8 +18,9 @@ from PIL import Image
 
 from edge import decoder_process
 from edge.decoder_process import COSTLY, READY, REPLY, REQUEST, SQUARE
-from shared.decoding import decode
+from shared.decoding import decode, one_line
 from shared.errors import DecoderFailed, PictureBroken, PictureCostly
+from shared.headers import is_one_scan
 from shared.picture import check_bytes, read_file
 
 if TYPE_CHECKING:
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
 MOST_SECONDS = 10
 """What decoding one picture may take."""
 
-_SMALL_BYTES, _SMALL_COST_BYTES, _SMALL_SCANS = 1 << 20, 32 << 20, 32
-"""Within these bounds of file, memory, and scans of a JPEG no JPEG or PNG takes much over a second, nor 100 MB."""
+_SMALL_BYTES, _SMALL_COST_BYTES = 1 << 20, 32 << 20
+"""Within these bounds of file and memory no JPEG of one scan, and no PNG without compressed texts, takes much over a
+second, nor 100 MB."""
 _SMALL_FORMATS = ("JPEG", "PNG")
-_SCAN = b"\xff\xda"
+_PNG = b"\x89PNG"
+_PNG_TEXTS = (b"zTXt", b"iTXt")
 
 
 class Decoder:
@@ -54,13 +58,13 @@ class Decoder:
             PictureMissing: there is no file, or no permission to read it.
             PictureCostly: it takes more memory or time than it may, or ended the process.
             PictureBroken: it is no picture, or not one that can be classified.
-            DecoderFailed: the process can't be started.
+            DecoderFailed: the process can't be started, or not in that time.
 
         """
         size = len(source) if isinstance(source, bytes) else _file_bytes(source)
         if size <= _SMALL_BYTES:
             source = _read(source, name)
-            if source.count(_SCAN) <= _SMALL_SCANS:
+            if _is_plain(source):
                 with self._turn_here, suppress(PictureBroken):  # what is wrong, the process says
                     return decode(source, name, side, formats=_SMALL_FORMATS, limit_bytes=_SMALL_COST_BYTES)
         with self._turn_apart:
@@ -76,14 +80,16 @@ class Decoder:
                 self._process.end()
 
     def _decode_apart(self, data: bytes, name: str, side: int, seconds: float) -> Image.Image:
+        end = time.monotonic() + seconds
         process = self._started()
+        process.wait(seconds)
         late = threading.Event()
 
         def stop() -> None:
             late.set()
             process.popen.kill()
 
-        timer = threading.Timer(seconds, stop)
+        timer = threading.Timer(end - time.monotonic(), stop)
         timer.start()
         try:
             kind, content = process.ask(REQUEST.pack(len(data), side, seconds), data)
@@ -111,6 +117,13 @@ class Decoder:
         return self._process
 
 
+def _is_plain(data: bytes) -> bool:
+    """Whether it costs what its header says: wherever a PNG's bytes read as a text, they may be one."""
+    if data.startswith(_PNG):
+        return not any(text in data for text in _PNG_TEXTS)
+    return is_one_scan(data)
+
+
 def _read(source: Path | bytes, name: str) -> bytes:
     data = source if isinstance(source, bytes) else read_file(source, name)
     check_bytes(len(data), name)
@@ -130,17 +143,41 @@ class _Process:
     def __init__(self) -> None:
         places = map(os.path.abspath, sys.path)  # it finds what is found here, and in the same places
         # With a fixed threshold glibc gives every large buffer back at once.
-        self.popen = subprocess.Popen(  # noqa: S603 - this Python, with a file of ours
-            [sys.executable, "-P", decoder_process.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "MALLOC_MMAP_THRESHOLD_": str(1 << 17)},
-            start_new_session=True,  # Ctrl-C is not for it
-        )
+        try:
+            self.popen = subprocess.Popen(  # noqa: S603 - this Python, with a file of ours
+                [sys.executable, "-P", decoder_process.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(places),
+                    "MALLOC_MMAP_THRESHOLD_": str(1 << 17),
+                },
+                start_new_session=True,  # Ctrl-C is not for it
+            )
+        except OSError as exc:
+            raise DecoderFailed(one_line(exc)) from exc
         self._requests = cast("IO[bytes]", self.popen.stdin)
         self._replies = cast("IO[bytes]", self.popen.stdout)
-        if self._replies.read(len(READY)) != READY:
+        self._said = b""
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+        self._listening.start()
+
+    def _listen(self) -> None:
+        self._said = self._replies.read(len(READY))
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has started; one that has not in time goes on starting.
+
+        Raises:
+            DecoderFailed: it has not, or it has ended.
+
+        """
+        self._listening.join(seconds)
+        if self._listening.is_alive():
+            raise DecoderFailed(f"it did not start within {seconds:g} s")
+        if self._said != READY:
             self.end()
             raise DecoderFailed(f"it ended at its start with exit code {self.popen.returncode}")
 
@@ -167,6 +204,7 @@ class _Process:
         """Stop it."""
         self.popen.kill()
         self.popen.wait()
+        self._listening.join()
         with suppress(OSError):  # there may be more of a request than it read
             self._requests.close()
         self._replies.close()

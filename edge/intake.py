@@ -130,7 +130,11 @@ class Intake:
                     return
             except PictureError as exc:
                 error = exc if isinstance(exc, PictureCostly) else error
-        self._journal.settle("set aside", {picture.sha256: Record(path=picture.path, error=problem(error))})
+        record = Record(path=picture.path, error=problem(error))
+        if isinstance(error, PictureCostly):
+            self._journal.forgo(picture.sha256, record)
+        else:
+            self._journal.settle("set aside", {picture.sha256: record})
         self._reports.catch_up()
 
 

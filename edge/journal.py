@@ -5,6 +5,7 @@
                └──────────release────────────┘      at a start, or with another bundle
     ──fail──> failed                                for ever: the content is no picture
     ──avoid─> set aside, without a code             until its file is touched: decoding it costs too much
+    waiting ──forgo──> the same                     it can't be encoded again
 
 Before a content is decoded, that is written down; a try that never ended has ended the program.
 
@@ -125,6 +126,16 @@ class Journal:
     def avoid(self, seen: Seen, sha256: str, record: Record) -> None:
         """Note that a file costs too much to be tried again, as long as it is not touched."""
         self._give_up("set aside", seen, sha256, record)
+
+    def forgo(self, sha256: str, record: Record) -> None:
+        """Note that a picture that waits costs too much to be encoded again, as long as it is not touched."""
+        with self._transaction() as do:
+            do.execute(
+                "UPDATE pictures SET state = 'set aside', record = ?, settled = ?, said = 0, encoded = NULL"
+                " WHERE sha256 = ? AND state = 'waiting'",
+                (record.model_dump_json(), _now(), sha256),
+            )
+            _end(do, sha256)
 
     def waiting(self, fingerprint: int, limit: int) -> list[Waiting]:
         """Give pictures to send: those with the fewest attempts first, of them the oldest."""

@@ -17,8 +17,9 @@ _APPLICATION_ID = 0x53706C77
 _VERSION = 1
 _BUSY_SECONDS = 5
 LOCK = "-lock"
-_WAL = "-wal"
-COMPANIONS = (_WAL, "-shm", "-journal", LOCK)
+_KEPT = ("-wal", "-shm")
+"""What SQLite has beside the file as long as it is open here, whoever else opens and closes it."""
+COMPANIONS = (*_KEPT, "-journal", LOCK)
 """What is added to the file's name for the files beside it."""
 _SCHEMA = (
     """
@@ -142,7 +143,7 @@ class JournalFile:
             raise JournalError(self._path, _GONE)
 
     def _look(self) -> list[tuple[int, int]]:
-        places = [self._path.with_name(self._path.name + end) for end in ("", _WAL, LOCK)]
+        places = [self._path.with_name(self._path.name + end) for end in ("", *_KEPT, LOCK)]
         try:
             return [(status.st_dev, status.st_ino) for status in map(os.stat, places)]
         except OSError as exc:

@@ -119,10 +119,10 @@ class Sender:
     async def _exchange(self, batch: list[_Waiting]) -> None:
         payloads, quality = tuple(waiting.payload for waiting in batch), batch[0].quality
         frame = Frame(fingerprint=self._fingerprints[quality], quality=self._ids[quality], payloads=payloads)
-        body = pack(frame)
         deadline = min((waiting.deadline for waiting in batch), key=lambda each: each.at)
         started = time.monotonic()
         try:
+            body = pack(frame)
             exchange = await self._connection.infer(body, len(batch), self._top, deadline)
         except Exception as exc:  # noqa: BLE001 - it belongs to whoever waits
             if isinstance(exc, CloudLate):

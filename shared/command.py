@@ -1,4 +1,7 @@
-"""What the command lines have in common: no traceback reaches a user."""
+"""What the command lines have in common: no traceback reaches a user.
+
+What takes long to import is imported within ``run``, where Ctrl-C ends it as it should.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,19 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
-
 from shared.errors import LONGEST_SHOWN, PackagesMissing, SplitwireError, codes_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typer import Typer
 
-def command_group(help_text: str) -> typer.Typer:
+
+def command_group(help_text: str) -> Typer:
     """Build an empty command line."""
-    return typer.Typer(
+    from typer import Typer  # noqa: PLC0415
+
+    return Typer(
         help=help_text,
         no_args_is_help=True,
         add_completion=False,
@@ -44,14 +48,15 @@ def run(app: Callable[[], object]) -> None:
         sys.exit(codes_of(SplitwireError()).exit)
 
 
-def run_module(module: str, *, extra: str) -> None:
-    """Import and run the ``app`` of a module that needs the packages of an extra."""
+def run_module(module: str, *, extra: str = "") -> None:
+    """Import and run the ``app`` of a module that needs this project's packages, perhaps those of an extra too."""
 
     def imported() -> None:
         try:
             app = import_module(module).app
         except ImportError as exc:
-            remedy = f"install it, in a clone with: pip install '.[{extra}]'"
+            place = f"'.[{extra}]'" if extra else "."
+            remedy = f"install it, in a clone with: pip install {place}"
             raise PackagesMissing(exc.name or module, "this command", remedy) from exc
         app()
 
@@ -60,4 +65,6 @@ def run_module(module: str, *, extra: str) -> None:
 
 def print_line(text: str) -> None:
     """Write one line to standard error, red where that is a terminal."""
+    from rich.console import Console  # noqa: PLC0415
+
     Console(stderr=True, soft_wrap=True).print(text, style="red", markup=False, highlight=False)

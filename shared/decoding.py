@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from shared.errors import PictureBroken, PictureCostly
+from shared.headers import is_one_scan, webp_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,11 +27,14 @@ _PIXEL_BYTES = 4
 _WORKING_BYTES = {"WEBP": 12, "AVIF": 12}
 """What a format's decoder needs for a pixel beside that."""
 _COEFFICIENT_BYTES = 2
-"""What libjpeg keeps for each channel of a pixel, in full size, until it has read a progressive picture's last scan."""
+"""What libjpeg keeps for each channel of a pixel, in full size, until it has read the last of several scans."""
+_PNG_ROWS_BYTES = 2 * 8
+"""What two rows, of 16-bit RGBA, take for a pixel."""
 _BITS_PER_SAMPLE, _ROWS_PER_STRIP = 258, 278
 _BAND_PIXELS = 1 << 17
 _BANDS_BYTES = 4 << 20
 """What cutting and converting takes, band by band."""
+_JPEGS = ("JPEG", "MPO")
 _ORIENTATION = 0x0112
 _UPRIGHT = 1
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
@@ -68,14 +72,18 @@ def decode(
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)  # damaged EXIF: the pixels are what counts
+            canvas = webp_size(data)
+            if canvas is not None:  # opening it takes most of its memory
+                pixel = _PIXEL_BYTES + _WORKING_BYTES["WEBP"]
+                _check_cost(canvas[0] * canvas[1] * pixel, limit_bytes, canvas, name)
             with Image.open(io.BytesIO(data), formats=formats) as image:
-                _check_still(image, name)
                 full_size = image.size
                 if side is not None:
                     image.draft(None, (AMPLE * side, AMPLE * side))
                 made = min(image.size) * side if side else image.width * image.height
-                cost = _cost(image, full_size, len(data)) + _PIXEL_BYTES * made
+                cost = _cost(image, full_size, data) + _PIXEL_BYTES * made
                 _check_cost(cost, limit_bytes, full_size, name)
+                _check_still(image, name)
                 ImageOps.exif_transpose(image, in_place=True)
                 return _whole(image, name) if side is None else square(image, side, name)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -125,7 +133,7 @@ def _check_still(image: Image.Image, name: str) -> None:
     raise PictureBroken(name, "it has several frames; export the one to classify")
 
 
-def _cost(image: Image.Image, full_size: tuple[int, int], file_bytes: int) -> float:
+def _cost(image: Image.Image, full_size: tuple[int, int], data: bytes) -> float:
     """Work out from its header how many bytes decoding a picture takes, but for those of what is made of it."""
     file_copies = 2  # one with who asks
     working: float = 0
@@ -139,8 +147,10 @@ def _cost(image: Image.Image, full_size: tuple[int, int], file_bytes: int) -> fl
     elif isinstance(image, TiffImageFile) and image.info.get("compression") != "raw":
         strips = max(1, image.height / image.tag_v2.get(_ROWS_PER_STRIP, image.height))
         working += sum(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) / 8 / strips  # libtiff decodes one at a time
-    cost = file_copies * file_bytes + image.width * image.height * (_PIXEL_BYTES + working) + _BANDS_BYTES
-    if "progressive" in image.info:
+    cost = file_copies * len(data) + image.width * image.height * (_PIXEL_BYTES + working) + _BANDS_BYTES
+    if image.format == "PNG":
+        cost += _PNG_ROWS_BYTES * image.width
+    elif image.format in _JPEGS and not is_one_scan(data):
         cost += full_size[0] * full_size[1] * _COEFFICIENT_BYTES * len(image.getbands())
     return cost
 

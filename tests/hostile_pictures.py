@@ -43,6 +43,13 @@ def long_animation(frames: int, side: int) -> bytes:
     return data[:-1] + frame * (frames - 1) + data[-1:]
 
 
+def large_animation(size: tuple[int, int]) -> bytes:
+    """A GIF of two frames of a few pixels that says it is of this size."""
+    frames = [Image.new("L", (8, 8), colour) for colour in (0, 255)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    return data[:6] + struct.pack("<HH", *size) + data[10:]
+
+
 def many_offsets(count: int) -> bytes:
     """A TIFF with so many strips, each of no bytes."""
     entries = [
@@ -63,6 +70,42 @@ def many_offsets(count: int) -> bytes:
 def text_bomb(chunks: int) -> bytes:
     """A PNG with compressed texts of a megabyte each."""
     data = encoded(Image.new("RGB", (8, 8)))
-    content = b"zTXt" + b"a\0\0" + zlib.compress(bytes(1 << 20), 9)
-    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
-    return data[:33] + chunk * chunks + data[33:]
+    return data[:33] + _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 20), 9)) * chunks + data[33:]
+
+
+def of_size(size: tuple[int, int], mode: str = "RGB", sampling: int = 0x11) -> bytes:
+    """A JPEG that says it is of this size, and of so many blocks of the first channel for one of the others."""
+    data = bytearray(encoded(Image.new(mode, (16, 16)), "JPEG", subsampling=0))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", *reversed(size))
+    data[frame + 11] = sampling
+    return bytes(data[:-2]) + bytes(1 << 19) + data[-2:]
+
+
+def scan_per_channel(size: tuple[int, int], mode: str) -> bytes:
+    """A JPEG that is not progressive, but has a scan for each channel: some hundred bytes."""
+    data = of_size(size, mode)
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    channels = [data[frame + 10 + 3 * index] for index in range(data[frame + 9])]
+    scans = [b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, channel, 0, 0, 63, 0) for channel in channels]
+    return data[:scan] + b"".join(each + bytes(64) for each in scans) + data[-2:]
+
+
+def png_row(width: int, *, interlaced: bool = False) -> bytes:
+    """A PNG of one row of 16-bit RGBA."""
+    header = struct.pack(">IIBBBBB", width, 1, 16, 6, 0, 0, interlaced)
+    pixels = zlib.compress(bytes(8 * width + 8), 9)
+    chunks = [(b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
+
+
+def wide_text_bomb(chunks: int) -> bytes:
+    """A PNG with compressed texts of a million letters each, of four bytes each, since one is no common letter."""
+    data = encoded(Image.new("RGB", (8, 8)))
+    text = zlib.compress(b"x" * 1_000_000 + "\U0001f600".encode(), 9)
+    texts = [_chunk(b"iTXt", b"%d\0\1\0\0\0" % index + text) for index in range(chunks)]
+    return data[:33] + b"".join(texts) + data[33:]
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+import edge
 from edge import cli
 from shared.command import run
 from shared.errors import SettingsError
@@ -334,13 +335,42 @@ def test_missing_packages_are_one_line_with_the_remedies(
     assert all(remedy in done.stderr for remedy in remedies)
 
 
+INTERRUPTED = """
+import runpy, sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name in ("typer", "rich", "numpy"):
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+runpy.run_module(sys.argv[1], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("module", ["edge.command", "cloud.command", "models.training", "report"])
+def test_ctrl_c_while_a_command_is_still_being_imported_ends_it_as_later(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, module], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_the_clients_are_imported_when_they_are_asked_for() -> None:
+    code = "import sys, edge; assert 'numpy' not in sys.modules; from edge import AsyncClient, Client"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    with pytest.raises(AttributeError, match="'edge' has no attribute 'Server'"):
+        edge.Server  # noqa: B018
+
+
 @pytest.mark.parametrize("module", ["edge.cli", "edge.classify", "shared.bundle", "shared.codecs"])
 def test_the_device_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("module", "package"), [("cloud.command", "uvicorn"), ("models.training", "torch")])
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("cloud.command", "uvicorn"), ("models.training", "torch"), ("edge.command", "httpx")],
+)
 def test_commands_without_their_packages_say_so(module: str, package: str) -> None:
     code = f"import runpy, sys; sys.modules[{package!r}] = None; runpy.run_module({module!r}, run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

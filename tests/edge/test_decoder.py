@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,22 @@ from PIL import Image
 
 from edge.decoder import Decoder
 from shared.decoding import LIMIT_BYTES, decode
-from shared.errors import PictureBroken, PictureCostly
+from shared.errors import DecoderFailed, PictureBroken, PictureCostly
+from shared.headers import is_one_scan
 from shared.picture import MAX_FILE_BYTES
-from tests.hostile_pictures import encoded, many_offsets, many_scans, many_segments, text_bomb, webp_bomb
+from tests.hostile_pictures import (
+    encoded,
+    large_animation,
+    many_offsets,
+    many_scans,
+    many_segments,
+    of_size,
+    png_row,
+    scan_per_channel,
+    text_bomb,
+    webp_bomb,
+    wide_text_bomb,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,6 +146,115 @@ def test_what_asks_for_more_than_its_header_says_does_not_get_it(
     assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: scan_per_channel((9400, 9400), "RGB"),
+        lambda: scan_per_channel((9400, 9400), "CMYK"),
+        lambda: of_size((9400, 9400)),
+        lambda: of_size((2300, 2300), "CMYK"),
+        lambda: of_size((65_500, 100), sampling=0x24),
+        lambda: of_size((65_500, 1)),
+        lambda: of_size((100, 65_500), sampling=0x42),
+        lambda: many_segments(1 << 17),
+        lambda: png_row(6_900_000),
+        lambda: png_row(6_900_000, interlaced=True),
+        lambda: png_row(1_000_000, interlaced=True),
+        lambda: text_bomb(64),
+        lambda: wide_text_bomb(64),
+    ],
+    ids=[
+        "JPEG of a scan for each channel",
+        "CMYK JPEG of a scan for each channel",
+        "JPEG of 88 million pixels",
+        "CMYK JPEG",
+        "wide JPEG with channels of other sizes",
+        "widest JPEG",
+        "highest JPEG",
+        "JPEG of empty segments",
+        "widest PNG",
+        "widest interlaced PNG",
+        "wide interlaced PNG",
+        "PNG of texts",
+        "PNG of texts of wide letters",
+    ],
+)
+def test_a_small_file_takes_at_most_100_mb_of_the_device_itself(
+    decoder: Decoder, make: Callable[[], bytes]
+) -> None:
+    data = make()
+    assert len(data) < 1 << 20
+    before = status(os.getpid(), "VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    with suppress(PictureBroken):
+        decoder(data, "a picture", SIDE, 60)
+    assert status(os.getpid(), "VmHWM") - before < 100 << 20
+    assert all(status(pid, "VmHWM") < LIMIT_BYTES + (40 << 20) for pid in processes())
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (scan_per_channel((6000, 5000), "CMYK"), "6000 x 5000 pixels"),
+        (webp_bomb(), "9400 x 9400 pixels"),
+        (
+            encoded(Image.new("RGB", (8, 8)), "WEBP", lossless=True)[:21] + b"\xff" * 32,
+            "16384 x 16384 pixels",
+        ),
+        (b"RIFF\xff\0\0\0WEBPVP8X\x0a\0\0\0" + b"\0" * 4 + b"\xff" * 32, "16777216 x 16777216 pixels"),
+        (encoded(Image.new("RGB", (8, 8)), "WEBP")[:26] + b"\xff" * 32, "16383 x 16383 pixels"),
+        (large_animation((9000, 9000)), "9000 x 9000 pixels"),
+    ],
+    ids=[
+        "JPEG of a scan for each channel",
+        "WebP",
+        "lossless WebP",
+        "extended WebP",
+        "lossy WebP",
+        "animation",
+    ],
+)
+def test_the_first_bytes_tell_what_costs_too_much(decoder: Decoder, data: bytes, message: str) -> None:
+    with pytest.raises(PictureCostly, match=f"takes over 200 MB: {message}; make it smaller first"):
+        decoder(data, "a picture", SIDE, 60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "one"),
+    [
+        ("JPEG", {}, True),
+        ("JPEG", {"exif": ROTATED, "restart_marker_rows": 1, "comment": "\xff\xda"}, True),
+        ("JPEG", {"progressive": True}, False),
+        ("PNG", {}, False),
+    ],
+)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_of_one_scan_is_told_from_others(
+    kind: str, options: dict[str, object], mode: str, *, one: bool
+) -> None:
+    picture = Image.new(mode if kind == "JPEG" else "RGB", (64, 64))
+    assert is_one_scan(encoded(picture, kind, **options)) is one
+
+
+@pytest.mark.parametrize(
+    "inserted",
+    [
+        b"\0",
+        b"\xff\x00\0\4ab",
+        b"\xff\xd0\0\4ab",
+        b"\xff\xd8",
+        b"\xff\xc2\0\x0b",
+        b"\xff\xc9\0\x0b",
+        b"\xff\xe0\0\1",
+    ],
+)
+def test_where_libjpeg_may_see_other_segments_it_is_not_called_one_scan(inserted: bytes) -> None:
+    data = encoded(Image.new("RGB", (64, 64)), "JPEG")
+    assert is_one_scan(data[:2] + b"\xff" + data[2:]), "filled up"
+    assert not is_one_scan(data[:2] + inserted + data[2:])
+    assert not is_one_scan(data[: data.index(b"\xff\xda") + 4]), "cut off"
+
+
 def webp() -> bytes:
     return encoded(Image.new("RGB", (8, 8)), "WEBP")
 
@@ -189,6 +311,7 @@ def test_closing_stops_a_picture_on_its_way(decoder: Decoder) -> None:
 def test_small_pictures_need_no_process(decoder: Decoder) -> None:
     for kind in ("JPEG", "PNG"):
         decoder(encoded(Image.new("RGB", (640, 480)), kind), "a picture", SIDE, 60)
+    decoder(encoded(Image.new("RGB", (640, 480)), "JPEG", exif=ROTATED), "a picture", SIDE, 60)
     assert processes() == []
 
 
@@ -210,6 +333,42 @@ def test_why_there_is_no_picture_comes_from_the_process(decoder: Decoder) -> Non
             SIDE,
             60,
         )
+
+
+@pytest.mark.parametrize(
+    ("python", "reason"),
+    [
+        ("", "No such file"),
+        ("#!/bin/sh\nexit 3", "ended at its start with exit code 3"),
+        ("#!/bin/sh\nexec sleep 60", "did not start within 0.3 s"),
+    ],
+)
+def test_a_process_that_can_not_be_started_is_said_in_time(
+    decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str, reason: str
+) -> None:
+    place = tmp_path / "python"
+    if python:
+        place.write_text(python)
+        place.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(place))
+    started = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(DecoderFailed, match=rf"can't be used \(.*{reason}"):
+            decoder(webp(), "a picture", SIDE, 0.3)
+    decoder.close()
+    assert time.monotonic() - started < 8
+
+
+def test_a_process_that_starts_late_decodes_the_next_picture(
+    decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "python"
+    place.write_text(f'#!/bin/sh\nsleep 1\nexec {sys.executable} "$@"')
+    place.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(place))
+    with pytest.raises(DecoderFailed, match=r"did not start within 0\.1 s"):
+        decoder(webp(), "a picture", SIDE, 0.1)
+    assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
 
 
 def test_bytes_are_limited_as_files_are(decoder: Decoder) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,12 @@ from edge.records import Encoded, Problem, Record
 from shared.errors import JournalError, JournalForeign, JournalHeld, codes_of
 from tests.watched import FullDisk
 
+READER = """
+import sqlite3, sys
+from contextlib import closing
+with closing(sqlite3.connect(sys.argv[1])) as connection:
+    connection.execute("SELECT * FROM pictures").fetchall()
+"""
 CODE = Encoded(quality="int8", payload=b"\x00\xff code", own=None, timings_ms={"load": 1.5})
 
 
@@ -248,7 +256,24 @@ def test_what_was_avoided_is_said_and_is_not_released_but_may_be_tried_again(pat
         assert [picture.sha256 for picture in journal.waiting(7, 10)] == ["1"]
 
 
-@pytest.mark.parametrize("companion", ["", "-wal", "-lock"])
+def test_what_can_not_be_encoded_again_is_not_released_and_its_tries_have_ended(path: Path) -> None:
+    with open_journal(path) as journal:
+        journal.add(seen(), "1", 7, CODE)
+        journal.begin("1")
+        journal.forgo("1", refusal())
+        journal.release()
+        assert journal.unsaid() == {"1": refusal()}
+        assert not journal.has("1")
+        assert not journal.releasable()
+        assert journal.begin("1") == 1
+        journal.add(seen(mtime_ns=9), "1", 7, CODE)
+        assert [picture.sha256 for picture in journal.waiting(7, 10)] == ["1"]
+        journal.settle("answered", {"1": answer()})
+        journal.forgo("1", refusal())
+        assert rows(path, "SELECT state FROM pictures") == [("answered",)]
+
+
+@pytest.mark.parametrize("companion", ["", "-wal", "-shm", "-lock"])
 @pytest.mark.parametrize("fate", ["deleted", "replaced", "moved with its folder"])
 def test_a_record_that_is_not_where_it_was_takes_nothing(tmp_path: Path, companion: str, fate: str) -> None:
     folder = tmp_path / "folder"
@@ -268,6 +293,15 @@ def test_a_record_that_is_not_where_it_was_takes_nothing(tmp_path: Path, compani
                 use()
             assert codes_of(raised.value).exit == 9
             assert "\n" not in str(raised.value)
+
+
+def test_others_that_read_it_come_and_go(path: Path) -> None:
+    with open_journal(path) as journal:
+        for count in range(3):
+            assert rows(path, "SELECT count(*) FROM files") == [(count,)]
+            subprocess.run([sys.executable, "-c", READER, path], check=True)
+            journal.add(seen(f"{count}.png"), str(count), 7, CODE)
+            journal.check()
 
 
 def test_two_watchers_can_not_have_one_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from edge.link import Link
 from edge.sender import Sender
 from edge.wire import Wire
 from shared.bundle import default_bundle_path, load_manifest
-from shared.errors import CloudLate
+from shared.errors import CloudLate, FrameLengthInvalid
 from shared.frame import unpack
 from shared.messages import Prediction, Timings
 
@@ -125,3 +125,13 @@ async def test_one_frame_that_fails_does_not_stop_the_next(sender_over: Callable
     await send(sender, 1, INT8)
     with pytest.raises(CloudLate):
         await lost
+
+
+async def test_what_fits_in_no_frame_fails_alone(sender_over: Callable[[Slow], Sender]) -> None:
+    cloud = Slow(rate=1e6)
+    sender = sender_over(cloud)
+    async with asyncio.timeout(5):
+        with pytest.raises(FrameLengthInvalid):
+            await send(sender, 1, b"")
+        await send(sender, 1, INT8)
+    assert cloud.frames == [1]

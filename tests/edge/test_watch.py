@@ -380,6 +380,35 @@ def test_a_code_for_another_bundle_is_made_again_from_the_file_and_kept_where_th
     assert set(states(folder).values()) == {"answered"}
 
 
+def test_what_ended_it_twice_when_it_was_encoded_again_is_tried_again_when_it_is_touched(
+    folder: Path, device: Device, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = put_picture(folder / "bad.png", 0)
+    device.error = lambda _: refusal(409)
+    run(folder)
+    device.manifest = load_manifest(other_bundle(bundle_copy))
+    device.settings = DeviceSettings(cloud=URL, bundle=bundle_copy)
+    device.error = lambda _: None
+
+    def killing(_: str) -> None:
+        raise Killed
+
+    device.loading = killing
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "end", lambda *_: None)  # a process that is gone writes nothing
+        for _ in range(2):
+            with pytest.raises(Killed):
+                run(folder)
+    done = run(folder)
+    assert (done.exit_code, done.names, states(folder)) == (3, ["bad.png"], {"bad.png": "set aside"})
+    assert "touch it to have it tried again" in rows(folder)[0]["error"]
+    assert [run(folder).said, run(folder).exit_code] == [[], 0]
+    device.loading = lambda _: None
+    bad.touch()
+    assert run(folder).names == ["bad.png"]
+    assert states(folder) == {"bad.png": "answered"}
+
+
 @pytest.mark.parametrize(("status", "attempts"), [(400, 1), (413, 1), (500, 5)])
 def test_a_picture_that_the_cloud_refuses_alone_is_set_aside_and_the_others_are_answered(
     folder: Path, device: Device, status: int, attempts: int
@@ -460,7 +489,9 @@ def test_a_picture_that_costs_too_much_is_set_aside_at_once(folder: Path, device
 
 
 @pytest.mark.usefixtures("device")
-@pytest.mark.parametrize("gone", [".splitwire.sqlite", ".splitwire.sqlite-lock", "."])
+@pytest.mark.parametrize(
+    "gone", [".splitwire.sqlite", ".splitwire.sqlite-shm", ".splitwire.sqlite-lock", "."]
+)
 def test_a_record_that_is_deleted_ends_it_within_a_second(folder: Path, gone: str) -> None:
     put_picture(folder / "a.png", 1)
 
