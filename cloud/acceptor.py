@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _RESERVED_FILES = 64
 """What the process has open besides connections."""
-_AT_ONCE = 8
-"""How many connections are taken before others have their turn."""
+_AT_ONCE, _AT_ONCE_PRESSED = 1024, 8
+"""How many connections are taken before others have their turn; while large bodies are refused, few."""
 _PAUSE_SECONDS = 0.1
 _LINGER_SECONDS = 1.0
 _MAX_LINGERING = 32
@@ -52,6 +52,8 @@ class Acceptor:
 
     ``made``: the protocols whose connection is made; a TLS handshake comes before that.
     ``most``: how many connections there may be. ``refused``: is told of each that is not taken, and why.
+    ``pressed``: tells whether callers are being refused whose bodies are large; each that comes back at once
+    costs more than an answer.
     ``handshake_seconds``, ``parting_seconds``: how long a caller has to begin TLS, and to end it.
     """
 
@@ -63,6 +65,7 @@ class Acceptor:
         made: Collection[object],
         most: int,
         refused: Callable[[str], None],
+        pressed: Callable[[], bool],
         tls: ssl.SSLContext | None,
         handshake_seconds: float,
         parting_seconds: float,
@@ -73,6 +76,7 @@ class Acceptor:
         self._made = made
         self._most = most
         self._refused = refused
+        self._pressed = pressed
         self._tls = tls
         self._handshake_seconds = None if tls is None else handshake_seconds
         self._parting_seconds = None if tls is None else parting_seconds
@@ -105,7 +109,7 @@ class Acceptor:
             self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(_AT_ONCE_PRESSED if self._pressed() else _AT_ONCE):
             if not self._take():
                 return
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _SECONDS_SHORT = 1.0
 """How long after a refusal the queue stays short."""
-_SHARE_BESIDE_A_BATCH = 0.1
-"""How much of a batch's time the event loop has after it where the next batch is there already."""
+_SHARE_BESIDE_LARGE = 0.1
+"""How much of a batch's time the event loop has after it where a whole batch of large bodies waits."""
 _TURNS_TO_ASK_AGAIN = 4
 """An answer is made, written and read, and the caller's next request read: a turn of the event loop each."""
 
@@ -50,6 +50,7 @@ class Result:
 class _Item:
     frame: Decoded
     caller: Hashable
+    large: bool
     pictures: int
     group: Hashable
     deadline: float | None
@@ -81,7 +82,7 @@ class Batcher:
     ``only_core``: the engine has no other core than the event loop. Then the forward pass runs on the
     event loop's thread, since side by side they would only push each other out of the caches. After
     it the event loop does what has come up, for at most as long: so answers leave first, and who got
-    one can be in the next batch. Where that is full already, for a tenth of it: refusing takes time, too.
+    one can be in the next batch. Where large bodies fill that already, for a tenth of it: refusing them takes time, too.
     """
 
     def __init__(
@@ -196,7 +197,7 @@ class Batcher:
         """
         self._check_open()
         self.check_room(caller, len(frame.symbols), large=large)
-        return await self._enqueue(frame, caller, deadline)
+        return await self._enqueue(frame, caller, deadline, large=large)
 
     async def probe(self, frame: Decoded) -> Result:
         """Wait for a result like ``submit``, but however many pictures wait: a full queue says nothing of the model.
@@ -212,13 +213,16 @@ class Batcher:
         if self._closed:
             raise NotReady("stopping")
 
-    async def _enqueue(self, frame: Decoded, caller: Hashable, deadline: float | None) -> Result:
+    async def _enqueue(
+        self, frame: Decoded, caller: Hashable, deadline: float | None, *, large: bool = False
+    ) -> Result:
         pictures = len(frame.symbols)
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append(
             _Item(
                 frame=frame,
                 caller=caller,
+                large=large,
                 pictures=pictures,
                 group=self._engine.group(frame.fingerprint),
                 deadline=deadline,
@@ -241,7 +245,8 @@ class Batcher:
                 started = self._clock()
                 await self._run(self._next_batch())
                 if self._only_core:
-                    share = _SHARE_BESIDE_A_BATCH if self.depth >= self._batch_pictures else 1
+                    pressed = self._waiting and self._waiting[0].large and self.depth >= self._batch_pictures
+                    share = _SHARE_BESIDE_LARGE if pressed else 1
                     await self._give_way(share * (self._clock() - started))
             if self._closed:
                 return

@@ -33,13 +33,14 @@ class State(ServerState):
     """What the connections of a server share.
 
     ``draining``: each is to end after its next answer. ``refused`` is told of what was refused before
-    it was a request.
+    it was a request. ``left_unread``: when a body was last left on its connection, on the loop's clock.
     """
 
     def __init__(self, refused: Callable[[SplitwireError], None]) -> None:
         super().__init__()
         self.draining = False
         self.refused = refused
+        self.left_unread = float("-inf")
 
 
 class Protocol(HttpToolsProtocol):
@@ -179,6 +180,8 @@ class Protocol(HttpToolsProtocol):
             self.cycle.body.clear()  # uvicorn keeps what nobody read until the next request
         if self._rejected is not None and not self._unanswered:
             self._refuse(self._rejected)
+        if self._receiving == "body" and self.transport.is_closing():
+            self.server_state.left_unread = self.loop.time()
         self._bound_waiting()
 
     def shutdown(self) -> None:

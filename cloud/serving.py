@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from cloud.settings import CloudSettings, ServerSettings
 
 _LOG = logging.getLogger(__name__)
+_PRESSED_SECONDS = 1.0
+"""How long after a refused body connections are taken a few at a time."""
 _CLOSING_SECONDS = 0.5
 """What closing connections and ending the process may take at the end of a drain, each."""
 
@@ -203,6 +205,7 @@ class Server(uvicorn.Server):
                 made=self.server_state.connections,
                 most=self._connections,
                 refused=self._metrics.connection_refused,
+                pressed=lambda: loop.time() - self.server_state.left_unread < _PRESSED_SECONDS,
                 tls=self.config.ssl,
                 handshake_seconds=self._protocol.header_seconds,
                 parting_seconds=self._protocol.rest_seconds,

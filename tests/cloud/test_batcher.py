@@ -110,7 +110,10 @@ async def test_on_the_only_core_answers_leave_first_so_that_who_got_one_can_be_i
     assert engine.threads == {threading.get_ident()}
 
 
-async def test_on_the_only_core_little_time_is_given_to_others_where_the_next_batch_is_complete() -> None:
+@pytest.mark.parametrize("large", [True, False])
+async def test_on_the_only_core_little_time_is_given_to_others_where_a_batch_of_large_bodies_waits(
+    *, large: bool
+) -> None:
     clock, turns, turns_by_batch = Clock(step=0.01), 0, list[int]()
 
     class Slow(GatedEngine):
@@ -122,7 +125,7 @@ async def test_on_the_only_core_little_time_is_given_to_others_where_the_next_ba
     engine = Slow()
     engine.gate.set()
     batcher = Batcher(engine, queue_pictures=20, batch_pictures=4, only_core=True, clock=clock)
-    tasks = [asyncio.create_task(batcher.submit(frame(*range(4)), CALLER)) for _ in range(3)]
+    tasks = [asyncio.create_task(batcher.submit(frame(*range(4)), CALLER, large=large)) for _ in range(3)]
     await asyncio.sleep(0)
     batcher.start()
     while batcher.depth:
@@ -133,7 +136,7 @@ async def test_on_the_only_core_little_time_is_given_to_others_where_the_next_ba
     await batcher.close()
     between = [later - earlier for earlier, later in pairwise(turns_by_batch)]
     assert len(between) == 2
-    assert max(between) < 10
+    assert [turns < 10 for turns in between] == [large, large]
 
 
 async def test_otherwise_the_event_loop_goes_on_during_a_batch(batcher: Batcher, engine: GatedEngine) -> None:

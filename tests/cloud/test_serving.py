@@ -41,6 +41,7 @@ async def test_all_who_wait_are_taken_before_it_stops_listening() -> None:
             made=(),
             most=100,
             refused=lambda _: None,
+            pressed=lambda: False,
             tls=None,
             handshake_seconds=1,
             parting_seconds=1,
