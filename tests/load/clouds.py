@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ import httpx
 
 from shared.answer import CONTENT_TYPE, compact, pack
 from shared.messages import Likely, Timings
+from tests.load.machine import most_resident_mib
 from tests.load.report import Row
 from tests.processes import cloud_process
 from tests.raw_server import raw_server, reply
@@ -51,14 +52,17 @@ def _edge_client(*arguments: str) -> _Ran:
         tempfile.TemporaryFile("w+") as output,
         subprocess.Popen(command, stdout=output, stderr=output) as process,
     ):
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        most = 0.0
+        while process.poll() is None:
+            with suppress(OSError, StopIteration):  # it is ending just now
+                most = max(most, most_resident_mib(process.pid))
+            time.sleep(0.01)
         output.seek(0)
         return _Ran(
             code=process.returncode,
             lines=output.read().splitlines(),
             seconds=time.monotonic() - started,
-            megabytes=usage.ru_maxrss / 1024,
+            megabytes=most,
         )
 
 
