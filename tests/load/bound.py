@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import NoReturn
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE_SECONDS = 120
+"""How long something may take that is sure to come; of pictures, each next answer."""
 
 
 def end_within(minutes: int) -> None:
@@ -15,3 +22,12 @@ def end_within(minutes: int) -> None:
 
     signal.signal(signal.SIGALRM, end)
     signal.alarm(60 * minutes)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what is sure to come; end this process with one line where it does not."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            sys.exit(f"it did not happen within {PATIENCE_SECONDS} s")
+        time.sleep(0.02)

@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from models.training.progress import stage_progress
 from shared.bundle import MANIFEST, default_bundle_path, load_bundle
 from tests.cloud.application import OCTETS, frame_of
-from tests.load.bound import end_within
+from tests.load.bound import PATIENCE_SECONDS, end_within, wait_until
 from tests.load.clouds import a_proxy_that_dies, answers_without_end, lists_that_no_cloud_has
 from tests.load.devices import bundles_that_nobody_made, one_client_for_all, words_of_others
 from tests.load.pictures import bombs_in_a_watched_folder, deleted_record, killed_leaves_nothing
@@ -37,8 +36,6 @@ MINUTES = 4
 PICTURES = 150
 KILLS = 5
 REQUESTS = 500
-PATIENCE_SECONDS = 120
-"""How long something may take that is sure to come; of pictures, each next answer."""
 
 
 def killed_while_watching(folder: Path, pictures: int, kills: int) -> Row:
@@ -106,7 +103,7 @@ def full_disk(requests: int) -> Row:
         httpx.Client(headers=OCTETS) as client,
     ):
         try:
-            _wait_until(lambda: _is_ready(url))
+            wait_until(lambda: _is_ready(url))
             statuses = Counter(
                 client.post(f"{url}/infer", content=frame).status_code for _ in range(requests)
             )
@@ -211,17 +208,9 @@ def _edge_client(
             process.kill()
 
 
-def _wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > end:
-            sys.exit(f"it did not happen within {PATIENCE_SECONDS} s")
-        time.sleep(0.02)
-
-
 def _wait_for_answers(folder: Path, wanted: int) -> None:
     while (count := _answered(folder)) < wanted:
-        _wait_until(lambda: _answered(folder) > count)
+        wait_until(lambda: _answered(folder) > count)
 
 
 def _answered(folder: Path) -> int:

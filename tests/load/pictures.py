@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tests.hostile_pictures import long_animation, many_scans, many_segments, webp_bomb
+from tests.load.bound import PATIENCE_SECONDS, wait_until
 from tests.load.report import Row
 from tests.processes import cloud_process
 from tests.watched import put_picture, rows, states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 MEMORY_BYTES = 1 << 30
 GOOD = 10
-PATIENCE_SECONDS = 120
 _QUICK = ("--settle", "0.05", "--patience", "0.1")
 
 
@@ -67,7 +67,7 @@ def deleted_record(folder: Path) -> Row:
         tempfile.TemporaryFile("w+") as output,
         _watching(folder, output, "--cloud", cloud.url, "--json", *_QUICK, errors=True) as watching,
     ):
-        _wait_until(lambda: _states(folder) == {"a.png": "answered"})
+        wait_until(lambda: _states(folder) == {"a.png": "answered"})
         (folder / ".splitwire.sqlite").unlink()
         put_picture(folder / "b.png", 1)
         deleted = time.monotonic()
@@ -96,7 +96,7 @@ def killed_leaves_nothing(folder: Path, kills: int = 5) -> Row:
         ) as process:
             time.sleep(0.5 + 0.5 * kill)
             process.kill()
-    _wait_until(lambda: not _decoding(temporary))
+    wait_until(lambda: not _decoding(temporary))
     left = sum(1 for _ in temporary.rglob("*"))
     return Row(
         name=f"edge-client classify, killed {kills} times",
@@ -142,11 +142,3 @@ def _states(folder: Path) -> dict[str, str]:
         return states(folder)
     except sqlite3.OperationalError:  # there is no record yet
         return {}
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > end:
-            sys.exit(f"it did not happen within {PATIENCE_SECONDS} s")
-        time.sleep(0.02)
