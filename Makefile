@@ -67,7 +67,7 @@ bench: .venv/dev.installed  ## time the codecs, and a device from file to answer
 	$(BIN)/python -m tests.bench.device
 
 report: .venv/dev.installed  ## write docs/report (needs SPLITWIRE_DATA; as root it checks the model of time too)
-	$(BIN)/python -m report --out docs/report
+	$(BIN)/python -m splitwire.report --out docs/report
 
 golden: .venv/dev.installed  ## write tests/golden anew: only for a new wire format or new weights
 	$(BIN)/python -m tests.golden

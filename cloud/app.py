@@ -9,16 +9,16 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
-from cloud import metrics
-from cloud.description import FILE_ANSWERS, FILE_INPUTS, INFER_ANSWERS, INFER_INPUTS, errors
-from cloud.infer import Infer
-from cloud.journal import Journal
-from cloud.ranges import is_range
-from cloud.refusals import answer_error, answer_http_error
-from cloud.service import Service
-from cloud.settings import CloudSettings
-from shared.errors import SplitwireError
-from shared.messages import BundleList, Health, Model
+from splitwire.cloud import metrics
+from splitwire.cloud.http.access_log import Journal
+from splitwire.cloud.http.error_answers import answer_error, answer_http_error
+from splitwire.cloud.http.infer import Infer
+from splitwire.cloud.http.openapi import FILE_ANSWERS, FILE_INPUTS, INFER_ANSWERS, INFER_INPUTS, errors
+from splitwire.cloud.http.ranges import is_range
+from splitwire.cloud.inference.service import Service
+from splitwire.cloud.settings import CloudSettings
+from splitwire.shared.errors import SplitwireError
+from splitwire.shared.messages import BundleList, Health, Model
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

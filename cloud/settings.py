@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.bundle import default_bundle_path
-from shared.frame import MAX_FRAME_BYTES
+from splitwire.shared.bundle import default_bundle_path
+from splitwire.shared.frame import MAX_FRAME_BYTES
 
 
 class CloudSettings(BaseModel):
@@ -17,7 +17,7 @@ class CloudSettings(BaseModel):
     cuda or cuda:N. ``key_file``: accepted API keys, one a line; none: no key is asked for.
     ``queue_pictures``: how many may wait for the model. ``body_bytes``: how much of bodies may be there, from
     their announcement to their answer. Both grow fourfold at most where callers share them: see
-    ``cloud.room``. ``batch_pictures``: how many pictures the model takes at once.
+    ``splitwire.cloud.inference.room``. ``batch_pictures``: how many pictures the model takes at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple, Unpack
 from anyio import CancelScope
 from pydantic import ValidationError
 
-from edge.classify import open_classifier
-from edge.deadline import Deadline
-from edge.settings import DeviceOptions, DeviceSettings
-from shared.errors import ClientClosed, SettingsError, shown
-from shared.picture import read_file
+from splitwire.edge.deadline import Deadline
+from splitwire.edge.pipeline import open_classifier
+from splitwire.edge.settings import DeviceOptions, DeviceSettings
+from splitwire.shared.errors import ClientClosed, SettingsError, shown
+from splitwire.shared.pictures.loading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
     from types import TracebackType
 
-    from edge.classify import Classifier
-    from edge.records import Record
+    from splitwire.edge.pipeline import Classifier
+    from splitwire.edge.records import Record
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
@@ -41,7 +41,7 @@ class AsyncClient:
     """Classifies pictures with a cloud, from asynchronous code.
 
     Used as ``async with AsyncClient(...) as client``. It takes the settings of
-    ``edge.settings.DeviceSettings`` by name.
+    ``splitwire.edge.settings.DeviceSettings`` by name.
     """
 
     def __init__(self, **settings: Unpack[DeviceOptions]) -> None:
@@ -62,7 +62,7 @@ class AsyncClient:
         """Load the device's half and open the way to the cloud.
 
         Raises:
-            SplitwireError: see ``edge.classify.open_classifier``.
+            SplitwireError: see ``splitwire.edge.pipeline.open_classifier``.
 
         """
         self._loop = asyncio.get_running_loop()
@@ -209,7 +209,7 @@ class _InProcess:
 class Client:
     """Classifies pictures with a cloud; opened by its first use, closed by ``close`` or at the end of ``with``.
 
-    It takes the settings of ``edge.settings.DeviceSettings`` by name. Threads may share one. A fork opens its own.
+    It takes the settings of ``splitwire.edge.settings.DeviceSettings`` by name. Threads may share one. A fork opens its own.
     """
 
     def __init__(self, **settings: Unpack[DeviceOptions]) -> None:
@@ -227,7 +227,7 @@ class Client:
         """Load the device's half and open the way to the cloud.
 
         Raises:
-            SplitwireError: see ``edge.classify.open_classifier``.
+            SplitwireError: see ``splitwire.edge.pipeline.open_classifier``.
 
         """
         with self._here() as here:
@@ -255,7 +255,7 @@ class Client:
             PictureError: it can't be read.
             CloudError: there is no answer.
             ClientClosed: the client was closed meanwhile.
-            SplitwireError: the client can't be opened; see ``edge.classify.open_classifier``.
+            SplitwireError: the client can't be opened; see ``splitwire.edge.pipeline.open_classifier``.
 
         """
         with self._here() as here:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.errors import SplitwireError, codes_of
-from shared.messages import Guess, Prediction
+from splitwire.shared.errors import SplitwireError, codes_of
+from splitwire.shared.messages import Guess, Prediction
 
 
 class Encoded(BaseModel):

@@ -7,8 +7,8 @@ from typing import TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.head import HeadName
-from shared.bundle import default_bundle_path
+from splitwire.edge.compute.head import HeadName
+from splitwire.shared.bundle import default_bundle_path
 
 
 class DeviceOptions(TypedDict, total=False):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.vgg16 import FEATURE_SHAPE
+from splitwire.models.vgg16 import FEATURE_SHAPE
 
 LATENT_SHAPE = (128, 5, 5)
 _FEATURE_ELEMENTS = 512 * 7 * 7

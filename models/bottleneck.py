@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import LATENT_SHAPE
+from splitwire.models.autoencoder import LATENT_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from shared.errors import SettingsError
+from splitwire.shared.errors import SettingsError
 
 
 def choose_device(name: str) -> torch.device:

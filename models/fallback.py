@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from models.vgg16 import FEATURE_SHAPE
+from splitwire.models.vgg16 import FEATURE_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

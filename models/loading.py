@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import ConvolutionalDecoder, ConvolutionalEncoder
-from models.split import Tail
-from models.vgg16 import Classifier, convolutions
-from shared.errors import BundleInvalid
+from splitwire.models.autoencoder import ConvolutionalDecoder, ConvolutionalEncoder
+from splitwire.models.split import Tail
+from splitwire.models.vgg16 import Classifier, convolutions
+from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 CONVOLUTIONS, CLASSIFIER = "convolutions", "classifier"
 ENCODER, DECODER, FALLBACK = "encoder", "decoder", "fallback"

@@ -19,19 +19,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.autoencoder import LATENT_SHAPE
-from models.vgg16 import FEATURE_SHAPE
-from shared.codecs.factorised import Factorised
+from splitwire.models.autoencoder import LATENT_SHAPE
+from splitwire.models.vgg16 import FEATURE_SHAPE
+from splitwire.shared.codecs.factorised import Factorised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from models.split import Tail
-    from models.vgg16 import Classifier
-    from shared.codecs.abc import Codec
-    from shared.layers import Layer
+    from splitwire.models.split import Tail
+    from splitwire.models.vgg16 import Classifier
+    from splitwire.shared.codecs.abc import Codec
+    from splitwire.shared.layers import Layer
 
 _ONEDNN: Any = torch.ops.mkldnn
 """What torch.compile makes of linear layers. Not public: pyproject.toml holds torch to one minor release."""

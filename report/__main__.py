@@ -1,6 +1,6 @@
-"""``python -m report``: see ``report.cli``."""
+"""``python -m splitwire.report``: see ``splitwire.report.cli``."""
 
-from report.command import main
+from splitwire.report.entry import main
 
 if __name__ == "__main__":
     main()

@@ -10,25 +10,25 @@ import numpy as np
 import typer
 from pydantic import ValidationError
 
-from edge.address import address
-from models.training.data import Pictures, load_pictures
-from models.training.export import SAE
-from models.training.progress import CONSOLE
-from models.training.sae import AutoencoderComparison
-from report import environment
-from report.assemble import assemble
-from report.measure import Measuring, Sample, plan
-from report.page import write_report
-from report.progress import Steps
-from report.sample import spread_sample
-from report.settings import ReportSettings
-from report.work import Work
-from shared.bundle import default_bundle_path, load_bundle
-from shared.command import command_group
-from shared.errors import BundleInvalid, TrainingError
+from splitwire.edge.network.address import address
+from splitwire.models.training.data.pictures import Pictures, load_pictures
+from splitwire.models.training.export import SAE
+from splitwire.models.training.fitting.progress import CONSOLE
+from splitwire.models.training.sae import AutoencoderComparison
+from splitwire.report.measure.run import Measuring, Sample, plan
+from splitwire.report.page.assemble import assemble
+from splitwire.report.page.html import write_report
+from splitwire.report.progress import Steps
+from splitwire.report.sample import spread_sample
+from splitwire.report.settings import ReportSettings
+from splitwire.report.testbed import environment
+from splitwire.report.work import Work
+from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.command import command_group
+from splitwire.shared.errors import BundleInvalid, TrainingError
 
 if TYPE_CHECKING:
-    from report.results import Report
+    from splitwire.report.results import Report
 
 app = command_group("Measure what splitting gains and costs, through the real device and the real cloud.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from models.training.progress import stage_progress
+from splitwire.models.training.fitting.progress import stage_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

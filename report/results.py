@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from models.training.sae import AutoencoderComparison
-from report.footprint import Costs
-from report.on_device import FeatureBytes
-from report.stages import Times
-from report.statistics import Difference, Spread
-from report.time_model import Crossing, Curve, Way
-from shared.evaluation import Share
+from splitwire.models.training.sae import AutoencoderComparison
+from splitwire.report.measure.footprint import Costs
+from splitwire.report.measure.on_device import FeatureBytes
+from splitwire.report.measure.timing import Times
+from splitwire.report.page.time_model import Crossing, Curve, Way
+from splitwire.report.statistics import Difference, Spread
+from splitwire.shared.evaluation import Share
 
 
 class _Part(BaseModel):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from shared.errors import SettingsError
+from splitwire.shared.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

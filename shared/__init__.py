@@ -1,3 +1,1 @@
 """The contract that both sides obey."""
-
-__version__ = "0.1.0"

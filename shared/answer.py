@@ -16,9 +16,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.errors import AnswerLengthInvalid, AnswerMagicInvalid, AnswerValueInvalid, AnswerVersionUnknown
-from shared.frame import MAX_PICTURES
-from shared.messages import Guess, Likely, Prediction, Timings
+from splitwire.shared.errors import (
+    AnswerLengthInvalid,
+    AnswerMagicInvalid,
+    AnswerValueInvalid,
+    AnswerVersionUnknown,
+)
+from splitwire.shared.frame import MAX_PICTURES
+from splitwire.shared.messages import Guess, Likely, Prediction, Timings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -31,7 +31,7 @@ from pydantic import (
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from shared.errors import (
+from splitwire.shared.errors import (
     LONGEST_SHOWN,
     BundleFileMismatch,
     BundleInvalid,
@@ -39,9 +39,9 @@ from shared.errors import (
     QualityMissing,
     shown,
 )
-from shared.frame import MAX_QUALITY
-from shared.picture import Preparation
-from shared.regular_file import FileUnfit, read_regular
+from splitwire.shared.frame import MAX_QUALITY
+from splitwire.shared.pictures.loading import Preparation
+from splitwire.shared.regular_file import FileUnfit, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

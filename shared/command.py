@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from shared.errors import LONGEST_SHOWN, PackagesMissing, SplitwireError, codes_of, shown
+from splitwire.shared.errors import LONGEST_SHOWN, PackagesMissing, SplitwireError, codes_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.bundle import MAX_MANIFEST_BYTES, read_bundle_file
-from shared.errors import BundleInvalid
+from splitwire.shared.bundle import MAX_MANIFEST_BYTES, read_bundle_file
+from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.layers import load_layers, run_layers
-from shared.messages import prediction
+from splitwire.shared.layers import load_layers, run_layers
+from splitwire.shared.messages import prediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
-    from shared.layers import Layer
-    from shared.messages import Prediction
+    from splitwire.shared.bundle import Bundle
+    from splitwire.shared.layers import Layer
+    from splitwire.shared.messages import Prediction
 
 FALLBACK = "fallback"
 """Prefix of its tensors' names in a bundle's device files."""

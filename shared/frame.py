@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from shared.errors import (
+from splitwire.shared.errors import (
     FrameCountInvalid,
     FrameLengthInvalid,
     FrameMagicInvalid,

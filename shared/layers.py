@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.errors import BundleInvalid
+from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

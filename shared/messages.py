@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.bundle import ID, MAX_FILES, FilePath, Manifest, Sha256, Word
+from splitwire.shared.bundle import ID, MAX_FILES, FilePath, Manifest, Sha256, Word
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

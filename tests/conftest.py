@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from models.training.data import Pictures, load_pictures
-from shared.bundle import Bundle, default_bundle_path, load_bundle
+from splitwire.models.training.data.pictures import Pictures, load_pictures
+from splitwire.shared.bundle import Bundle, default_bundle_path, load_bundle
 from tests.e2e.accuracy import sample_files
 from tests.golden import PICTURES
 from tests.processes import running_cloud

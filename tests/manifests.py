@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from shared.bundle import MANIFEST, manifest_digest
+from splitwire.shared.bundle import MANIFEST, manifest_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -44,7 +44,7 @@ def pinned(core: int | None) -> list[str]:
 
 @contextmanager
 def cloud_process(
-    *options: str, module: str = "cloud.command", core: int | None = None, under: Sequence[str] = ()
+    *options: str, module: str = "splitwire.cloud.entry", core: int | None = None, under: Sequence[str] = ()
 ) -> Iterator[CloudProcess]:
     """A real ``cloud-server`` process on a free port of loopback; killed where it still runs at the end.
 

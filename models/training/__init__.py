@@ -1,1 +1,1 @@
-"""The training of the networks: ``python -m models.training``."""
+"""The training of the networks: ``python -m splitwire.models.training``."""

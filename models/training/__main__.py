@@ -1,6 +1,6 @@
-"""``python -m models.training``: see ``models.training.commands``."""
+"""``python -m splitwire.models.training``: see ``splitwire.models.training.commands``."""
 
-from shared.command import run_module
+from splitwire.shared.command import run_module
 
 if __name__ == "__main__":
-    run_module("models.training.commands", extra="train")
+    run_module("splitwire.models.training.commands", extra="train")

@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models import paper
-from models.training.settings import ConvolutionSettings, DataSettings, FallbackSettings, TeacherSettings
-from shared.evaluation import BASE
+from splitwire.models import paper
+from splitwire.models.training.settings import (
+    ConvolutionSettings,
+    DataSettings,
+    FallbackSettings,
+    TeacherSettings,
+)
+from splitwire.shared.evaluation import BASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from models.training.run import Run
-    from models.training.sae import AutoencoderComparison
-    from shared.bundle import Manifest
-    from shared.evaluation import Evaluation, Share
+    from splitwire.models.training.run import Run
+    from splitwire.models.training.sae import AutoencoderComparison
+    from splitwire.shared.bundle import Manifest
+    from splitwire.shared.evaluation import Evaluation, Share
 
 TORCHVISION_ORIGIN = (
     "torchvision's VGG16_Weights.IMAGENET1K_FEATURES (BSD-3-Clause), made from the VGG16 of Karen Simonyan and "

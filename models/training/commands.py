@@ -1,4 +1,4 @@
-"""``python -m models.training``: from pictures to a measured model bundle."""
+"""``python -m splitwire.models.training``: from pictures to a measured model bundle."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from models.training.card import CIFAR10_ORIGIN, TORCHVISION_ORIGIN, Origins
-from models.training.data import Pictures, balanced_sample, load_pictures
-from models.training.device import Precision, choose_compute
-from models.training.evaluate import evaluate_bundle
-from models.training.export import check_name, export_bundle
-from models.training.plan import Expectation, plan
-from models.training.progress import CONSOLE
-from models.training.record import run_of_bundle
-from models.training.run import Run, RunSettings, begin_run, open_run
-from models.training.settings import PRESETS, STAGES, PresetName
-from models.training.stages import train_stage
-from models.training.weights import TORCHVISION_WEIGHTS
-from shared.bundle import default_bundle_path, load_bundle
-from shared.command import command_group
-from shared.errors import SettingsError
-from shared.evaluation import Evaluation
+from splitwire.models.training.card import CIFAR10_ORIGIN, TORCHVISION_ORIGIN, Origins
+from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
+from splitwire.models.training.evaluate import evaluate_bundle
+from splitwire.models.training.export import check_name, export_bundle
+from splitwire.models.training.fitting.device import Precision, choose_compute
+from splitwire.models.training.fitting.progress import CONSOLE
+from splitwire.models.training.fitting.weights import TORCHVISION_WEIGHTS
+from splitwire.models.training.forecast import Expectation, plan
+from splitwire.models.training.provenance import run_of_bundle
+from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
+from splitwire.models.training.settings import PRESETS, STAGES, PresetName
+from splitwire.models.training.stages.registry import train_stage
+from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.command import command_group
+from splitwire.shared.errors import SettingsError
+from splitwire.shared.evaluation import Evaluation
 
 app = command_group("Train Splitwire's networks and write them as a model bundle: `release` does it all.")
 

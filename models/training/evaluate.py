@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.loading import load_convolutions, load_encoder, load_tails
-from models.training.progress import stage_progress
-from models.training.sources import PictureSource
-from shared.bundle import load_bundle
-from shared.codecs import codec_of
-from shared.errors import TrainingError
-from shared.evaluation import BASE, DEVICE, Evaluation, Score, Share, share
-from shared.fallback import Fallback
-from shared.frame import HEADER_BYTES
+from splitwire.models.loading import load_convolutions, load_encoder, load_tails
+from splitwire.models.training.data.sources import PictureSource
+from splitwire.models.training.fitting.progress import stage_progress
+from splitwire.shared.bundle import load_bundle
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.errors import TrainingError
+from splitwire.shared.evaluation import BASE, DEVICE, Evaluation, Score, Share, share
+from splitwire.shared.fallback import Fallback
+from splitwire.shared.frame import HEADER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.split import Tail
-    from models.training.data import Pictures
-    from shared.codecs.abc import Codec
+    from splitwire.models.split import Tail
+    from splitwire.models.training.data.pictures import Pictures
+    from splitwire.shared.codecs.abc import Codec
 
 
 def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluation:

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from models.autoencoder import LATENT_SHAPE
-from models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK
-from models.training.card import Origins, model_card
-from models.training.evaluate import evaluate_bundle
-from models.training.inputs import feature_inputs
-from models.training.qualities import Integers
-from models.training.record import RECORD, record_of
-from models.training.sae import compare_autoencoders
-from models.training.sources import outputs
-from models.training.tables import frequency_tables
-from models.vgg16 import FEATURE_SHAPE
-from shared.bundle import ID, MANIFEST, Files, Manifest, Quality
-from shared.codecs.factorised import ANALYSIS, SYNTHESIS, Factorised
-from shared.codecs.float32 import Float32
-from shared.codecs.half import Half
-from shared.codecs.int8 import LARGEST, Int8
-from shared.errors import SettingsError
-from shared.evaluation import EVALUATION, Evaluation
+from splitwire.models.autoencoder import LATENT_SHAPE
+from splitwire.models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK
+from splitwire.models.training.card import Origins, model_card
+from splitwire.models.training.data.inputs import feature_inputs
+from splitwire.models.training.data.sources import outputs
+from splitwire.models.training.evaluate import evaluate_bundle
+from splitwire.models.training.frequency_tables import frequency_tables
+from splitwire.models.training.provenance import RECORD, record_of
+from splitwire.models.training.sae import compare_autoencoders
+from splitwire.models.training.stages.qualities import Integers
+from splitwire.models.vgg16 import FEATURE_SHAPE
+from splitwire.shared.bundle import ID, MANIFEST, Files, Manifest, Quality
+from splitwire.shared.codecs.factorised import ANALYSIS, SYNTHESIS, Factorised
+from splitwire.shared.codecs.float32 import Float32
+from splitwire.shared.codecs.half import Half
+from splitwire.shared.codecs.int8 import LARGEST, Int8
+from splitwire.shared.errors import SettingsError
+from splitwire.shared.evaluation import EVALUATION, Evaluation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from models.training.data import Pictures
-    from models.training.qualities import LearnedQuality
-    from models.training.run import Run
+    from splitwire.models.training.data.pictures import Pictures
+    from splitwire.models.training.run import Run
+    from splitwire.models.training.stages.qualities import LearnedQuality
 
 SAE = "sae.json"
 _CONVOLUTIONS_FILE = "device/convolutions.safetensors"

@@ -20,12 +20,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.training.autoencoder import build_autoencoder
-from models.training.backbone import Backbone, build_backbone
-from models.training.data import Pictures, balanced_sample, load_pictures
-from models.training.fallback import build_fallback
-from models.training.qualities import LearnedQuality, build_quality
-from models.training.settings import (
+from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
+from splitwire.models.training.settings import (
     AutoencoderSettings,
     ConvolutionSettings,
     DataSettings,
@@ -33,14 +29,18 @@ from models.training.settings import (
     Preset,
     QualitySettings,
 )
-from shared.errors import TrainingError
-from shared.picture import Preparation
+from splitwire.models.training.stages.autoencoder import build_autoencoder
+from splitwire.models.training.stages.backbone import Backbone, build_backbone
+from splitwire.models.training.stages.fallback import build_fallback
+from splitwire.models.training.stages.qualities import LearnedQuality, build_quality
+from splitwire.shared.errors import TrainingError
+from splitwire.shared.pictures.loading import Preparation
 
 if TYPE_CHECKING:
-    from models.autoencoder import Autoencoder
-    from models.fallback import Fallback
-    from models.training.device import Compute
-    from models.training.loop import Fitted
+    from splitwire.models.autoencoder import Autoencoder
+    from splitwire.models.fallback import Fallback
+    from splitwire.models.training.fitting.device import Compute
+    from splitwire.models.training.fitting.loop import Fitted
 
     _Fit = tuple[Fitted, dict[str, nn.Module]]
 

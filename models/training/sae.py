@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from models.autoencoder import LATENT_SHAPE
-from models.training.autoencoder import validate_reconstruction
-from models.training.inputs import features
-from models.training.settings import AutoencoderSettings
-from shared.evaluation import Share, share
+from splitwire.models.autoencoder import LATENT_SHAPE
+from splitwire.models.training.data.inputs import features
+from splitwire.models.training.settings import AutoencoderSettings
+from splitwire.models.training.stages.autoencoder import validate_reconstruction
+from splitwire.shared.evaluation import Share, share
 
 if TYPE_CHECKING:
-    from models.training.data import Pictures
-    from models.training.run import Run
+    from splitwire.models.training.data.pictures import Pictures
+    from splitwire.models.training.run import Run
 
 
 class AutoencoderScore(BaseModel):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 
-from shared.errors import SettingsError
+from splitwire.shared.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,18 +1,18 @@
-"""One file a codec, one contract (``shared.codecs.abc``)."""
+"""One file a codec, one contract (``splitwire.shared.codecs.abc``)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.codecs.factorised import Factorised
-from shared.codecs.float32 import Float32
-from shared.codecs.half import Half
-from shared.codecs.int8 import Int8
-from shared.errors import BundleInvalid
+from splitwire.shared.codecs.factorised import Factorised
+from splitwire.shared.codecs.float32 import Float32
+from splitwire.shared.codecs.half import Half
+from splitwire.shared.codecs.int8 import Int8
+from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
-    from shared.bundle import Bundle
-    from shared.codecs.abc import Codec
+    from splitwire.shared.bundle import Bundle
+    from splitwire.shared.codecs.abc import Codec
 
 CODECS: dict[str, type[Codec]] = {codec.name: codec for codec in (Float32, Half, Int8, Factorised)}
 

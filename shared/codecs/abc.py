@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from shared.errors import LatentInvalid, PayloadInvalid
+from splitwire.shared.errors import LatentInvalid, PayloadInvalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 
 class Codec(ABC):

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from shared.codecs import arithmetic
-from shared.codecs.abc import Codec
-from shared.errors import BundleInvalid, LatentInvalid, PayloadInvalid
-from shared.layers import load_layers, run_layers
+from splitwire.shared.codecs import arithmetic
+from splitwire.shared.codecs.abc import Codec
+from splitwire.shared.errors import BundleInvalid, LatentInvalid, PayloadInvalid
+from splitwire.shared.layers import load_layers, run_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
-    from shared.layers import Layer
+    from splitwire.shared.bundle import Bundle
+    from splitwire.shared.layers import Layer
 
 ANALYSIS, SYNTHESIS = "analysis", "synthesis"
 """Prefixes of tensor names in a bundle's files."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from shared.codecs.abc import Codec
-from shared.errors import PayloadInvalid
+from splitwire.shared.codecs.abc import Codec
+from splitwire.shared.errors import PayloadInvalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 
 class Float32(Codec):

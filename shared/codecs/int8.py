@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from shared.codecs.abc import Codec
-from shared.errors import BundleInvalid, PayloadInvalid
+from splitwire.shared.codecs.abc import Codec
+from splitwire.shared.errors import BundleInvalid, PayloadInvalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 LARGEST = 127
 _UNUSED = b"\x80"

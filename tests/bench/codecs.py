@@ -18,20 +18,20 @@ import numpy as np
 import torch
 import zstandard
 
-from models.loading import load_convolutions, load_encoder
-from models.training.data import balanced_sample, load_pictures
-from shared.bundle import default_bundle_path, load_bundle
-from shared.codecs import codec_of
-from shared.codecs.int8 import Int8
-from shared.frame import Frame, pack, unpack
-from shared.picture import Preparation, prepare
+from splitwire.models.loading import load_convolutions, load_encoder
+from splitwire.models.training.data.pictures import balanced_sample, load_pictures
+from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.codecs.int8 import Int8
+from splitwire.shared.frame import Frame, pack, unpack
+from splitwire.shared.pictures.loading import Preparation, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from shared.codecs.abc import Codec
+    from splitwire.shared.codecs.abc import Codec
 
 PICTURES = 200
 Times = dict[str, float]

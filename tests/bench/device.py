@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from edge.coder import Coder
-from edge.ncnn_head import NcnnHead
-from edge.torch_head import TorchHead
-from models.training.data import load_pictures
-from shared.bundle import default_bundle_path, load_bundle
-from shared.evaluation import load_evaluation
-from shared.frame import Frame, pack
-from shared.picture import load_picture, prepare
+from splitwire.edge.compute.coder import Coder
+from splitwire.edge.compute.ncnn_head import NcnnHead
+from splitwire.edge.compute.torch_head import TorchHead
+from splitwire.models.training.data.pictures import load_pictures
+from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.evaluation import load_evaluation
+from splitwire.shared.frame import Frame, pack
+from splitwire.shared.pictures.loading import load_picture, prepare
 from tests.e2e.accuracy import sample_files
 from tests.processes import cloud_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edge.head import Head
+    from splitwire.edge.compute.head import Head
 
 TIMED, MANY, STARTS, ROUNDS = 20, 200, 5, 3
 _WITH_MEMORY = (
@@ -141,7 +141,16 @@ def _in_turn(runs: dict[str, Callable[[Any], object]], inputs: Sequence[Any]) ->
 
 def _client(files: list[Path], cloud: str, *options: str) -> dict[str, Any]:
     """Run ``edge-client classify``: its records, seconds and highest resident memory."""
-    client = [sys.executable, "-m", "edge.cli", "classify", "--cloud", cloud, "--json", *options]
+    client = [
+        sys.executable,
+        "-m",
+        "splitwire.edge.commands.cli",
+        "classify",
+        "--cloud",
+        cloud,
+        "--json",
+        *options,
+    ]
     command = [sys.executable, "-c", _WITH_MEMORY, *client, *map(str, files)]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=True)

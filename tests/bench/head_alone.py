@@ -9,9 +9,9 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from edge.ncnn_head import NcnnHead
-from shared.bundle import default_bundle_path, load_bundle
-from shared.picture import load_picture, prepare
+from splitwire.edge.compute.ncnn_head import NcnnHead
+from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.pictures.loading import load_picture, prepare
 
 
 def main() -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from cloud.app import create_app
-from cloud.settings import CloudSettings
-from shared.codecs import codec_of
-from shared.frame import Frame, pack
+from splitwire.cloud.app import create_app
+from splitwire.cloud.settings import CloudSettings
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.frame import Frame, pack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 

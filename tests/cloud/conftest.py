@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cloud.app import Application
-from cloud.protocol import Protocol
-from cloud.service import Service
-from cloud.serving import server_of
-from cloud.settings import CloudSettings
+from splitwire.cloud.app import Application
+from splitwire.cloud.http.protocol import Protocol
+from splitwire.cloud.http.server import server_of
+from splitwire.cloud.inference.service import Service
+from splitwire.cloud.settings import CloudSettings
 from tests.cloud.application import frame_of, serving
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 
 class Hasty(Protocol):

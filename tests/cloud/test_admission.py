@@ -12,17 +12,17 @@ import httpx
 import numpy as np
 import pytest
 
-from cloud.admission import FREE_BYTES, LARGE_BYTES, Admission
-from cloud.app import create_app
-from cloud.batcher import Batcher
-from cloud.caller import network_of
-from cloud.engine import Decoded
-from cloud.protocol import Protocol
-from cloud.room import Room
-from cloud.serving import server_of
-from cloud.settings import CloudSettings
-from shared.errors import NotReady, QueueFull
-from shared.frame import MAX_FRAME_BYTES
+from splitwire.cloud.app import create_app
+from splitwire.cloud.http.protocol import Protocol
+from splitwire.cloud.http.server import server_of
+from splitwire.cloud.inference.admission import FREE_BYTES, LARGE_BYTES, Admission
+from splitwire.cloud.inference.batcher import Batcher
+from splitwire.cloud.inference.caller import network_of
+from splitwire.cloud.inference.engine import Decoded
+from splitwire.cloud.inference.room import Room
+from splitwire.cloud.settings import CloudSettings
+from splitwire.shared.errors import NotReady, QueueFull
+from splitwire.shared.frame import MAX_FRAME_BYTES
 from tests.cloud.application import OCTETS, frame_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 pytestmark = pytest.mark.anyio
 

@@ -8,14 +8,14 @@ import httpx
 import numpy as np
 import pytest
 
-from cloud.accept import wants_compact
-from cloud.engine import Engine
-from shared.answer import CONTENT_TYPE, predictions, unpack
-from shared.messages import Answer
+from splitwire.cloud.http.accept import wants_compact
+from splitwire.cloud.inference.engine import Engine
+from splitwire.shared.answer import CONTENT_TYPE, predictions, unpack
+from splitwire.shared.messages import Answer
 from tests.cloud.application import error_of, frame_of
 
 if TYPE_CHECKING:
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 pytestmark = pytest.mark.anyio
 COMPACT = {"Accept": CONTENT_TYPE}

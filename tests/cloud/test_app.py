@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from cloud.app import create_app
-from cloud.engine import Decoded, Engine
-from cloud.settings import CloudSettings
-from models.loading import load_tails
-from shared.bundle import load_manifest
-from shared.codecs import codec_of
-from shared.errors import BundleFileMismatch, SettingsError
-from shared.frame import MAX_FRAME_BYTES
-from shared.messages import Answer, Model
+from splitwire.cloud.app import create_app
+from splitwire.cloud.inference.engine import Decoded, Engine
+from splitwire.cloud.settings import CloudSettings
+from splitwire.models.loading import load_tails
+from splitwire.shared.bundle import load_manifest
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.errors import BundleFileMismatch, SettingsError
+from splitwire.shared.frame import MAX_FRAME_BYTES
+from splitwire.shared.messages import Answer, Model
 from tests.cloud.application import OCTETS, error_of, frame_of, serving
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 pytestmark = pytest.mark.anyio
 
@@ -202,7 +202,7 @@ async def test_readiness_is_proved_by_a_forward_pass_that_all_who_ask_share(
     responses = await asyncio.gather(*(client.get("/readyz") for _ in range(20)))
     assert {response.status_code for response in responses} == {200}
     assert passes == [1] * tails, "one picture through every tail, once for all 20"
-    monkeypatch.setattr("cloud.service._SECONDS_A_PROOF_HOLDS", 0)
+    monkeypatch.setattr("splitwire.cloud.inference.service._SECONDS_A_PROOF_HOLDS", 0)
     await client.get("/readyz")
     assert passes == [1] * 2 * tails
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cloud.engine import Engine
-from shared.bundle import Manifest, load_bundle
-from shared.errors import BundleFileMismatch, BundleInvalid
-from shared.messages import Answer, BundleList, Model
+from splitwire.cloud.inference.engine import Engine
+from splitwire.shared.bundle import Manifest, load_bundle
+from splitwire.shared.errors import BundleFileMismatch, BundleInvalid
+from splitwire.shared.messages import Answer, BundleList, Model
 from tests.cloud.application import error_of, frame_of, serving
 from tests.manifests import rewrite_manifest
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 pytestmark = pytest.mark.anyio
 
@@ -216,6 +216,6 @@ async def test_a_key_that_was_added_while_serving_is_accepted(tmp_path: Path) ->
     async with serving(key_file=keys) as client:
         keys.write_text("new\n")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("cloud.keys._SECONDS_BETWEEN_LOOKS", 0)
+            patch.setattr("splitwire.cloud.inference.keys._SECONDS_BETWEEN_LOOKS", 0)
             assert (await client.get("/model", headers={"Authorization": "Bearer new"})).status_code == 200
             assert (await client.get("/model", headers={"Authorization": "Bearer old"})).status_code == 403

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from cloud.engine import Engine
-from shared.frame import unpack
+from splitwire.cloud.inference.engine import Engine
+from splitwire.shared.frame import unpack
 from tests.cloud.application import frame_of
 
 if TYPE_CHECKING:
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")

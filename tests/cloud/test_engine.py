@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from cloud.engine import Decoded, Engine
-from models.loading import load_tails
-from shared.codecs import codec_of
-from shared.frame import unpack
+from splitwire.cloud.inference.engine import Decoded, Engine
+from splitwire.models.loading import load_tails
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.frame import unpack
 from tests.cloud.application import frame_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 
 def paper(bundle: Bundle, latents: NDArray[np.float32]) -> Decoded:

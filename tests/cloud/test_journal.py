@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cloud.journal import Journal
-from cloud.logs import JsonFormatter, TextFormatter
-from cloud.metrics import Metrics
+from splitwire.cloud.http.access_log import Journal
+from splitwire.cloud.logs import JsonFormatter, TextFormatter
+from splitwire.cloud.metrics import Metrics
 from tests.cloud.application import error_of, frame_of, serving
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from starlette.types import Message, Receive, Scope, Send
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ async def test_any_other_id_is_replaced(client: httpx.AsyncClient, given: bytes)
 async def test_a_line_in_the_log_says_what_a_request_was(
     client: httpx.AsyncClient, frame: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "cloud.journal")
+    caplog.set_level(logging.INFO, "splitwire.cloud.http.access_log")
     response = await client.post("/infer", content=frame, headers={"X-Request-Id": "mine"})
     await client.post("/infer", content=b"junk")
     first, second = (json.loads(JsonFormatter().format(record)) for record in caplog.records)

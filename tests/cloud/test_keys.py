@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cloud.keys import MAX_FILE_BYTES, Keys
-from shared.errors import KeyMissing, KeyWrong, SettingsError
+from splitwire.cloud.inference.keys import MAX_FILE_BYTES, Keys
+from splitwire.shared.errors import KeyMissing, KeyWrong, SettingsError
 from tests.waiting import alarm
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cloud.journal import MAX_HEADER_LINES
-from shared.frame import MAX_FRAME_BYTES
+from splitwire.cloud.http.access_log import MAX_HEADER_LINES
+from splitwire.shared.frame import MAX_FRAME_BYTES
 from tests.cloud.malformed import GET, HEADERS
 
 if TYPE_CHECKING:

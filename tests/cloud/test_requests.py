@@ -209,7 +209,7 @@ async def test_requests_that_wait_share_the_caps_of_one(
 async def test_what_is_refused_before_it_is_a_request_is_counted_and_logged_once_a_second(
     port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "cloud.serving"):
+    with caplog.at_level(logging.INFO, "splitwire.cloud.http.server"):
         for _ in range(3):
             await answers_to(port, b"\x00")
         await answers_to(port, GET[:9])

@@ -12,9 +12,9 @@ import pytest
 import trustme
 from fastapi import FastAPI
 
-from cloud.acceptor import Acceptor
-from cloud.serving import Server, listen, server_of
-from cloud.settings import ServerSettings
+from splitwire.cloud.http.acceptor import Acceptor
+from splitwire.cloud.http.server import Server, listen, server_of
+from splitwire.cloud.settings import ServerSettings
 from tests.cloud.conftest import Hasty
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from models.training.data import Pictures, balanced_sample, load_pictures
-from models.training.progress import stage_progress
-from shared.evaluation import share
+from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
+from splitwire.models.training.fitting.progress import stage_progress
+from splitwire.shared.evaluation import share
 from tests.processes import running_cloud
 
 
@@ -30,7 +30,17 @@ def sample_files(pictures: Pictures, count: int, folder: Path) -> dict[str, Path
 
 def classify(files: dict[str, Path], cloud: str, quality: str) -> list[dict[str, Any]]:
     """Run the real command over files: its records, in order."""
-    command = [sys.executable, "-m", "edge.cli", "classify", "--cloud", cloud, "--json", "--quality", quality]
+    command = [
+        sys.executable,
+        "-m",
+        "splitwire.edge.commands.cli",
+        "classify",
+        "--cloud",
+        cloud,
+        "--json",
+        "--quality",
+        quality,
+    ]
     records: list[dict[str, Any]] = []
     with (
         stage_progress() as progress,

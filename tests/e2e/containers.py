@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
-from report.link import bound
+from splitwire.report.testbed.shaped_link import bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

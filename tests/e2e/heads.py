@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edge.encoder import Encoder
-from edge.ncnn_head import NcnnHead
-from edge.torch_head import TorchHead
-from models.loading import load_tails
-from models.training.data import balanced_sample, load_pictures
-from models.training.progress import stage_progress
-from shared.bundle import default_bundle_path, load_bundle
-from shared.codecs import codec_of
-from shared.evaluation import share
-from shared.picture import prepare
+from splitwire.edge.compute.encoder import Encoder
+from splitwire.edge.compute.ncnn_head import NcnnHead
+from splitwire.edge.compute.torch_head import TorchHead
+from splitwire.models.loading import load_tails
+from splitwire.models.training.data.pictures import balanced_sample, load_pictures
+from splitwire.models.training.fitting.progress import stage_progress
+from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.evaluation import share
+from splitwire.shared.pictures.loading import prepare
 
 
 def main() -> None:

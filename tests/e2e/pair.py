@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from report.link import CLOUD_ADDRESS, Link, Node, Traffic, slow_link
+from splitwire.report.testbed.shaped_link import CLOUD_ADDRESS, Link, Node, Traffic, slow_link
 from tests.e2e.containers import ROOT, Container, Mount, read_container
 
 if TYPE_CHECKING:
@@ -135,7 +135,13 @@ def running_pair(*, rate: int, delay_ms: float = 0, whole_network: bool = False)
 
         process = _start(link.cloud, cloud.argv(root, hosts), folder / "cloud.log", is_healthy)
         if whole_network:
-            command = ["report.whole_network", "--host", CLOUD_ADDRESS, "--port", str(WHOLE_NETWORK_PORT)]
+            command = [
+                "splitwire.report.testbed.whole_network",
+                "--host",
+                CLOUD_ADDRESS,
+                "--port",
+                str(WHOLE_NETWORK_PORT),
+            ]
             _start(
                 link.cloud,
                 [sys.executable, "-m", *command],

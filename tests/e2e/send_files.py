@@ -1,6 +1,6 @@
 """What a device without a network of its own does: python -m tests.e2e.send_files URL PICTURE...
 
-Sends files as they are to a cloud that runs everything (``report.whole_network``), four at a time, and prints
+Sends files as they are to a cloud that runs everything (``splitwire.report.testbed.whole_network``), four at a time, and prints
 a JSON line each, in order, with names as in ``edge-client classify --json``.
 """
 
@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from report.exchanges import open_connection, send_picture
-from shared.bundle import default_bundle_path, load_manifest
+from splitwire.report.measure.exchanges import open_connection, send_picture
+from splitwire.shared.bundle import default_bundle_path, load_manifest
 
 _UNDER_WAY = 4
 

@@ -24,7 +24,7 @@ from tests.load.connections import (
 from tests.processes import cloud_process
 
 if TYPE_CHECKING:
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tests.processes import running_cloud
 
 
 def edge_client(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edge.cli", "classify", *map(str, arguments)]
+    command = [sys.executable, "-m", "splitwire.edge.commands.cli", "classify", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -110,7 +110,7 @@ def test_a_cloud_that_is_ready_says_so(cloud_url: str) -> None:
 def test_a_server_that_can_not_start_says_why_in_one_line(
     options: list[str], code: int, message: str
 ) -> None:
-    command = [sys.executable, "-m", "cloud.command", "--port", "0", *options]
+    command = [sys.executable, "-m", "splitwire.cloud.entry", "--port", "0", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == code
     assert message in done.stderr
@@ -118,7 +118,7 @@ def test_a_server_that_can_not_start_says_why_in_one_line(
 
 
 def test_a_second_cloud_on_the_same_port_is_refused(cloud_url: str) -> None:
-    command = [sys.executable, "-m", "cloud.command", "--port", cloud_url.rpartition(":")[2]]
+    command = [sys.executable, "-m", "splitwire.cloud.entry", "--port", cloud_url.rpartition(":")[2]]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert "choose another --host or --port" in done.stderr
@@ -127,7 +127,7 @@ def test_a_second_cloud_on_the_same_port_is_refused(cloud_url: str) -> None:
 
 def test_a_damaged_bundle_is_refused_at_start(bundle_copy: Path) -> None:
     shutil.copy(bundle_copy / "cloud" / "cae.safetensors", bundle_copy / "cloud" / "classifier.safetensors")
-    command = [sys.executable, "-m", "cloud.command", "--port", "0", "--bundle", str(bundle_copy)]
+    command = [sys.executable, "-m", "splitwire.cloud.entry", "--port", "0", "--bundle", str(bundle_copy)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 4
     assert "classifier.safetensors has SHA-256" in done.stderr

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 KILLED_BY_A_PICTURE = """
 import os, signal, sys
-from edge import cli, decoder
+from splitwire.edge.commands import cli
+from splitwire.edge.compute import picture_decoder as decoder
 decode = decoder.Decoder.__call__
 def deadly(self, source, name, side, seconds):
     if name.endswith("deadly.png"):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
     from tests.processes import CloudProcess
 
 HEAD = (
@@ -154,6 +154,6 @@ def test_several_bundles_are_named_by_repeating_the_option(bundle_path: Path, bu
 
 
 def test_the_version_is_printed() -> None:
-    command = [sys.executable, "-m", "cloud.command", "--version"]
+    command = [sys.executable, "-m", "splitwire.cloud.entry", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == f"splitwire {version('splitwire')}\n"

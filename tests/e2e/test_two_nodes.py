@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from report.link import obstacle
+from splitwire.report.testbed.shaped_link import obstacle
 from tests.e2e.containers import ROOT
 from tests.e2e.pair import running_pair
 from tests.e2e.two_nodes import PICTURE, checked, drive, measure, outage_while_watching

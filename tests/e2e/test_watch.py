@@ -32,7 +32,7 @@ def watcher(folder: Path, cloud: str, output: Path, *options: object) -> Iterato
     command = [
         sys.executable,
         "-m",
-        "edge.cli",
+        "splitwire.edge.commands.cli",
         "watch",
         folder,
         "--cloud",

@@ -1,6 +1,6 @@
 """The pair across a slow link, measured: ``python -m tests.e2e.two_nodes``.
 
-Both containers of docker-compose.yml run at the ends of a link (see ``report.link``) that has one rate after
+Both containers of docker-compose.yml run at the ends of a link (see ``splitwire.report.testbed.shaped_link``) that has one rate after
 the other, and then is cut in the middle of a run. Needs root.
 """
 
@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from models.training.data import load_pictures
-from report.link import BURST_BYTES, obstacle
-from shared.bundle import default_bundle_path, load_manifest
-from shared.errors import SplitwireError
-from shared.evaluation import Share, share
+from splitwire.models.training.data.pictures import load_pictures
+from splitwire.report.testbed.shaped_link import BURST_BYTES, obstacle
+from splitwire.shared.bundle import default_bundle_path, load_manifest
+from splitwire.shared.errors import SplitwireError
+from splitwire.shared.evaluation import Share, share
 from tests.e2e.accuracy import sample_files
 from tests.e2e.containers import Mount
 from tests.e2e.pair import PairError, running_pair
@@ -37,7 +37,7 @@ from tests.e2e.pair import PairError, running_pair
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from shared.bundle import Manifest
+    from splitwire.shared.bundle import Manifest
     from tests.e2e.pair import Pair, Run
 
 PLAN = {10_000_000: 200, 256_000: 100, 20_000: 20}

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from typer.testing import CliRunner
 
-from edge import cli
-from edge.bench import LINKS
-from shared.bundle import load_manifest
+from splitwire.edge.commands import cli
+from splitwire.edge.commands.bench import LINKS
+from splitwire.shared.bundle import load_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

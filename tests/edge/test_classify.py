@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-import edge
-from edge import cli
-from shared.command import run
-from shared.errors import SettingsError
+import splitwire
+from splitwire.edge.commands import cli
+from splitwire.shared.command import run
+from splitwire.shared.errors import SettingsError
 from tests.waiting import alarm
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ def test_an_unforeseen_failure_is_one_line_without_a_traceback(
 def without(*packages: str) -> str:
     """Python code that runs the command where packages are not installed."""
     blocked = f"sys.modules.update(dict.fromkeys({packages!r}))"
-    return f"import sys; {blocked}; sys.argv[0] = 'edge-client'; from edge.cli import main; main()"
+    return f"import sys; {blocked}; sys.argv[0] = 'edge-client'; from splitwire.edge.commands.cli import main; main()"
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,15 @@ runpy.run_module(sys.argv[1], run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("module", ["edge.command", "cloud.command", "models.training", "report"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "splitwire.edge.commands.entry",
+        "splitwire.cloud.entry",
+        "splitwire.models.training",
+        "splitwire.report.entry",
+    ],
+)
 def test_ctrl_c_while_a_command_is_still_being_imported_ends_it_as_later(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, module], capture_output=True, text=True, check=False
@@ -355,13 +363,23 @@ def test_ctrl_c_while_a_command_is_still_being_imported_ends_it_as_later(module:
 
 
 def test_the_clients_are_imported_when_they_are_asked_for() -> None:
-    code = "import sys, edge; assert 'numpy' not in sys.modules; from edge import AsyncClient, Client"
+    code = (
+        "import sys, splitwire; assert 'numpy' not in sys.modules; from splitwire import AsyncClient, Client"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     with pytest.raises(AttributeError, match="'edge' has no attribute 'Server'"):
-        edge.Server  # noqa: B018
+        splitwire.Server  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["edge.cli", "edge.classify", "shared.bundle", "shared.codecs"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "splitwire.edge.commands.cli",
+        "splitwire.edge.pipeline",
+        "splitwire.shared.bundle",
+        "splitwire.shared.codecs",
+    ],
+)
 def test_the_device_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -369,7 +387,11 @@ def test_the_device_imports_no_torch(module: str) -> None:
 
 @pytest.mark.parametrize(
     ("module", "package"),
-    [("cloud.command", "uvicorn"), ("models.training", "torch"), ("edge.command", "httpx")],
+    [
+        ("splitwire.cloud.entry", "uvicorn"),
+        ("splitwire.models.training", "torch"),
+        ("splitwire.edge.commands.entry", "httpx"),
+    ],
 )
 def test_commands_without_their_packages_say_so(module: str, package: str) -> None:
     code = f"import runpy, sys; sys.modules[{package!r}] = None; runpy.run_module({module!r}, run_name='__main__')"

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge import AsyncClient, Client, classify
-from edge.head import Head, HeadName, open_head
-from edge.settings import DeviceOptions, DeviceSettings
-from shared.errors import CloudUnreachable, PictureBroken, PictureMissing, SettingsError
+from splitwire import AsyncClient, Client
+from splitwire.edge import pipeline as classify
+from splitwire.edge.compute.head import Head, HeadName, open_head
+from splitwire.edge.settings import DeviceOptions, DeviceSettings
+from splitwire.shared.errors import CloudUnreachable, PictureBroken, PictureMissing, SettingsError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 README = Path(__file__).parents[2] / "README.md"
 

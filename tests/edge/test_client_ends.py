@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge import Client
+from splitwire import Client
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BEGUN = """
 import asyncio, atexit, gc, os, sys, threading, warnings
-from edge import AsyncClient, Client
+from splitwire import AsyncClient, Client
 warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork beside threads
 picture, cloud = sys.argv[1], sys.argv[2] or None
 """

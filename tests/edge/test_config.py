@@ -9,8 +9,8 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from edge import cli, config
-from shared.errors import SettingsError
+from splitwire.edge.commands import cli, config
+from splitwire.shared.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from edge import connection as module
-from edge.connection import Connection
-from edge.deadline import Deadline
-from edge.wire import Wire, WireCounter
-from shared.answer import CONTENT_TYPE, Choice, CompactAnswer, compact, pack
-from shared.errors import CloudAnswerInvalid, CloudBusy, CloudLate, CloudRefused, CloudUnreachable
-from shared.messages import Likely, Timings
+from splitwire.edge.deadline import Deadline
+from splitwire.edge.network import connection as module
+from splitwire.edge.network.connection import Connection
+from splitwire.edge.network.wire import Wire, WireCounter
+from splitwire.shared.answer import CONTENT_TYPE, Choice, CompactAnswer, compact, pack
+from splitwire.shared.errors import CloudAnswerInvalid, CloudBusy, CloudLate, CloudRefused, CloudUnreachable
+from splitwire.shared.messages import Likely, Timings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

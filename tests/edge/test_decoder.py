@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from edge.decoder import Decoder
-from shared.decoding import LIMIT_BYTES, decode
-from shared.errors import DecoderFailed, PictureBroken, PictureCostly
-from shared.headers import is_one_scan
-from shared.picture import MAX_FILE_BYTES
+from splitwire.edge.compute.picture_decoder import Decoder
+from splitwire.shared.errors import DecoderFailed, PictureBroken, PictureCostly
+from splitwire.shared.pictures.decoding import LIMIT_BYTES, decode
+from splitwire.shared.pictures.headers import is_one_scan
+from splitwire.shared.pictures.loading import MAX_FILE_BYTES
 from tests.hostile_pictures import (
     encoded,
     large_animation,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edge import cli
-from shared.bundle import load_bundle
-from shared.errors import FallbackMissing
-from shared.fallback import Fallback
+from splitwire.edge.commands import cli
+from splitwire.shared.bundle import load_bundle
+from splitwire.shared.errors import FallbackMissing
+from splitwire.shared.fallback import Fallback
 
 if TYPE_CHECKING:
     from pathlib import Path

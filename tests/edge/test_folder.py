@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edge import folder as module
-from edge.folder import Folder
-from shared.errors import SettingsError
+from splitwire.edge.watch import folder as module
+from splitwire.edge.watch.folder import Folder
+from splitwire.shared.errors import SettingsError
 
 
 def watched(path: Path, notices: list[str] | None = None, poll_seconds: float = 60) -> Folder:

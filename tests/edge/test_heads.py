@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from edge.encoder import Encoder
-from edge.head import HeadName, open_head
-from edge.ncnn_head import NcnnHead, _pieces
-from models.loading import load_convolutions, load_encoder
-from shared.bundle import Bundle
-from shared.errors import BundleInvalid
-from shared.picture import load_picture, prepare
+from splitwire.edge.compute.encoder import Encoder
+from splitwire.edge.compute.head import HeadName, open_head
+from splitwire.edge.compute.ncnn_head import NcnnHead, _pieces
+from splitwire.models.loading import load_convolutions, load_encoder
+from splitwire.shared.bundle import Bundle
+from splitwire.shared.errors import BundleInvalid
+from splitwire.shared.pictures.loading import load_picture, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path

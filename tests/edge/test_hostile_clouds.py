@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from edge import cli
-from edge.connection import Connection, connect
-from edge.deadline import Deadline
-from edge.settings import DeviceSettings
-from shared.answer import CONTENT_TYPE, MAX_ANSWER_BYTES, compact, pack
-from shared.errors import (
+from splitwire.edge.commands import cli
+from splitwire.edge.deadline import Deadline
+from splitwire.edge.network.connection import Connection, connect
+from splitwire.edge.settings import DeviceSettings
+from splitwire.shared.answer import CONTENT_TYPE, MAX_ANSWER_BYTES, compact, pack
+from splitwire.shared.errors import (
     CloudAnswerInvalid,
     CloudError,
     CloudLate,
@@ -25,7 +25,7 @@ from shared.errors import (
     CloudUnreachable,
     SettingsError,
 )
-from shared.messages import Likely, Timings
+from splitwire.shared.messages import Likely, Timings
 from tests.raw_server import raw_server, reply
 
 if TYPE_CHECKING:

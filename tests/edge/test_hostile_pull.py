@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from edge import cli
-from edge.pull import pull
-from shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_manifest
-from shared.errors import (
+from splitwire.edge.commands import cli
+from splitwire.edge.commands.pull import pull
+from splitwire.shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_manifest
+from splitwire.shared.errors import (
     BundleFileMismatch,
     BundleInvalid,
     BundleUnwritable,
@@ -37,7 +37,7 @@ from tests.raw_server import raw_server, reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from shared.errors import SplitwireError
+    from splitwire.shared.errors import SplitwireError
 
 NOTHING = hashlib.sha256(b"").hexdigest()
 
@@ -262,7 +262,7 @@ def test_a_place_that_can_not_be_written_is_one_line(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from edge.pull import pull
+from splitwire.edge.commands.pull import pull
 
 def stop(done, total):
     print("half", flush=True)

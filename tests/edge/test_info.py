@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from edge import cli
-from shared.bundle import load_manifest
-from shared.errors import BundleMissing
+from splitwire.edge.commands import cli
+from splitwire.shared.bundle import load_manifest
+from splitwire.shared.errors import BundleMissing
 from tests.manifests import rewrite_manifest
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from edge import journal_file
-from edge.folder import Seen
-from edge.journal import Journal, digest, open_journal
-from edge.records import Encoded, Problem, Record
-from shared.errors import JournalError, JournalForeign, JournalHeld, codes_of
+from splitwire.edge.records import Encoded, Problem, Record
+from splitwire.edge.watch import outbox_file as journal_file
+from splitwire.edge.watch.folder import Seen
+from splitwire.edge.watch.outbox import Journal, digest, open_journal
+from splitwire.shared.errors import JournalError, JournalForeign, JournalHeld, codes_of
 from tests.watched import FullDisk
 
 READER = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.link import OVERHEAD_BYTES, Link, Option
+from splitwire.edge.network.throughput import OVERHEAD_BYTES, Link, Option
 
 LADDER = [
     Option(name="paper", body_bytes=12_806, accuracy=0.91),

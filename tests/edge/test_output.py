@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge.output import Output
-from edge.records import Record
+from splitwire.edge.commands.output import Output
+from splitwire.edge.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

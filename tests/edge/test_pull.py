@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, BinaryIO
 import pytest
 from typer.testing import CliRunner
 
-from edge import cli
-from edge import pull as module
-from edge.pull import pull
-from edge.source import Source
-from shared.bundle import load_bundle, load_manifest
-from shared.errors import BundleFileMismatch, CloudRefused, CloudUnreachable, SettingsError
+from splitwire.edge.commands import cli
+from splitwire.edge.commands import pull as module
+from splitwire.edge.commands.pull import pull
+from splitwire.edge.network.source import Source
+from splitwire.shared.bundle import load_bundle, load_manifest
+from splitwire.shared.errors import BundleFileMismatch, CloudRefused, CloudUnreachable, SettingsError
 from tests.manifests import rewrite_manifest
 from tests.processes import running_cloud
 
 if TYPE_CHECKING:
-    from shared.messages import BundleFile
+    from splitwire.shared.messages import BundleFile
 
 
 def quietly(done: int, total: int) -> None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from edge.connection import Connection, Exchange
-from edge.deadline import Deadline
-from edge.link import Link
-from edge.sender import Sender
-from edge.wire import Wire
-from shared.bundle import default_bundle_path, load_manifest
-from shared.errors import CloudLate, FrameLengthInvalid
-from shared.frame import unpack
-from shared.messages import Prediction, Timings
+from splitwire.edge.deadline import Deadline
+from splitwire.edge.network.connection import Connection, Exchange
+from splitwire.edge.network.sender import Sender
+from splitwire.edge.network.throughput import Link
+from splitwire.edge.network.wire import Wire
+from splitwire.shared.bundle import default_bundle_path, load_manifest
+from splitwire.shared.errors import CloudLate, FrameLengthInvalid
+from splitwire.shared.frame import unpack
+from splitwire.shared.messages import Prediction, Timings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge import AsyncClient, Client
-from edge import client as module
-from edge.classify import open_classifier
-from shared.errors import ClientClosed, SettingsError, codes_of
+from splitwire import AsyncClient, Client
+from splitwire.edge import client as module
+from splitwire.edge.pipeline import open_classifier
+from splitwire.shared.errors import ClientClosed, SettingsError, codes_of
 from tests.raw_server import RawServer, raw_server
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from edge.classify import Classifier
-    from edge.settings import DeviceSettings
+    from splitwire.edge.pipeline import Classifier
+    from splitwire.edge.settings import DeviceSettings
 
 THREADS = 8
 
@@ -142,7 +142,7 @@ async def test_an_asynchronous_client_cuts_its_calls_in_the_same_way(cat: Path) 
 
 FORKED = """
 import os, sys, warnings
-from edge import Client
+from splitwire import Client
 warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork beside threads
 
 client = Client(cloud=sys.argv[2] or None, deadline_ms=20_000)

@@ -18,15 +18,16 @@ import pytest
 from tenacity import wait_fixed
 from typer.testing import CliRunner
 
-from edge import answers, cli, intake
-from edge import watch as module
-from edge.deadline import Deadline
-from edge.journal import Journal
-from edge.records import Encoded, Record
-from edge.settings import DeviceSettings, WatchSettings
-from edge.watch import watch
-from shared.bundle import Manifest, load_manifest
-from shared.errors import (
+from splitwire.edge.commands import cli
+from splitwire.edge.deadline import Deadline
+from splitwire.edge.records import Encoded, Record
+from splitwire.edge.settings import DeviceSettings, WatchSettings
+from splitwire.edge.watch import answers, intake
+from splitwire.edge.watch import run as module
+from splitwire.edge.watch.outbox import Journal
+from splitwire.edge.watch.run import watch
+from splitwire.shared.bundle import Manifest, load_manifest
+from splitwire.shared.errors import (
     CloudAnswerInvalid,
     CloudError,
     CloudLate,
@@ -39,7 +40,7 @@ from shared.errors import (
     PictureMissing,
     SettingsError,
 )
-from shared.picture import load_picture, read_file
+from splitwire.shared.pictures.loading import load_picture, read_file
 from tests.manifests import rewrite_manifest
 from tests.watched import FullDisk, put_picture, rows, states
 
@@ -432,7 +433,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("device")
 def test_two_watchers_of_one_folder_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.journal_file._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("splitwire.edge.watch.outbox_file._BUSY_SECONDS", 0.05)
     put_picture(folder / "a.png", 1)
 
     async def both() -> None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shared.codecs.arithmetic import Table
-from shared.codecs.factorised import Factorised
-from shared.codecs.float32 import Float32
-from shared.codecs.half import Half
-from shared.codecs.int8 import Int8
+from splitwire.shared.codecs.arithmetic import Table
+from splitwire.shared.codecs.factorised import Factorised
+from splitwire.shared.codecs.float32 import Float32
+from splitwire.shared.codecs.half import Half
+from splitwire.shared.codecs.int8 import Int8
 
 if TYPE_CHECKING:
-    from shared.codecs.abc import Codec
+    from splitwire.shared.codecs.abc import Codec
 
 FOLDER = Path(__file__).parent
 FINGERPRINT = 0x5EEDC0DE

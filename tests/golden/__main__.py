@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-import shared.answer
-from models.training.data import load_pictures
-from models.training.tables import frequency_tables
-from shared.answer import Choice, CompactAnswer
-from shared.codecs.factorised import Factorised
-from shared.frame import Frame, pack
-from shared.messages import Timings
+import splitwire.shared.answer
+from splitwire.models.training.data.pictures import load_pictures
+from splitwire.models.training.frequency_tables import frequency_tables
+from splitwire.shared.answer import Choice, CompactAnswer
+from splitwire.shared.codecs.factorised import Factorised
+from splitwire.shared.frame import Frame, pack
+from splitwire.shared.messages import Timings
 from tests.e2e.accuracy import classify, sample_files
 from tests.golden import FINGERPRINT, FOLDER, PICTURES, SHAPE, committed_codecs
 from tests.processes import running_cloud
@@ -48,7 +48,7 @@ def write_answer() -> None:
         ),
         timings_ms=Timings(decode=0.125, queue=3.5, tail=20.25),
     )
-    (FOLDER / "compact.answer").write_bytes(shared.answer.pack(answer))
+    (FOLDER / "compact.answer").write_bytes(splitwire.shared.answer.pack(answer))
     written = {"pictures": answer.pictures, "timings_ms": answer.timings_ms.model_dump()}
     (FOLDER / "compact.json").write_text(json.dumps(written) + "\n")
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-import shared.answer
-from shared.codecs import CODECS
-from shared.frame import pack, unpack
+import splitwire.shared.answer
+from splitwire.shared.codecs import CODECS
+from splitwire.shared.frame import pack, unpack
 from tests.golden import FINGERPRINT, FOLDER, committed_codecs
 
 if TYPE_CHECKING:
-    from shared.codecs.abc import Codec
+    from splitwire.shared.codecs.abc import Codec
 
 
 @pytest.mark.parametrize("codec", committed_codecs(), ids=lambda codec: codec.name)
@@ -36,7 +36,7 @@ def test_no_codec_is_without_a_golden_frame() -> None:
 
 def test_the_golden_answer_says_what_is_committed() -> None:
     data = (FOLDER / "compact.answer").read_bytes()
-    answer = shared.answer.unpack(data)
+    answer = splitwire.shared.answer.unpack(data)
     said = {"pictures": answer.pictures, "timings_ms": answer.timings_ms.model_dump()}
     assert json.loads(json.dumps(said)) == json.loads((FOLDER / "compact.json").read_text())
-    assert shared.answer.pack(answer) == data
+    assert splitwire.shared.answer.pack(answer) == data

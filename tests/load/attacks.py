@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import numpy as np
 
-from shared.frame import HEADER_BYTES
+from splitwire.shared.frame import HEADER_BYTES
 from tests.load.asking import Asker
 
 if TYPE_CHECKING:

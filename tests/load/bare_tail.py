@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from cloud.engine import Decoded, Engine
-from models.loading import load_tails
-from models.packed import pack_tails
-from shared.bundle import default_bundle_path, load_bundle
-from shared.codecs import codec_of
-from shared.codecs.float32 import Float32
+from splitwire.cloud.inference.engine import Decoded, Engine
+from splitwire.models.loading import load_tails
+from splitwire.models.packed import pack_tails
+from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.codecs.float32 import Float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from shared.bundle import Bundle
+    from splitwire.shared.bundle import Bundle
 
 
 def main() -> None:

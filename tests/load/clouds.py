@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from shared.answer import CONTENT_TYPE, compact, pack
-from shared.messages import Likely, Timings
+from splitwire.shared.answer import CONTENT_TYPE, compact, pack
+from splitwire.shared.messages import Likely, Timings
 from tests.load.machine import most_resident_mib
 from tests.load.report import Row
 from tests.processes import cloud_process
@@ -47,7 +47,7 @@ class _Ran:
 
 def _edge_client(*arguments: str) -> _Ran:
     started = time.monotonic()
-    command = [sys.executable, "-m", "edge.cli", *arguments]
+    command = [sys.executable, "-m", "splitwire.edge.commands.cli", *arguments]
     with (
         tempfile.TemporaryFile("w+") as output,
         subprocess.Popen(command, stdout=output, stderr=output) as process,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import numpy as np
 
-from shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.bundle import default_bundle_path, load_bundle
 from tests.cloud.application import frame_of
 from tests.load.report import Row
 from tests.processes import cloud_process

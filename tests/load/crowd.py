@@ -13,7 +13,7 @@ from statistics import quantiles
 import httpx
 import numpy as np
 
-from shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.bundle import default_bundle_path, load_bundle
 from tests.cloud.application import frame_of
 from tests.load.asking import Asker
 from tests.load.machine import cores, forget_most_resident, most_resident_mib

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.bundle import MANIFEST, default_bundle_path, manifest_digest
+from splitwire.shared.bundle import MANIFEST, default_bundle_path, manifest_digest
 from tests.load.report import Row
 from tests.processes import cloud_process
 from tests.raw_server import raw_server, reply
@@ -24,8 +24,8 @@ _ESCAPES = "\x1b[2J\x9b31m\u202e\r\n"
 _TOGETHER = """
 import os, sys, threading, warnings
 from concurrent.futures import ThreadPoolExecutor
-from edge import Client
-from shared.errors import SplitwireError
+from splitwire import Client
+from splitwire.shared.errors import SplitwireError
 
 warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork beside threads
 picture, cloud, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -71,7 +71,7 @@ print(len(labels), len(set(labels)), sorted(set(ends)), len(ends))
 
 
 def _edge_client(*arguments: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "edge.cli", *arguments]
+    command = [sys.executable, "-m", "splitwire.edge.commands.cli", *arguments]
     done = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
     return done.returncode, (done.stdout + done.stderr).decode()
 

@@ -17,8 +17,8 @@ from typing import IO, TYPE_CHECKING
 import httpx
 import numpy as np
 
-from models.training.progress import stage_progress
-from shared.bundle import MANIFEST, default_bundle_path, load_bundle
+from splitwire.models.training.fitting.progress import stage_progress
+from splitwire.shared.bundle import MANIFEST, default_bundle_path, load_bundle
 from tests.cloud.application import OCTETS, frame_of
 from tests.load.bound import PATIENCE_SECONDS, end_within, wait_until
 from tests.load.clouds import a_proxy_that_dies, answers_without_end, lists_that_no_cloud_has
@@ -96,7 +96,10 @@ def full_disk(requests: int) -> Row:
     port = free_port()
     bundle = load_bundle(default_bundle_path(), "device")
     frame = frame_of(bundle, [np.zeros(bundle.manifest.latent_shape, np.float32)])
-    url, command = f"http://127.0.0.1:{port}", [sys.executable, "-m", "cloud.command", "--port", str(port)]
+    url, command = (
+        f"http://127.0.0.1:{port}",
+        [sys.executable, "-m", "splitwire.cloud.entry", "--port", str(port)],
+    )
     with (
         Path("/dev/full").open("w") as full,
         subprocess.Popen(command, stderr=full) as cloud,
@@ -132,8 +135,8 @@ def damaged_bundle(folder: Path, side: str, name: str, damage: str) -> Row:
     else:
         file.unlink()
     command = {
-        "cloud-server": ["cloud.command", "--port", "0"],
-        "edge-client": ["edge.cli", "classify", str(put_picture(folder / "a.png", 0))],
+        "cloud-server": ["splitwire.cloud.entry", "--port", "0"],
+        "edge-client": ["splitwire.edge.commands.cli", "classify", str(put_picture(folder / "a.png", 0))],
     }[side]
     done = subprocess.run(
         [sys.executable, "-m", *command, "--bundle", str(bundle)],
@@ -200,7 +203,7 @@ def main() -> None:
 def _edge_client(
     *arguments: object, output: IO[str] | int = subprocess.PIPE
 ) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "edge.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "splitwire.edge.commands.cli", *map(str, arguments)]
     with subprocess.Popen(command, stdout=output, text=True) as process:
         try:
             yield process

@@ -7,13 +7,13 @@ import os
 import sys
 from pathlib import Path
 
-from edge.coder import Coder
-from edge.ncnn_head import NcnnHead
-from models.training.data import balanced_sample, load_pictures
-from models.training.progress import stage_progress
-from shared.bundle import default_bundle_path, load_bundle
-from shared.frame import Frame, pack
-from shared.picture import prepare
+from splitwire.edge.compute.coder import Coder
+from splitwire.edge.compute.ncnn_head import NcnnHead
+from splitwire.models.training.data.pictures import balanced_sample, load_pictures
+from splitwire.models.training.fitting.progress import stage_progress
+from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.frame import Frame, pack
+from splitwire.shared.pictures.loading import prepare
 
 PICTURES = 80
 

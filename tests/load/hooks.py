@@ -6,7 +6,7 @@ import numpy as np
 import schemathesis
 from hypothesis import strategies as st
 
-from shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.bundle import default_bundle_path, load_bundle
 from tests.cloud.application import frame_of
 
 _RNG = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from models.training.progress import stage_progress
+from splitwire.models.training.fitting.progress import stage_progress
 from tests.load.attacks import FAILED, break_connections, send_malformed
 from tests.load.bound import end_within
 from tests.load.connections import more_connections_than_room, out_of_descriptors, stopped_under_load

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cloud.command import main
-from cloud.engine import Decoded, Engine
+from splitwire.cloud.entry import main
+from splitwire.cloud.inference.engine import Decoded, Engine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

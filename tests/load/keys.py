@@ -55,7 +55,7 @@ def endless_key_files() -> Row:
         os.mkfifo(pipe)
         ends = []
         for file in (pipe, Path("/dev/zero"), Path(folder)):
-            command = [sys.executable, "-m", "cloud.command", "--port", "0", "--key-file", str(file)]
+            command = [sys.executable, "-m", "splitwire.cloud.entry", "--port", "0", "--key-file", str(file)]
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
             ends.append((done.returncode, len(done.stderr.splitlines())))
     return Row(

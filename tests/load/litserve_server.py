@@ -9,10 +9,10 @@ import numpy as np
 from fastapi import Body
 from numpy.typing import NDArray
 
-from cloud.engine import Decoded, Engine
-from shared.bundle import default_bundle_path, load_bundle
-from shared.frame import unpack
-from shared.messages import prediction
+from splitwire.cloud.inference.engine import Decoded, Engine
+from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.frame import unpack
+from splitwire.shared.messages import prediction
 
 
 class TailAPI(litserve.LitAPI):  # type: ignore[misc]  # has no types

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from models.training.progress import stage_progress
+from splitwire.models.training.fitting.progress import stage_progress
 from tests.load.bound import end_within
 from tests.load.frames import real_frames
 from tests.load.machine import cores

@@ -89,7 +89,15 @@ def killed_leaves_nothing(folder: Path, kills: int = 5) -> Row:
     temporary.mkdir(parents=True)
     picture = folder / "slow.jpg"
     picture.write_bytes(many_scans(20_000))
-    command = [sys.executable, "-m", "edge.cli", "classify", str(picture), "--cloud", "http://127.0.0.1:9"]
+    command = [
+        sys.executable,
+        "-m",
+        "splitwire.edge.commands.cli",
+        "classify",
+        str(picture),
+        "--cloud",
+        "http://127.0.0.1:9",
+    ]
     for kill in range(kills):
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(temporary)}
@@ -113,7 +121,7 @@ def _watching(
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
 
-    command = [sys.executable, "-m", "edge.cli", "watch", str(folder), *options]
+    command = [sys.executable, "-m", "splitwire.edge.commands.cli", "watch", str(folder), *options]
     with subprocess.Popen(
         command,
         stdout=output,

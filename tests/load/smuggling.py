@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from cloud.journal import MAX_HEADER_LINES
-from shared.bundle import default_bundle_path, load_bundle
+from splitwire.cloud.http.access_log import MAX_HEADER_LINES
+from splitwire.shared.bundle import default_bundle_path, load_bundle
 from tests.cloud.application import frame_of
 from tests.cloud.malformed import BROKEN_CHUNKS, CHUNKED, GET, MALFORMED
 from tests.cloud.proxies import BLOCKED, found, proxy

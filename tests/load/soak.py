@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.training.progress import stage_progress
+from splitwire.models.training.fitting.progress import stage_progress
 from tests.load.bound import end_within
 from tests.load.frames import real_frames, served_qualities
 from tests.load.machine import cores, resident_mib

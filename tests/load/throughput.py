@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from statistics import median
 
-from models.training.progress import stage_progress
+from splitwire.models.training.fitting.progress import stage_progress
 from tests.load.bound import end_within
 from tests.load.frames import real_frames, served_qualities
 from tests.load.machine import cores

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from models.vgg16 import convolutions
+from splitwire.models.vgg16 import convolutions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from models.training.augmentation import AugmentedSource, DrawnSource, Enlarge
-from models.training.data import Pictures
-from shared.errors import TrainingError
-from shared.picture import Preparation, prepare
+from splitwire.models.training.data.augmentation import AugmentedSource, DrawnSource, Enlarge
+from splitwire.models.training.data.pictures import Pictures
+from splitwire.shared.errors import TrainingError
+from splitwire.shared.pictures.loading import Preparation, prepare
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""``python -m models.training`` says what is wrong in one line, before hours are spent."""
+"""``python -m splitwire.models.training`` says what is wrong in one line, before hours are spent."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from models.training import commands
-from models.training.commands import app
-from models.training.settings import PRESETS
-from models.training.stages import train_stage
-from shared.bundle import load_bundle
-from shared.command import run
+from splitwire.models.training import commands
+from splitwire.models.training.commands import app
+from splitwire.models.training.settings import PRESETS
+from splitwire.models.training.stages.registry import train_stage
+from splitwire.shared.bundle import load_bundle
+from splitwire.shared.command import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.training.run import Run, StageResult
+    from splitwire.models.training.run import Run, StageResult
 
 SETTINGS = f"""{{"preset": {PRESETS["cached"].model_dump_json()}, "data": "d", "initial_weights": "w.safetensors"}}"""
 

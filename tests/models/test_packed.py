@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder
-from models.packed import FoldedWidening, can_pack, pack_tails
-from models.split import Tail
-from models.vgg16 import Classifier
-from shared.codecs import arithmetic
-from shared.codecs.factorised import Factorised
-from shared.codecs.float32 import Float32
-from shared.layers import Layer
+from splitwire.models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder
+from splitwire.models.packed import FoldedWidening, can_pack, pack_tails
+from splitwire.models.split import Tail
+from splitwire.models.vgg16 import Classifier
+from splitwire.shared.codecs import arithmetic
+from splitwire.shared.codecs.factorised import Factorised
+from splitwire.shared.codecs.float32 import Float32
+from splitwire.shared.layers import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from shared.codecs.abc import Codec
+    from splitwire.shared.codecs.abc import Codec
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="no oneDNN here")
 

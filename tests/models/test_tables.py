@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.tables import frequency_tables, integer_frequencies
-from shared.codecs.arithmetic import TOTAL, Table
+from splitwire.models.training.frequency_tables import frequency_tables, integer_frequencies
+from splitwire.shared.codecs.arithmetic import TOTAL, Table
 
 
 @given(st.lists(st.floats(1e-6, 1e9), min_size=1, max_size=300))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from models.teacher import Teacher
-from models.training.backbone import CrossEntropy
+from splitwire.models.teacher import Teacher
+from splitwire.models.training.stages.backbone import CrossEntropy
 
 
 def test_its_first_layer_makes_patches_of_neighbouring_pixels_uncorrelated() -> None:

@@ -15,34 +15,40 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.loading import load_encoder, load_tails
-from models.training import checkpoint, loop
-from models.training.card import Origins
-from models.training.data import load_pictures
-from models.training.device import choose_compute
-from models.training.evaluate import evaluate_bundle
-from models.training.export import export_bundle, int8_scales
-from models.training.inputs import features
-from models.training.plan import plan
-from models.training.qualities import Integers
-from models.training.record import RECORD, run_of_bundle
-from models.training.run import Run, RunSettings, begin_run, open_run
-from models.training.settings import PRESETS, AutoencoderSettings, BackboneSettings, DataSettings, Preset
-from models.training.sources import PictureSource, cache_features
-from models.training.stages import train_stage
-from models.training.weights import initial_convolutions
-from shared.bundle import load_bundle
-from shared.codecs import codec_of
-from shared.errors import SettingsError, TrainingError
-from shared.evaluation import share
-from shared.picture import Preparation
+from splitwire.models.loading import load_encoder, load_tails
+from splitwire.models.training.card import Origins
+from splitwire.models.training.data.inputs import features
+from splitwire.models.training.data.pictures import load_pictures
+from splitwire.models.training.data.sources import PictureSource, cache_features
+from splitwire.models.training.evaluate import evaluate_bundle
+from splitwire.models.training.export import export_bundle, int8_scales
+from splitwire.models.training.fitting import checkpoint, loop
+from splitwire.models.training.fitting.device import choose_compute
+from splitwire.models.training.fitting.weights import initial_convolutions
+from splitwire.models.training.forecast import plan
+from splitwire.models.training.provenance import RECORD, run_of_bundle
+from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
+from splitwire.models.training.settings import (
+    PRESETS,
+    AutoencoderSettings,
+    BackboneSettings,
+    DataSettings,
+    Preset,
+)
+from splitwire.models.training.stages.qualities import Integers
+from splitwire.models.training.stages.registry import train_stage
+from splitwire.shared.bundle import load_bundle
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.errors import SettingsError, TrainingError
+from splitwire.shared.evaluation import share
+from splitwire.shared.pictures.loading import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-from models.training.run import StageResult
+from splitwire.models.training.run import StageResult
 
 COMPUTE = choose_compute("cpu", "float32")
 ORIGINS = Origins(weights="Made for a test.", data="Noise of three colours.")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.answer import (
+from splitwire.shared.answer import (
     GUESS_BYTES,
     HEADER_BYTES,
     MAX_ANSWER_BYTES,
@@ -20,8 +20,8 @@ from shared.answer import (
     predictions,
     unpack,
 )
-from shared.errors import AnswerError, AnswerLengthInvalid, AnswerValueInvalid
-from shared.messages import Timings, likeliest
+from splitwire.shared.errors import AnswerError, AnswerLengthInvalid, AnswerValueInvalid
+from splitwire.shared.messages import Timings, likeliest
 
 NO_TIME = Timings(decode=0, queue=0, tail=0)
 times = st.floats(0, 65_504, width=16)

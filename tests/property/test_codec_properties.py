@@ -13,20 +13,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from shared.codecs import arithmetic
-from shared.codecs.arithmetic import TOTAL, Table
-from shared.codecs.factorised import Factorised
-from shared.codecs.float32 import Float32
-from shared.codecs.half import Half
-from shared.codecs.int8 import Int8
-from shared.errors import LatentInvalid, PayloadInvalid
-from shared.frame import MAX_PAYLOAD_BYTES, MAX_PICTURES, Frame, pack, unpack
-from shared.layers import Layer
+from splitwire.shared.codecs import arithmetic
+from splitwire.shared.codecs.arithmetic import TOTAL, Table
+from splitwire.shared.codecs.factorised import Factorised
+from splitwire.shared.codecs.float32 import Float32
+from splitwire.shared.codecs.half import Half
+from splitwire.shared.codecs.int8 import Int8
+from splitwire.shared.errors import LatentInvalid, PayloadInvalid
+from splitwire.shared.frame import MAX_PAYLOAD_BYTES, MAX_PICTURES, Frame, pack, unpack
+from splitwire.shared.layers import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from shared.codecs.abc import Codec
+    from splitwire.shared.codecs.abc import Codec
 
 SHAPE = (4, 5, 5)
 SCALES = np.array([0.01, 0.5, 1.0, 30.0], dtype=np.float32)

@@ -7,8 +7,8 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import FrameError
-from shared.frame import HEADER_BYTES, Frame, pack, unpack
+from splitwire.shared.errors import FrameError
+from splitwire.shared.frame import HEADER_BYTES, Frame, pack, unpack
 
 frames = st.builds(
     Frame,

@@ -7,8 +7,8 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import FrameError
-from shared.frame import pack, unpack
+from splitwire.shared.errors import FrameError
+from splitwire.shared.frame import pack, unpack
 from tests.golden import FOLDER, committed_codecs
 
 CODECS = {codec.name: codec for codec in committed_codecs()}

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.training.data import CLASS_ORDER, Pictures
-from report.assemble import assemble
-from report.measure import Sample
-from report.picture_codecs import settings as codec_settings
-from report.sample import spread_sample
-from report.settings import ReportSettings
-from shared.bundle import Bundle, Quality
+from splitwire.models.training.data.pictures import CLASS_ORDER, Pictures
+from splitwire.report.measure.picture_codecs import settings as codec_settings
+from splitwire.report.measure.run import Sample
+from splitwire.report.page.assemble import assemble
+from splitwire.report.sample import spread_sample
+from splitwire.report.settings import ReportSettings
+from splitwire.shared.bundle import Bundle, Quality
 from tests.report.drawn import QUALITIES, Drawn, comparison
 
 if TYPE_CHECKING:
-    from report.results import Report
+    from splitwire.report.results import Report
 
 PICTURES = 5000
 

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.training.sae import AutoencoderComparison, AutoencoderScore
-from models.training.settings import AutoencoderSettings
-from report import footprint, shaped, ways
-from report.exchanges import Answers, FileAnswers
-from report.measure import Measured
-from report.on_device import Base, FeatureBytes, Own
-from report.picture_codecs import settings as codec_settings
-from report.results import Chosen
-from report.scoring import WITHIN
-from report.stages import STAGES, Times, WayTimes
-from report.statistics import spread
-from shared.evaluation import share
+from splitwire.models.training.sae import AutoencoderComparison, AutoencoderScore
+from splitwire.models.training.settings import AutoencoderSettings
+from splitwire.report.measure import footprint, shaped
+from splitwire.report.measure.exchanges import Answers, FileAnswers
+from splitwire.report.measure.on_device import Base, FeatureBytes, Own
+from splitwire.report.measure.picture_codecs import settings as codec_settings
+from splitwire.report.measure.run import Measured
+from splitwire.report.measure.scoring import WITHIN
+from splitwire.report.measure.timing import STAGES, Times, WayTimes
+from splitwire.report.page import ways
+from splitwire.report.results import Chosen
+from splitwire.report.statistics import spread
+from splitwire.shared.evaluation import share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

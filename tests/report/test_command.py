@@ -13,12 +13,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from models.training.data import CLASS_ORDER
-from report import cli, environment, features, footprint, measure, picture_codecs, shaped
-from report.cli import app
-from report.results import Report
-from report.shaped import Measurements
-from shared.errors import (
+from splitwire.models.training.data.pictures import CLASS_ORDER
+from splitwire.report import cli
+from splitwire.report.cli import app
+from splitwire.report.measure import features, footprint, picture_codecs, shaped
+from splitwire.report.measure import run as measure
+from splitwire.report.measure.shaped import Measurements
+from splitwire.report.results import Report
+from splitwire.report.testbed import environment
+from splitwire.shared.errors import (
     BundleInvalid,
     CloudUnreachable,
     QualityMissing,
@@ -147,7 +150,7 @@ def test_a_damaged_comparison_of_autoencoders_is_refused(
 
 
 def test_an_error_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "report", "--data", "/nowhere", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "splitwire.report", "--data", "/nowhere", "--out", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (8, "")
     assert done.stderr.count("\n") == 1

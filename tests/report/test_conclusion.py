@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from report.conclusion import conclude
-from report.time_model import Way
+from splitwire.report.page.conclusion import conclude
+from splitwire.report.page.time_model import Way
 
 if TYPE_CHECKING:
-    from report.results import Conclusion, Report
+    from splitwire.report.results import Conclusion, Report
 
 
 def way(name: str, device_ms: float, sent: float) -> Way:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from report import footprint
-from report.footprint import CLASSIFIER, PARTS, WIDE_CLASSIFIER, measure, measure_all
-from shared.errors import SettingsError
+from splitwire.report.measure import footprint
+from splitwire.report.measure.footprint import CLASSIFIER, PARTS, WIDE_CLASSIFIER, measure, measure_all
+from splitwire.shared.errors import SettingsError
 from tests.report.threads import blas_threads
 
 if TYPE_CHECKING:

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from report.link import BURST_BYTES, CLOUD_ADDRESS, INTERFACE, Link, obstacle, slow_link
+from splitwire.report.testbed.shaped_link import (
+    BURST_BYTES,
+    CLOUD_ADDRESS,
+    INTERFACE,
+    Link,
+    obstacle,
+    slow_link,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +42,7 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1) as con
 """
 HOLDER = """
 import time
-from report.link import slow_link
+from splitwire.report.testbed.shaped_link import slow_link
 with slow_link(rate=1_000_000) as link:
     started = [node.start(["sleep", "600"]).pid for node in (link.device, link.cloud)]
     print(link.device.pid, link.cloud.pid, *started, flush=True)

@@ -12,10 +12,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image
 
-from models import paper
-from report.page import write_report
-from report.results import Report
-from shared.errors import SettingsError
+from splitwire.models import paper
+from splitwire.report.page.html import write_report
+from splitwire.report.results import Report
+from splitwire.shared.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path

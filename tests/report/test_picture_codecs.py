@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from report.picture_codecs import Setting, settings
+from splitwire.report.measure.picture_codecs import Setting, settings
 
 
 @pytest.fixture(scope="module")

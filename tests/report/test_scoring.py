@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from report.exchanges import Answers, FileAnswers
-from report.on_device import Own
-from report.results import PictureResult, QualityResult
-from report.scoring import choose, confident, picture_result, quality_result, right_of, traffic
+from splitwire.report.measure.exchanges import Answers, FileAnswers
+from splitwire.report.measure.on_device import Own
+from splitwire.report.measure.scoring import (
+    choose,
+    confident,
+    picture_result,
+    quality_result,
+    right_of,
+    traffic,
+)
+from splitwire.report.results import PictureResult, QualityResult
 
 LABELS = np.array([0, 0, 1, 1])
 CLASSES = ("cat", "dog")

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from report import shaped
-from report.frames import Framer
-from report.link import obstacle
+from splitwire.report.measure import shaped
+from splitwire.report.measure.frames import Framer
+from splitwire.report.testbed.shaped_link import obstacle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.training.data import Pictures
-    from report.measure import Sample
-    from shared.bundle import Bundle
+    from splitwire.models.training.data.pictures import Pictures
+    from splitwire.report.measure.run import Sample
+    from splitwire.shared.bundle import Bundle
 
 RATE = 64e3
 

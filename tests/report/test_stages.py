@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from edge.connection import Exchange
-from report import stages
-from report.picture_codecs import settings as codec_settings
-from report.stages import StageClock
-from shared.messages import Timings
+from splitwire.edge.network.connection import Exchange
+from splitwire.report.measure import timing as stages
+from splitwire.report.measure.picture_codecs import settings as codec_settings
+from splitwire.report.measure.timing import StageClock
+from splitwire.shared.messages import Timings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from report.measure import Sample
+    from splitwire.report.measure.run import Sample
 
 pytestmark = pytest.mark.anyio
 EXCHANGE = Exchange(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from report.statistics import difference, share_of, spread
+from splitwire.report.statistics import difference, share_of, spread
 
 
 def cells(both: int, first_only: int, second_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:

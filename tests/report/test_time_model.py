@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from report.time_model import Way, crossing, curves, milliseconds, rates, transfer_ms
+from splitwire.report.page.time_model import Way, crossing, curves, milliseconds, rates, transfer_ms
 
 
 def way(name: str, device: float, beyond: float, sent: float, received: float = 0.0) -> Way:

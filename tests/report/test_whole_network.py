@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from models.training.data import CLASS_ORDER
-from report import whole_network
-from report.whole_network import WholeNetwork, create_app
-from shared.answer import CONTENT_TYPE, unpack
-from shared.messages import Answer
+from splitwire.models.training.data.pictures import CLASS_ORDER
+from splitwire.report.testbed import whole_network
+from splitwire.report.testbed.whole_network import WholeNetwork, create_app
+from splitwire.shared.answer import CONTENT_TYPE, unpack
+from splitwire.shared.messages import Answer
 from tests.cloud.application import error_of
 
 if TYPE_CHECKING:

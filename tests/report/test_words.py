@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from report import words
-from report.time_model import Crossing
+from splitwire.report.page import words
+from splitwire.report.page.time_model import Crossing
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from report import features
-from report.features import compute_features
-from report.work import Work
-from shared.errors import SettingsError
+from splitwire.report.measure import features
+from splitwire.report.measure.features import compute_features
+from splitwire.report.work import Work
+from splitwire.shared.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from models.training.data import Pictures
-    from report.measure import Sample
-    from shared.bundle import Bundle
+    from splitwire.models.training.data.pictures import Pictures
+    from splitwire.report.measure.run import Sample
+    from splitwire.shared.bundle import Bundle
 
 
 class Number(BaseModel):
@@ -108,7 +108,9 @@ def test_features_go_on_after_the_last_that_were_kept(
 def test_features_that_the_disk_has_no_room_for_are_refused(
     tmp_path: Path, device_bundle: Bundle, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("report.features.shutil.disk_usage", lambda _: SimpleNamespace(free=501_000_000))
+    monkeypatch.setattr(
+        "splitwire.report.measure.features.shutil.disk_usage", lambda _: SimpleNamespace(free=501_000_000)
+    )
     with pytest.raises(SettingsError, match="choose another --out or a --limit"):
         compute_features(tmp_path, device_bundle, sample.pictures, lambda _: None)
     assert list(tmp_path.iterdir()) == []

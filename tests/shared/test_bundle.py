@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models.autoencoder import LATENT_SHAPE
-from models.loading import load_tails
-from models.split import PICTURE_SHAPE
-from models.vgg16 import FEATURE_SHAPE
-from shared.bundle import MANIFEST, Bundle, Manifest, Role, load_bundle, load_manifest
-from shared.codecs import codec_of
-from shared.errors import BundleFileMismatch, BundleInvalid, BundleMissing, QualityMissing
-from shared.evaluation import EVALUATION, load_evaluation
+from splitwire.models.autoencoder import LATENT_SHAPE
+from splitwire.models.loading import load_tails
+from splitwire.models.split import PICTURE_SHAPE
+from splitwire.models.vgg16 import FEATURE_SHAPE
+from splitwire.shared.bundle import MANIFEST, Bundle, Manifest, Role, load_bundle, load_manifest
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.errors import BundleFileMismatch, BundleInvalid, BundleMissing, QualityMissing
+from splitwire.shared.evaluation import EVALUATION, load_evaluation
 from tests.manifests import rewrite_manifest
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared import errors
-from shared.command import run
-from shared.errors import CODES, LONGEST_SHOWN, RequestError, SplitwireError, shown
+from splitwire.shared import errors
+from splitwire.shared.command import run
+from splitwire.shared.errors import CODES, LONGEST_SHOWN, RequestError, SplitwireError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared import errors
-from shared.frame import MAX_FRAME_BYTES, MAX_PAYLOAD_BYTES, Frame, pack, unpack
+from splitwire.shared import errors
+from splitwire.shared.frame import MAX_FRAME_BYTES, MAX_PAYLOAD_BYTES, Frame, pack, unpack
 
 ONE = Frame(fingerprint=0x04030201, quality=5, payloads=(b"abc",))
 MANY = Frame(fingerprint=0x04030201, quality=5, payloads=(b"a" * 200, b"b", b"cd"))

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import GifImagePlugin, Image
 
-from shared.decoding import decode
-from shared.errors import PictureBroken, PictureMissing
-from shared.picture import Preparation, load_picture, prepare, resize
+from splitwire.shared.errors import PictureBroken, PictureMissing
+from splitwire.shared.pictures.decoding import decode
+from splitwire.shared.pictures.loading import Preparation, load_picture, prepare, resize
 from tests.hostile_pictures import encoded
 
 if TYPE_CHECKING:

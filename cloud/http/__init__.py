@@ -1,0 +1,1 @@
+"""The cloud on HTTP: connections, requests and answers."""

@@ -1,0 +1,64 @@
+"""Bodies are admitted before they are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from splitwire.shared.errors import QueueFull
+from splitwire.shared.frame import MAX_FRAME_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from splitwire.cloud.inference.batcher import Batcher
+    from splitwire.cloud.inference.room import Room
+
+FREE_BYTES = 4096
+"""What of a body is not counted: a connection takes more than that by itself, and a picture in 8 bits less."""
+LARGE_BYTES = 65_536
+"""From here on a body is large: more than the server reads before it is asked for more."""
+_BUSY_BYTES = 8 * MAX_FRAME_BYTES
+"""What is admitted of large bodies while the model has work: enough for it to go on at once, and little that waits."""
+
+
+class Admission:
+    """One request's body among those of all, from its announcement to the answer.
+
+    What of it is beyond ``FREE_BYTES`` needs room among the bodies; a large one also a queue that takes pictures, which
+    would refuse them when they have been read. So a small code is never refused for the bytes of large ones, and
+    what the bodies take together has a bound, whatever callers announce, send or leave unfinished.
+    """
+
+    def __init__(self, caller: Hashable, bodies: Room, batcher: Batcher) -> None:
+        self.caller = caller
+        self.large = False
+        self._bodies = bodies
+        self._batcher = batcher
+        self._held = 0
+
+    def admit(self, size: int) -> None:
+        """Let the body have so many bytes in all.
+
+        Raises:
+            QueueFull: there is no room for them.
+
+        """
+        more = size - FREE_BYTES - self._held
+        if more <= 0:
+            return
+        most = None
+        if size > LARGE_BYTES:
+            if not (self.large or self._batcher.has_room(self.caller, 1, large=True)):
+                raise QueueFull(self._batcher.retry_after, unread=True)
+            self.large = True
+            most = _BUSY_BYTES if self._batcher.busy else None
+        if not self._bodies.has(self.caller, more, most):
+            raise QueueFull(self._batcher.retry_after, unread=True)
+        self._bodies.take(self.caller, more)
+        self._held += more
+
+    def end(self) -> None:
+        """Give everything back."""
+        if self._held:
+            self._bodies.give_back(self.caller, self._held)
+            self._held = 0

@@ -1,0 +1,330 @@
+"""Work-conserving batches: an idle model starts at once; what arrives meanwhile is the next batch."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from splitwire.cloud.inference.pace import Pace
+from splitwire.cloud.inference.room import Room
+from splitwire.shared.errors import DeadlinePassed, NotReady, QueueFull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from numpy.typing import NDArray
+
+    from splitwire.cloud.inference.engine import Decoded
+
+
+_SECONDS_SHORT = 1.0
+"""How long after a refusal the queue stays short."""
+_SHARE_BESIDE_LARGE = 0.1
+"""How much of a batch's time the event loop has after it where a whole batch of large bodies waits."""
+_TURNS_TO_ASK_AGAIN = 4
+"""An answer is made, written and read, and the caller's next request read: a turn of the event loop each."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Result:
+    """One request's pictures, and what it waited, in seconds.
+
+    ``classes`` and ``probabilities``: [pictures, classes], the likeliest class first; one whose
+    probability is not finite is last.
+    """
+
+    classes: NDArray[np.intp]
+    probabilities: NDArray[np.float32]
+    queued: float
+    computed: float
+
+
+@dataclass(kw_only=True, eq=False, slots=True)
+class _Item:
+    frame: Decoded
+    caller: Hashable
+    large: bool
+    pictures: int
+    group: Hashable
+    deadline: float | None
+    answer: asyncio.Future[Result]
+    arrived: float
+
+
+class Classifier(Protocol):
+    """What runs a batch: see ``splitwire.cloud.inference.engine.Engine``."""
+
+    def group(self, fingerprint: int) -> Hashable:
+        """Name the group of fingerprints that can share a forward pass."""
+        ...
+
+    def classify(self, frames: Sequence[Decoded]) -> NDArray[np.float32]:
+        """Find the probabilities [pictures, classes] of the pictures of frames of one group."""
+        ...
+
+
+class Batcher:
+    """Collects requests for one engine; everything but the forward pass runs on the event loop.
+
+    The queue takes a burst of ``queue_pictures``. Once it was full it is as short as half a batch
+    until nobody has been refused for a second: in a long overload the accepted don't wait for long.
+    Callers share it as ``splitwire.cloud.inference.room`` says.
+
+    ``clock``: seconds; ``time.monotonic`` unless a test has its own.
+    ``batch_done`` is told of every batch that worked: its pictures, and the seconds it took.
+    ``only_core``: the engine has no other core than the event loop. Then the forward pass runs on the
+    event loop's thread, since side by side they would only push each other out of the caches. After
+    it the event loop does what has come up, for at most as long: so answers leave first, and who got
+    one can be in the next batch. Where large bodies fill that already, for a tenth of it: refusing them takes time, too.
+    """
+
+    def __init__(
+        self,
+        engine: Classifier,
+        *,
+        queue_pictures: int,
+        batch_pictures: int,
+        batch_done: Callable[[int, float], None] = lambda *_: None,
+        only_core: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pace = Pace()
+        self._engine = engine
+        self._room = Room(queue_pictures)
+        self._short = batch_pictures // 2
+        self._batch_pictures = batch_pictures
+        self._batch_done = batch_done
+        self._only_core = only_core
+        self._clock = clock
+        self._waiting: deque[_Item] = deque()
+        self._running = 0
+        self._asked = 0
+        self._refused = -math.inf
+        self._worked: dict[Hashable, float] = {}
+        self._arrival = asyncio.Event()
+        self._closed = False
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def depth(self) -> int:
+        """Pictures that wait."""
+        return self._room.used
+
+    def worked(self, fingerprint: int) -> float:
+        """Tell when the fingerprint's tail last worked, on the clock; 0: never, or failed since."""
+        return self._worked.get(self._engine.group(fingerprint), 0.0)
+
+    def start(self) -> None:
+        """Begin to serve; needs a running event loop."""
+        self._worker = asyncio.create_task(self._serve())
+
+    def drop(self) -> None:
+        """Take no new requests, and refuse those that wait; only the batch in work is answered."""
+        self._close()
+        while self._waiting:
+            item = self._waiting.popleft()
+            self._free(item)
+            if not item.answer.done():
+                item.answer.set_exception(NotReady("stopping"))
+
+    async def close(self) -> None:
+        """Answer what waits, then stop; new requests are refused at once."""
+        self._close()
+        if self._worker is not None:
+            await self._worker
+
+    def _close(self) -> None:
+        self._closed = True
+        self._arrival.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether half a batch or more is in work or waits."""
+        return self._running + self.depth >= self._short
+
+    @property
+    def retry_after(self) -> int:
+        """How long what is in work or waits will take, whole seconds."""
+        return self.pace.whole_seconds(self._running + self.depth)
+
+    def has_room(self, caller: Hashable, pictures: int, *, large: bool = False) -> bool:
+        """Tell whether so many pictures of a caller may wait; a lone frame always may. The answer no is a refusal.
+
+        ``large``: their body is admitted by its size before it is read, and then takes a while to arrive. For
+        it a short queue has room for four batches, so that the model needs not wait for the next one.
+        """
+        self._asked += 1
+        now = self._clock()
+        short = 4 * self._batch_pictures if large else self._short
+        if self._room.has(caller, pictures, short if now - self._refused < _SECONDS_SHORT else None):
+            return True
+        self._refused = now
+        return False
+
+    def check_room(self, caller: Hashable, pictures: int, *, large: bool = False) -> None:
+        """See whether so many pictures of a caller may wait.
+
+        Raises:
+            QueueFull: as many wait as may.
+
+        """
+        if not self.has_room(caller, pictures, large=large):
+            raise QueueFull(self.retry_after)
+
+    async def submit(
+        self, frame: Decoded, caller: Hashable, deadline: float | None = None, *, large: bool = False
+    ) -> Result:
+        """Wait for a request's result.
+
+        Args:
+            frame: 1 to 64 pictures of one quality.
+            caller: whose they are.
+            deadline: on the clock, seconds.
+            large: see ``has_room``.
+
+        Raises:
+            QueueFull: as many pictures wait as may.
+            NotReady: the server is stopping.
+            DeadlinePassed: the model would have started after the deadline.
+
+        """
+        self._check_open()
+        self.check_room(caller, len(frame.symbols), large=large)
+        return await self._enqueue(frame, caller, deadline, large=large)
+
+    async def probe(self, frame: Decoded) -> Result:
+        """Wait for a result like ``submit``, but however many pictures wait: a full queue says nothing of the model.
+
+        Raises:
+            NotReady: the server is stopping.
+
+        """
+        self._check_open()
+        return await self._enqueue(frame, None, None)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NotReady("stopping")
+
+    async def _enqueue(
+        self, frame: Decoded, caller: Hashable, deadline: float | None, *, large: bool = False
+    ) -> Result:
+        pictures = len(frame.symbols)
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append(
+            _Item(
+                frame=frame,
+                caller=caller,
+                large=large,
+                pictures=pictures,
+                group=self._engine.group(frame.fingerprint),
+                deadline=deadline,
+                answer=answer,
+                arrived=self._clock(),
+            )
+        )
+        self._room.take(caller, pictures)
+        self._arrival.set()
+        return await answer
+
+    def _free(self, item: _Item) -> None:
+        self._room.give_back(item.caller, item.pictures)
+
+    async def _serve(self) -> None:
+        while True:
+            await self._arrival.wait()
+            self._arrival.clear()
+            while self._waiting:
+                started = self._clock()
+                await self._run(self._next_batch())
+                if self._only_core:
+                    pressed = self._waiting and self._waiting[0].large and self.depth >= self._batch_pictures
+                    share = _SHARE_BESIDE_LARGE if pressed else 1
+                    await self._give_way(share * (self._clock() - started))
+            if self._closed:
+                return
+
+    async def _give_way(self, seconds: float) -> None:
+        """Let the event loop do all that it can do now, but for no longer than ``seconds``; it never waits."""
+        end = self._clock() + seconds
+        idle_turns = 0
+        while idle_turns < _TURNS_TO_ASK_AGAIN and self._clock() < end:
+            asked = self._asked
+            await asyncio.sleep(0)
+            idle_turns = idle_turns + 1 if self._asked == asked else 0
+
+    def _next_batch(self) -> list[_Item]:
+        """Take the first request and, in their order, those after it that fit with it; the others stay in theirs.
+
+        A lone request may be larger than the cap.
+        """
+        batch: list[_Item] = []
+        others: list[_Item] = []
+        pictures = 0
+        while self._waiting:
+            item = self._waiting.popleft()
+            if item.answer.done():  # the caller has gone
+                self._free(item)
+            elif item.deadline is not None and self._clock() > item.deadline:
+                self._free(item)
+                item.answer.set_exception(DeadlinePassed())
+            elif batch and item.group != batch[0].group:
+                others.append(item)
+            elif batch and pictures + item.pictures > self._batch_pictures:
+                others.append(item)
+                break
+            else:
+                self._free(item)
+                batch.append(item)
+                pictures += item.pictures
+        self._waiting.extendleft(reversed(others))
+        return batch
+
+    async def _run(self, batch: list[_Item]) -> None:
+        if not batch:
+            return
+        started = self._clock()
+        group = batch[0].group
+        self._running = sum(item.pictures for item in batch)
+        try:
+            if self._only_core:
+                classes, probabilities = self._forward(batch)
+            else:
+                classes, probabilities = await asyncio.to_thread(self._forward, batch)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
+            self._worked.pop(group, None)
+            for item in batch:
+                with suppress(asyncio.InvalidStateError):
+                    item.answer.set_exception(exc)
+            return
+        finally:
+            self._running = 0
+        now = self._clock()
+        self._worked[group] = now
+        self.pace.add(len(classes), now - started)
+        self._batch_done(len(classes), now - started)
+        first = 0
+        for item in batch:
+            rows = slice(first, first + item.pictures)
+            first += item.pictures
+            with suppress(asyncio.InvalidStateError):
+                item.answer.set_result(
+                    Result(
+                        classes=classes[rows],
+                        probabilities=probabilities[rows],
+                        queued=started - item.arrived,
+                        computed=now - started,
+                    )
+                )
+
+    def _forward(self, batch: list[_Item]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        probabilities = self._engine.classify([item.frame for item in batch])
+        classes = np.argsort(-probabilities, axis=1, kind="stable")
+        return classes, np.take_along_axis(probabilities, classes, axis=1)

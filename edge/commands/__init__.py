@@ -1,0 +1,1 @@
+"""``edge-client``: options, commands and what they print."""

@@ -1,0 +1,147 @@
+"""How fast this device is, and which quality suits which link."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+from splitwire.edge.compute.encoder import Encoder
+from splitwire.edge.compute.head import open_head
+from splitwire.edge.compute.picture_decoder import MOST_SECONDS, Decoder
+from splitwire.edge.network.throughput import OVERHEAD_BYTES
+from splitwire.shared.bundle import load_bundle
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.evaluation import load_evaluation
+from splitwire.shared.pictures.loading import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from splitwire.edge.settings import DeviceSettings
+    from splitwire.shared.bundle import Bundle
+
+LINKS = {
+    "10 Mbit/s, 20 ms": (10e6, 0.02),
+    "1 Mbit/s, 50 ms": (1e6, 0.05),
+    "256 kbit/s, 100 ms": (256e3, 0.1),
+    "64 kbit/s, 200 ms": (64e3, 0.2),
+    "20 kbit/s, 500 ms": (20e3, 0.5),
+    "5 kbit/s, 1 s": (5e3, 1.0),
+}
+"""Bits a second both ways together, and round trip in seconds."""
+_REPEATS = 9
+_SIZE = (640, 480)
+
+
+class QualityTimes(BaseModel):
+    """One quality: milliseconds to encode, the mean body, and seconds from file to answer by link."""
+
+    model_config = ConfigDict(frozen=True)
+
+    encode_ms: float
+    body_bytes: float | None
+    seconds_by_link: dict[str, float]
+
+
+class Bench(BaseModel):
+    """Medians of nine runs, milliseconds; ``best_by_link``: the most accurate quality under ``deadline_ms``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    head: str
+    load_ms: float
+    head_ms: float
+    qualities: dict[str, QualityTimes]
+    deadline_ms: float
+    best_by_link: dict[str, str | None]
+
+
+def bench(settings: DeviceSettings) -> Bench:
+    """Time loading (a 640 x 480 JPEG of noise), the head and every quality; work out the links.
+
+    What the cloud takes is not part of it: a few milliseconds where it is idle.
+
+    Raises:
+        BundleError: the bundle can't be used.
+        PackagesMissing: the head is not installed.
+
+    """
+    bundle = load_bundle(settings.bundle, "device")
+    evaluation = load_evaluation(settings.bundle)
+    scores = evaluation.scores if evaluation else {}
+    head = open_head(settings.head, bundle, low_memory=settings.low_memory)
+    file = _noise()
+    preparation = bundle.manifest.preparation
+    with closing(Decoder()) as decoder:
+
+        def load() -> NDArray[np.float32]:
+            return prepare(decoder(file, "noise", preparation.size, MOST_SECONDS), preparation)
+
+        picture = load()
+        load_ms = _median(load)
+    feature = head(picture)
+    head_ms = _median(lambda: head(picture))
+    qualities: dict[str, QualityTimes] = {}
+    for name in bundle.manifest.qualities:
+        encode_ms = _encoding(bundle, name, feature)
+        size = scores[name].body_bytes if name in scores else None
+        device = (load_ms + head_ms + encode_ms) / 1e3
+        qualities[name] = QualityTimes(
+            encode_ms=encode_ms,
+            body_bytes=size,
+            seconds_by_link={
+                link: device + round_trip + 8 * (size + OVERHEAD_BYTES) / bits
+                for link, (bits, round_trip) in LINKS.items()
+                if size is not None
+            },
+        )
+    accuracy = {name: scores[name].accuracy.value for name in qualities if name in scores}
+    return Bench(
+        head=settings.head,
+        load_ms=load_ms,
+        head_ms=head_ms,
+        qualities=qualities,
+        deadline_ms=settings.deadline_ms,
+        best_by_link={
+            link: max(
+                (
+                    name
+                    for name in accuracy
+                    if qualities[name].seconds_by_link.get(link, np.inf) <= settings.deadline_ms / 1e3
+                ),
+                key=lambda name: (accuracy[name], -(qualities[name].body_bytes or 0)),
+                default=None,
+            )
+            for link in LINKS
+        },
+    )
+
+
+def _encoding(bundle: Bundle, quality: str, feature: NDArray[np.float32]) -> float:
+    encoder, codec = Encoder(bundle, quality), codec_of(bundle, quality)
+    return _median(lambda: codec.encode(encoder(feature)))
+
+
+def _noise() -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (_SIZE[1], _SIZE[0], 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def _median(run: Callable[[], object]) -> float:
+    times = []
+    for _ in range(_REPEATS):
+        started = time.perf_counter()
+        run()
+        times.append(1e3 * (time.perf_counter() - started))
+    return round(statistics.median(times), 3)

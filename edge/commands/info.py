@@ -1,0 +1,135 @@
+"""What there is: a bundle's qualities, backends for the head, a cloud."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from splitwire.edge.compute.head import HeadName
+from splitwire.edge.network.source import Source
+from splitwire.shared.bundle import load_manifest
+from splitwire.shared.errors import CloudError
+from splitwire.shared.evaluation import BASE, DEVICE, Share, load_evaluation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from splitwire.shared.evaluation import Score
+    from splitwire.shared.messages import Model
+
+
+class QualityInfo(BaseModel):
+    """One quality. What was not measured is null.
+
+    ``body_bytes``: mean request body of one picture. ``fingerprint``: as on the wire, hexadecimal.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    id: int
+    codec: str
+    fingerprint: str
+    default: bool
+    body_bytes: float | None
+    accuracy: Share | None
+
+
+class CloudInfo(BaseModel):
+    """A cloud. ``problem``: why it can't be used, and what to do; null where it can.
+
+    ``qualities``: those of the device's bundle that it decodes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    problem: str | None
+    device: str | None = None
+    qualities: tuple[str, ...] = ()
+
+
+class BundleInfo(BaseModel):
+    """A bundle; qualities from the fewest bytes to the most. ``base_accuracy``: without compression.
+
+    ``device_accuracy``: of the device's own small classifier.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    bundle: str
+    classes: tuple[str, ...]
+    pictures_measured: int | None
+    base_accuracy: Share | None
+    device_accuracy: Share | None
+    qualities: tuple[QualityInfo, ...]
+
+
+def describe(path: Path) -> BundleInfo:
+    """Read a bundle's manifest and evaluation.
+
+    Raises:
+        BundleError: one of them can't be used.
+
+    """
+    manifest, evaluation = load_manifest(path), load_evaluation(path)
+    scores: dict[str, Score] = evaluation.scores if evaluation else {}
+    qualities = [
+        QualityInfo(
+            name=name,
+            id=quality.id,
+            codec=quality.codec,
+            fingerprint=f"{manifest.fingerprint(name):08x}",
+            default=name == manifest.default_quality,
+            body_bytes=scores[name].body_bytes if name in scores else None,
+            accuracy=scores[name].accuracy if name in scores else None,
+        )
+        for name, quality in manifest.qualities.items()
+    ]
+    return BundleInfo(
+        bundle=manifest.id,
+        classes=manifest.classes,
+        pictures_measured=evaluation.pictures if evaluation else None,
+        base_accuracy=scores[BASE].accuracy if BASE in scores else None,
+        device_accuracy=scores[DEVICE].accuracy if DEVICE in scores else None,
+        qualities=tuple(sorted(qualities, key=lambda quality: quality.body_bytes or 0)),
+    )
+
+
+def backends() -> dict[str, str | None]:
+    """Name what can run the head here, with its version; None: not installed."""
+    found: dict[str, str | None] = {}
+    for name in get_args(HeadName):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def ask_cloud(url: str, key: str | None, bundle: BundleInfo, seconds: float = 5.0) -> CloudInfo:
+    """Find out whether a cloud can be used with a bundle.
+
+    Raises:
+        SettingsError: the URL or the key can't be used.
+
+    """
+    source = Source(url, key, seconds)
+
+    async def ask() -> Model:
+        async with source:
+            model = await source.model()
+            await source.ready()
+            return model
+
+    try:
+        model = asyncio.run(ask())
+    except CloudError as exc:
+        return CloudInfo(url=source.cloud, problem=str(exc))
+    known = {fingerprint for loaded in model.bundles for fingerprint in loaded.fingerprints.values()}
+    qualities = tuple(each.name for each in bundle.qualities if each.fingerprint in known)
+    problem = None if qualities else f"it has another bundle than {bundle.bundle}; pull its own"
+    return CloudInfo(url=source.cloud, problem=problem, device=model.device, qualities=qualities)

@@ -1,0 +1,72 @@
+"""From feature to payload, in whichever quality suits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from splitwire.edge.compute.encoder import Encoder
+from splitwire.edge.network.throughput import Link, Option
+from splitwire.shared.codecs import codec_of
+from splitwire.shared.errors import BundleInvalid
+from splitwire.shared.evaluation import load_evaluation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from splitwire.shared.bundle import Bundle
+
+AUTO = "auto"
+
+
+class Coded(NamedTuple):
+    """A picture's payload, its quality, and why that one; None where it was asked for."""
+
+    payload: bytes
+    quality: str
+    reason: str | None
+
+
+class Coder:
+    """Codes in one quality, or with ``auto`` in the one that the link carries in time."""
+
+    def __init__(self, bundle: Bundle, quality: str) -> None:
+        """Load the encoder and the codec of each quality that may be used.
+
+        Raises:
+            QualityMissing: the bundle has no such quality.
+            BundleInvalid: weights or tables can't be used; with ``auto``, the evaluation is damaged.
+
+        """
+        names = tuple(bundle.manifest.qualities) if quality == AUTO else (quality,)
+        self._parts = {name: (Encoder(bundle, name), codec_of(bundle, name)) for name in names}
+        self.quality = bundle.manifest.default_quality if quality == AUTO else quality
+        """The one that is used where nothing is chosen."""
+        self.link = Link()
+        self._options: list[Option] = []
+        if quality == AUTO:
+            evaluation = load_evaluation(bundle.path)
+            scores = evaluation.scores if evaluation else {}
+            self._options = [
+                Option(name=name, body_bytes=score.body_bytes, accuracy=score.accuracy.value)
+                for name, score in scores.items()
+                if name in names and score.body_bytes is not None
+            ]
+            if not self._options:
+                raise BundleInvalid(
+                    bundle.path, "it was not measured, so that auto can't choose; name a quality"
+                )
+
+    def __call__(self, feature: NDArray[np.float32], left: float) -> Coded:
+        """Code a feature [512, 7, 7] whose answer is due in ``left`` seconds.
+
+        Raises:
+            LatentInvalid: it can't be coded.
+
+        """
+        quality, reason = self.quality, None
+        if self._options:
+            choice = self.link.choose(self._options, left)
+            quality, reason = choice.name, choice.reason
+        encoder, codec = self._parts[quality]
+        return Coded(codec.encode(encoder(feature)), quality, reason)

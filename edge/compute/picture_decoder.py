@@ -1,0 +1,210 @@
+"""Decodes pictures within bounds of memory and time: small plain files here, all others in a process of its own.
+
+That process can be stopped at any moment and can't take more memory than it may; it starts when it is first needed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from PIL import Image
+
+from splitwire.edge.compute import picture_decoder_process as decoder_process
+from splitwire.edge.compute.picture_decoder_process import COSTLY, READY, REPLY, REQUEST, SQUARE
+from splitwire.shared.errors import DecoderFailed, PictureBroken, PictureCostly
+from splitwire.shared.pictures.decoding import decode, one_line
+from splitwire.shared.pictures.headers import is_one_scan
+from splitwire.shared.pictures.loading import check_bytes, read_file
+
+if TYPE_CHECKING:
+    from typing import IO
+
+MOST_SECONDS = 10
+"""What decoding one picture may take."""
+
+_SMALL_BYTES, _SMALL_COST_BYTES = 1 << 20, 32 << 20
+"""Within these bounds of file and memory no JPEG of one scan, and no PNG without compressed texts, takes much over a
+second, nor 100 MB."""
+_SMALL_FORMATS = ("JPEG", "PNG")
+_PNG = b"\x89PNG"
+_PNG_TEXTS = (b"zTXt", b"iTXt")
+
+
+class Decoder:
+    """Decodes one small and one other picture at a time, whatever number of threads ask."""
+
+    def __init__(self) -> None:
+        self._turn_here, self._turn_apart = threading.Lock(), threading.Lock()
+        self._process: _Process | None = None
+        self._closed = False
+
+    def __call__(self, source: Path | bytes, name: str, side: int, seconds: float) -> Image.Image:
+        """Give the centre square of a picture, RGB, side x side pixels; see ``splitwire.shared.pictures.decoding.decode``.
+
+        Args:
+            source: a file, or the bytes of one.
+            name: what to call it in errors.
+            side: pixels.
+            seconds: how long it may take, where that is less than ``MOST_SECONDS``.
+
+        Raises:
+            PictureMissing: there is no file, or no permission to read it.
+            PictureCostly: it takes more memory or time than it may, or ended the process.
+            PictureBroken: it is no picture, or not one that can be classified.
+            DecoderFailed: the process can't be started, or not in that time.
+
+        """
+        size = len(source) if isinstance(source, bytes) else _file_bytes(source)
+        if size <= _SMALL_BYTES:
+            source = _read(source, name)
+            if _is_plain(source):
+                with self._turn_here, suppress(PictureBroken):  # what is wrong, the process says
+                    return decode(source, name, side, formats=_SMALL_FORMATS, limit_bytes=_SMALL_COST_BYTES)
+        with self._turn_apart:
+            return self._decode_apart(_read(source, name), name, side, min(seconds, MOST_SECONDS))
+
+    def close(self) -> None:
+        """Stop the process, whatever it does; nothing can be decoded any more."""
+        self._closed = True
+        if self._process is not None:
+            self._process.popen.kill()
+        with self._turn_apart:
+            if self._process is not None:
+                self._process.end()
+
+    def _decode_apart(self, data: bytes, name: str, side: int, seconds: float) -> Image.Image:
+        end = time.monotonic() + seconds
+        process = self._started()
+        process.wait(seconds)
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            process.popen.kill()
+
+        timer = threading.Timer(end - time.monotonic(), stop)
+        timer.start()
+        try:
+            kind, content = process.ask(REQUEST.pack(len(data), side, seconds), data)
+        except (OSError, EOFError):
+            process.end()
+            reason = f"takes over {seconds:g} s" if late.is_set() else "ended the process that did it"
+            raise PictureCostly(name, f"decoding it {reason}; make it smaller first") from None
+        else:
+            if kind == SQUARE:
+                return Image.frombytes("RGB", (side, side), content)
+            raise (PictureCostly if kind == COSTLY else PictureBroken)(name, content.decode())
+        finally:
+            timer.cancel()
+            timer.join()
+            if late.is_set():
+                process.end()
+
+    def _started(self) -> _Process:
+        if self._closed:
+            raise DecoderFailed("it was closed")
+        if self._process is None or self._process.popen.poll() is not None:
+            if self._process is not None:
+                self._process.end()
+            self._process = _Process()
+        return self._process
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether it costs what its header says: wherever a PNG's bytes read as a text, they may be one."""
+    if data.startswith(_PNG):
+        return not any(text in data for text in _PNG_TEXTS)
+    return is_one_scan(data)
+
+
+def _read(source: Path | bytes, name: str) -> bytes:
+    data = source if isinstance(source, bytes) else read_file(source, name)
+    check_bytes(len(data), name)
+    return data
+
+
+def _file_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # reading it says why
+        return 0
+
+
+class _Process:
+    """A running ``splitwire.edge.compute.picture_decoder_process``."""
+
+    def __init__(self) -> None:
+        places = map(os.path.abspath, sys.path)  # it finds what is found here, and in the same places
+        # With a fixed threshold glibc gives every large buffer back at once.
+        try:
+            self.popen = subprocess.Popen(  # noqa: S603 - this Python, with a file of ours
+                [sys.executable, "-P", decoder_process.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(places),
+                    "MALLOC_MMAP_THRESHOLD_": str(1 << 17),
+                },
+                start_new_session=True,  # Ctrl-C is not for it
+            )
+        except OSError as exc:
+            raise DecoderFailed(one_line(exc)) from exc
+        self._requests = cast("IO[bytes]", self.popen.stdin)
+        self._replies = cast("IO[bytes]", self.popen.stdout)
+        self._said = b""
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+        self._listening.start()
+
+    def _listen(self) -> None:
+        self._said = self._replies.read(len(READY))
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has started; one that has not in time goes on starting.
+
+        Raises:
+            DecoderFailed: it has not, or it has ended.
+
+        """
+        self._listening.join(seconds)
+        if self._listening.is_alive():
+            raise DecoderFailed(f"it did not start within {seconds:g} s")
+        if self._said != READY:
+            self.end()
+            raise DecoderFailed(f"it ended at its start with exit code {self.popen.returncode}")
+
+    def ask(self, request: bytes, data: bytes) -> tuple[int, bytes]:
+        """Send a request, wait for the reply.
+
+        Raises:
+            OSError, EOFError: the process has ended.
+
+        """
+        self._requests.write(request)
+        self._requests.write(data)
+        self._requests.flush()
+        kind, size = REPLY.unpack(self._read(REPLY.size))
+        return kind, self._read(size)
+
+    def _read(self, size: int) -> bytes:
+        data = self._replies.read(size)
+        if len(data) < size:
+            raise EOFError
+        return data
+
+    def end(self) -> None:
+        """Stop it."""
+        self.popen.kill()
+        self.popen.wait()
+        self._listening.join()
+        with suppress(OSError):  # there may be more of a request than it read
+            self._requests.close()
+        self._replies.close()

@@ -1,0 +1,80 @@
+"""The process that decodes what may cost much: requests on standard input, replies on standard output.
+
+It is run as a file and imports nothing of the device, so that it starts in a fraction of a second. It ends with its
+standard input.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import struct
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import AvifImagePlugin, Image
+
+from splitwire.shared.errors import PictureBroken, PictureCostly
+from splitwire.shared.pictures.decoding import LIMIT_BYTES, TOO_LARGE, decode
+
+if sys.platform == "linux":
+    import resource
+
+READY = b"ready"
+"""What is said first."""
+REQUEST = struct.Struct("<QHd")
+"""The file's bytes, the side of the wanted square in pixels, the seconds that it may take; the file follows."""
+REPLY = struct.Struct("<BI")
+"""``SQUARE``, ``BROKEN`` or ``COSTLY``, and the bytes of what follows: pixels, or why there are none, as UTF-8."""
+SQUARE, BROKEN, COSTLY = range(3)
+
+
+def _reply(data: bytes, side: int) -> tuple[int, bytes]:
+    try:
+        return SQUARE, decode(data, "", side).tobytes()
+    except PictureCostly as exc:
+        return COSTLY, exc.reason.encode()
+    except PictureBroken as exc:
+        return BROKEN, exc.reason.encode()
+    except MemoryError:  # what was told of was a failure for want of memory
+        return COSTLY, TOO_LARGE.encode()
+
+
+def _data_bytes() -> int:
+    """Say what the process has for data so far, roughly where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmData:")), 64 << 20)
+
+
+def main() -> None:
+    """Serve until nobody asks any more."""
+    Image.MAX_IMAGE_PIXELS = None  # splitwire.shared.pictures.decoding knows what a picture costs
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each has its own buffers
+    Image.init()
+    with suppress(OSError):  # where memory is short, this process is to go (Linux)
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    if sys.platform == "linux":
+        most, hard = _data_bytes() + LIMIT_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    requests, replies = sys.stdin.buffer, sys.stdout.buffer
+    replies.write(READY)
+    replies.flush()
+    while header := requests.read(REQUEST.size):
+        size, side, seconds = REQUEST.unpack(header)
+        if sys.platform == "linux":
+            resource.setrlimit(resource.RLIMIT_DATA, (most - size, hard))  # who asks has the file's bytes too
+        if sys.platform != "win32":
+            signal.alarm(math.ceil(seconds) + 1)  # should nobody be left who stops it
+        kind, content = _reply(requests.read(size), side)
+        if sys.platform != "win32":
+            signal.alarm(0)
+        replies.write(REPLY.pack(kind, len(content)) + content)
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()

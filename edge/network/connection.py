@@ -1,0 +1,182 @@
+"""The way to a cloud, and what comes back.
+
+A try that fails for a reason that may pass is made again, while the picture's deadline allows. A cloud
+that failed several times in a row is not asked again for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import httpx
+from circuitbreaker import STATE_HALF_OPEN, CircuitBreaker
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from splitwire.edge.network.address import address, open_client
+from splitwire.edge.network.embedded import URL as EMBEDDED_URL
+from splitwire.edge.network.embedded import embedded_cloud
+from splitwire.edge.network.response import longest_answer, read, read_answer
+from splitwire.edge.network.wire import Wire, WireCounter
+from splitwire.shared.answer import CONTENT_TYPE as COMPACT
+from splitwire.shared.errors import LONGEST_SHOWN, CloudBusy, CloudError, CloudLate, CloudUnreachable, shown
+from splitwire.shared.messages import DEADLINE_HEADER, Prediction, Timings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from splitwire.edge.deadline import Deadline
+    from splitwire.edge.settings import DeviceSettings
+
+_TRY_SHARE = 0.7
+"""How much of what is left a try may take, so that another one can follow."""
+_LEAST_TRY_SECONDS = 0.02
+_BACK_OFF = wait_random_exponential(multiplier=0.1, max=2)
+_FAILURES_TO_OPEN = 3
+_SECONDS_OPEN = 5
+
+
+def _breaker() -> CircuitBreaker:
+    def counts(_: type[BaseException], error: BaseException) -> bool:
+        return isinstance(error, CloudError) and error.may_pass and not isinstance(error, CloudBusy)
+
+    return CircuitBreaker(
+        failure_threshold=_FAILURES_TO_OPEN, recovery_timeout=_SECONDS_OPEN, expected_exception=counts
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """An answer for every picture of a frame, and what the try that brought it cost.
+
+    ``seconds``: from sending to having the answer. ``wire``: None where that can't be known. ``wire_bytes``: of all
+    tries; None where one's can't be known, as where no answer came.
+    """
+
+    predictions: tuple[Prediction, ...]
+    timings_ms: Timings
+    seconds: float
+    wire: Wire | None
+    wire_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """An open way to one cloud."""
+
+    client: httpx.AsyncClient
+    url: str
+    source: str
+    """``cloud`` or ``embedded``, as records say it."""
+    classes: tuple[str, ...]
+    breaker: CircuitBreaker = field(default_factory=_breaker)
+    """Opens when pictures in a row got no answer by any of their tries."""
+    counter: WireCounter = field(default_factory=WireCounter)
+    probing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the one picture that finds out whether the cloud is back."""
+
+    async def infer(self, body: bytes, pictures: int, top: int, deadline: Deadline) -> Exchange:
+        """Send a frame, wait for the answer; try again what may pass.
+
+        Raises:
+            CloudUnreachable: no connection, or it was cut; something before the cloud failed (HTTP 5xx without
+                a cloud's words); or it has failed so often that it is not asked now.
+            CloudBusy: it has no time for this (HTTP 429, 502, 503).
+            CloudLate: no answer before the deadline, or the frame was too long on its way (HTTP 408).
+            CloudRefused: another error, with the cloud's own words.
+            CloudAnswerInvalid: what answered does not speak Splitwire, or not of these pictures.
+
+        """
+
+        def too_late(state: RetryCallState) -> bool:
+            return state.upcoming_sleep + _LEAST_TRY_SECONDS > deadline.left()
+
+        retrying = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_wait, stop=too_late, reraise=True)
+        tries: list[int | None] = []
+        async with self._permission():
+            exchange: Exchange = await retrying(self._ask, body, pictures, top, deadline, tries)
+        known = [size for size in tries if size is not None]
+        return replace(exchange, wire_bytes=sum(known) if len(known) == len(tries) else None)
+
+    @asynccontextmanager
+    async def _permission(self) -> AsyncIterator[None]:
+        probe = self.breaker.state == STATE_HALF_OPEN
+        if self.breaker.opened or (probe and self.probing.locked()):
+            wait = max(0, self.breaker.open_remaining)
+            raise CloudUnreachable(
+                self.url, f"{_FAILURES_TO_OPEN} pictures in a row got no answer; asked again in {wait:.0f} s"
+            )
+        async with self.probing if probe else nullcontext():
+            with self.breaker:
+                yield
+
+    async def _ask(
+        self, body: bytes, pictures: int, top: int, deadline: Deadline, tries: list[int | None]
+    ) -> Exchange:
+        left, started = deadline.left(), time.monotonic()
+        tries.append(None)
+        try:
+            async with asyncio.timeout(max(_LEAST_TRY_SECONDS, _TRY_SHARE * left)):
+                request = self.client.build_request(
+                    "POST",
+                    "/infer",
+                    params={} if top == 1 else {"top": top},
+                    content=body,
+                    headers={DEADLINE_HEADER: f"{1e3 * left:.0f}"},
+                )
+                response = await self.client.send(request, stream=True)
+                try:
+                    answer = await read(self.url, response, longest_answer(pictures, top, self.classes))
+                    wire = self.counter.since_last(response)
+                    tries[-1] = None if wire is None else wire.bytes
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx.TimeoutException) as exc:
+            raise CloudLate(
+                self.url, "no answer in time; try again, or allow more with --deadline-ms"
+            ) from exc
+        except httpx.RequestError as exc:
+            reason = shown(str(exc) or type(exc).__name__, LONGEST_SHOWN)
+            raise CloudUnreachable(
+                self.url, f"{reason}; is cloud-server running there, and is it http or https?"
+            ) from exc
+        seconds = time.monotonic() - started
+        predictions, timings = read_answer(
+            self.url, response, answer, pictures=pictures, top=top, classes=self.classes
+        )
+        return Exchange(
+            predictions=predictions, timings_ms=timings, seconds=seconds, wire=wire, wire_bytes=tries[-1]
+        )
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, CloudError) and error.may_pass
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, CloudBusy) else 0.0
+    return asked + _BACK_OFF(state)
+
+
+@asynccontextmanager
+async def connect(settings: DeviceSettings, classes: tuple[str, ...]) -> AsyncIterator[Connection]:
+    """Open the way to a cloud; without a URL, to one inside this process.
+
+    Raises:
+        SettingsError: not a URL, a key or proxy that can't be used; see ``splitwire.edge.network.address``.
+        PackagesMissing: no URL, and the cloud's packages are not installed.
+
+    """
+    async with AsyncExitStack() as stack:
+        cloud = address(EMBEDDED_URL if settings.cloud is None else settings.cloud, settings.key)
+        transport: httpx.AsyncBaseTransport | None = None
+        if settings.cloud is None:
+            transport = await stack.enter_async_context(embedded_cloud(settings.bundle))
+        headers = {"Accept": COMPACT, "Content-Type": "application/octet-stream"}
+        client = await stack.enter_async_context(open_client(cloud, headers, transport))
+        source = "embedded" if transport else "cloud"
+        yield Connection(client=client, url=cloud.url, source=source, classes=classes)

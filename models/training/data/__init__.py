@@ -1,0 +1,1 @@
+"""What it is trained on: pictures, or cached features of frozen layers."""

@@ -1,0 +1,222 @@
+"""The training pictures, wherever they come from.
+
+Three layouts: the original release as torchvision keeps it (a folder with
+``cifar-10-batches-py``), a folder a class (``train/<class>/*``, ``test/<class>/*``), or a tar
+file of the latter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from splitwire.shared.errors import PictureError, TrainingError
+from splitwire.shared.pictures.loading import load_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+Split = Literal["train", "test"]
+
+CLASS_ORDER = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+"""The original release's order, which is also the alphabet's."""
+
+_ORIGINAL_FOLDER = "cifar-10-batches-py"
+_TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Labelled pictures, kept as file bytes (decoded when asked for)."""
+
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    labels: NDArray[np.int64]
+    files: tuple[bytes, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.files)
+
+    def image(self, index: int) -> Image.Image:
+        """Decode one picture as RGB."""
+        return load_picture(self.files[index], name=self.names[index])
+
+    def subset(self, indices: NDArray[np.int64]) -> Pictures:
+        """Keep the pictures at these indices, in this order."""
+        return Pictures(
+            classes=self.classes,
+            names=tuple(self.names[i] for i in indices),
+            labels=self.labels[indices],
+            files=tuple(self.files[i] for i in indices),
+        )
+
+    def digest(self) -> str:
+        """SHA-256 over classes, labels and file bytes, in order."""
+        sha = hashlib.sha256(repr((self.classes, self.labels.tolist())).encode())
+        for data in self.files:
+            sha.update(len(data).to_bytes(8, "little") + data)
+        return sha.hexdigest()
+
+    def check_readable(self) -> None:
+        """Decode every picture once, so that hours later none fails.
+
+        Raises:
+            TrainingError: names the first picture that can't be read.
+
+        """
+        for index in range(len(self)):
+            try:
+                self.image(index)
+            except PictureError as exc:
+                raise TrainingError(f"unreadable training picture: {exc}; remove or replace it") from exc
+
+
+def load_pictures(path: Path, split: Split) -> Pictures:
+    """Read one split of a data set.
+
+    Raises:
+        TrainingError: the path or the split is absent or damaged, or a class is empty.
+
+    """
+    try:
+        return _load(path, split)
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as exc:
+        raise TrainingError(f"{path} can't be read ({exc}); fetch it again") from exc
+
+
+def _load(path: Path, split: Split) -> Pictures:
+    if not path.exists():
+        raise TrainingError(f"no data at {path}; give --data or SPLITWIRE_DATA the data set's place")
+    if path.is_file():
+        if not path.name.endswith(_TAR_SUFFIXES):
+            raise TrainingError(f"{path} is neither a folder nor a {', '.join(_TAR_SUFFIXES)} file")
+        return _collect(path, split, _in_tar(path, split))
+    if (path / _ORIGINAL_FOLDER).is_dir():
+        return _original_release(path, split)
+    if (path / split).is_dir():
+        return _collect(path, split, _in_folder(path / split))
+    nested = [*path.glob(f"*/{split}"), *(p for s in _TAR_SUFFIXES for p in path.glob(f"*{s}"))]
+    if len(nested) == 1:
+        return _load(nested[0] if nested[0].is_file() else nested[0].parent, split)
+    raise TrainingError(
+        f"{path} holds no data set: expected {_ORIGINAL_FOLDER}/, {split}/<class>/ or one tar file of that"
+    )
+
+
+def balanced_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Choose ``count`` indices at random, the same number from every class, sorted.
+
+    Raises:
+        TrainingError: count is not a multiple of the number of classes, or a class is too small.
+
+    """
+    classes = np.unique(labels)
+    each, rest = divmod(count, len(classes))
+    smallest = int(np.bincount(labels)[classes].min())
+    if count <= 0 or rest or each > smallest:
+        raise TrainingError(
+            f"can't take {count} pictures evenly from {len(classes)} classes of at least {smallest}; "
+            f"use a multiple of {len(classes)} up to {smallest * len(classes)}"
+        )
+    rng = np.random.default_rng(seed)
+    chosen = [rng.choice(np.flatnonzero(labels == label), each, replace=False) for label in classes]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What a folder or tar file has for a split: its class folders, and the files in them."""
+
+    classes: set[str]
+    files: list[tuple[str, str, bytes]]
+    """Class, name, bytes."""
+
+
+def _in_folder(folder: Path) -> _Found:
+    files = [
+        (file.parent.name, str(file), file.read_bytes())
+        for file in sorted(folder.glob("*/*"))
+        if file.is_file() and not file.name.startswith(".")
+    ]
+    return _Found(classes={place.name for place in folder.iterdir() if place.is_dir()}, files=files)
+
+
+def _in_tar(path: Path, split: Split) -> _Found:
+    found = _Found(classes=set(), files=[])
+    with tarfile.open(path) as archive:
+        for member in archive:
+            parts = PurePosixPath(member.name).parts
+            if member.isdir() and parts[-2:-1] == (split,):
+                found.classes.add(parts[-1])
+            elif member.isfile() and parts[-3:-2] == (split,) and not parts[-1].startswith("."):
+                stream = archive.extractfile(member)
+                found.classes.add(parts[-2])
+                found.files.append((parts[-2], f"{path}:{member.name}", stream.read() if stream else b""))
+        # A damaged header ends the iteration without an error; a good end is zeros and nothing else.
+        if archive.fileobj is not None:
+            archive.fileobj.seek(archive.offset)
+            rest = archive.fileobj.read(-1)
+            if not rest or rest.strip(b"\0"):
+                raise tarfile.ReadError("it is cut short or has a damaged header")
+    return found
+
+
+def _collect(path: Path, split: Split, found: _Found) -> Pictures:
+    by_class: dict[str, list[tuple[str, bytes]]] = {name: [] for name in found.classes}
+    for class_name, name, data in found.files:
+        by_class[class_name].append((name, data))
+    empty = sorted(name for name, entries in by_class.items() if not entries)
+    if empty:
+        raise TrainingError(f"{path}: {split} class {empty[0]} is empty; put pictures in it or remove it")
+    if len(by_class) < 2:
+        raise TrainingError(f"{path} has {len(by_class)} classes under {split}/; at least 2 are needed")
+    classes = _ordered(by_class)
+    entries = [
+        (label, *entry) for label, class_name in enumerate(classes) for entry in sorted(by_class[class_name])
+    ]
+    return Pictures(
+        classes=classes,
+        names=tuple(name for _, name, _ in entries),
+        labels=np.array([label for label, _, _ in entries], dtype=np.int64),
+        files=tuple(data for _, _, data in entries),
+    )
+
+
+def _ordered(names: Iterable[str]) -> tuple[str, ...]:
+    return CLASS_ORDER if set(names) == set(CLASS_ORDER) else tuple(sorted(names))
+
+
+def _original_release(path: Path, split: Split) -> Pictures:
+    from torchvision.datasets import CIFAR10  # noqa: PLC0415 - only this layout needs it
+
+    try:
+        data = CIFAR10(str(path), train=split == "train", download=False)
+    except RuntimeError as exc:
+        raise TrainingError(
+            f"{path / _ORIGINAL_FOLDER} is incomplete or changed ({exc}); fetch it again"
+        ) from exc
+    return Pictures(
+        classes=tuple(data.classes),
+        names=tuple(f"{path}:{split}[{i}]" for i in range(len(data))),
+        labels=np.array(data.targets, dtype=np.int64),
+        files=tuple(_as_png(pixels) for pixels in data.data),
+    )
+
+
+def _as_png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

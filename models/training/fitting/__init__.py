@@ -1,0 +1,1 @@
+"""How it is trained: one loop, its checkpoints and its log."""

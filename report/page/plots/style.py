@@ -1,0 +1,35 @@
+"""What the plots have in common: legible in black and white, where colour alone tells nothing apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from splitwire.shared.evaluation import Share
+
+WIDTH = 7.4
+"""Inches."""
+OURS, THEIRS = "#000000", "#777777"
+RC: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "grid.color": "0.88",
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "savefig.dpi": 160,
+}
+
+
+def bars(shares: Sequence[Share]) -> list[list[float]]:
+    """Give matplotlib's error bars of 95 % intervals, in percent: below, above."""
+    return [
+        [100 * (each.value - each.low) for each in shares],
+        [100 * (each.high - each.value) for each in shares],
+    ]

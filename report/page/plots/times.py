@@ -1,0 +1,143 @@
+"""Time: by stage, against the link, and the model against what was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from splitwire.report.measure.timing import STAGES
+from splitwire.report.page import ways, words
+from splitwire.report.page.plots.style import OURS, WIDTH
+from splitwire.report.page.time_model import ROUND_TRIPS_MS
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+
+    from splitwire.report.measure.timing import WayTimes
+    from splitwire.report.results import Check, Report
+
+_LINES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+_LOOKS = {
+    "load": ("0.2", ""),
+    "head": ("0.85", "//"),
+    "encode": ("0.5", ""),
+    "network": ("1.0", "xx"),
+    "queue": ("0.35", ""),
+    "decode": ("0.65", ""),
+    "tail": ("1.0", ".."),
+    "answer": ("0.0", ""),
+}
+"""Tone and hatching of each stage."""
+
+
+def stages(report: Report) -> Figure:
+    """Draw the medians of the stages of each way as one bar."""
+    times = report.times
+    bars: list[tuple[str, WayTimes]] = [
+        (ways.split(report.chosen.quality), times.qualities[report.chosen.quality]),
+        (ways.rewritten(report.chosen.picture), times.rewritten),
+        (ways.AS_IT_IS, times.picture),
+        (ways.WHOLE, times.whole),
+    ]
+    figure = Figure(figsize=(WIDTH, 2.9))
+    axes = figure.add_subplot()
+    axes.grid(visible=False, axis="y")
+    for row, (_, way) in enumerate(bars):
+        left = 0.0
+        for stage, (tone, hatch) in _LOOKS.items():
+            if stage in way.stages:
+                width = way.stages[stage].median
+                axes.barh(
+                    -row,
+                    width,
+                    left=left,
+                    height=0.6,
+                    color=tone,
+                    hatch=hatch,
+                    edgecolor="black",
+                    linewidth=0.5,
+                    label=stage,
+                )
+                left += width
+        axes.annotate(
+            words.duration(left), (left, -row), xytext=(4, 0), textcoords="offset points", va="center"
+        )
+    axes.set_yticks([-row for row in range(len(bars))], [name for name, _ in bars])
+    axes.set_xlabel("milliseconds for one picture on loopback (medians, added up)")
+    axes.margins(x=0.12)
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    order = [stage for stage in STAGES if stage in handles]
+    figure.legend([handles[stage] for stage in order], order, loc="outside lower center", ncols=8)
+    return figure
+
+
+def bandwidth(report: Report) -> Figure:
+    """Draw time against rate by the model, a panel for each round trip."""
+    figure = Figure(figsize=(WIDTH, 6.2))
+    panels = list(figure.subplots(2, 2, sharex=True, sharey=True).flat)
+    for axes, round_trip in zip(panels, ROUND_TRIPS_MS, strict=True):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_title(f"round trip {round_trip:.0f} ms", fontsize=9)
+        curves = [curve for curve in report.curves if curve.round_trip_ms == round_trip]
+        for curve, (line, marker) in zip(curves, _LINES, strict=True):
+            axes.plot(
+                report.rates,
+                curve.milliseconds,
+                color=OURS,
+                linestyle=line,
+                marker=marker,
+                markerfacecolor="white",
+                markersize=4,
+                markevery=8,
+                label=curve.way if axes is panels[0] else None,
+            )
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.rate(value)))
+        _in_time(axes.yaxis)
+        axes.tick_params(axis="x", labelrotation=40)
+    for axes in panels[::2]:
+        axes.set_ylabel("time from picture to answer")
+    for axes in panels[2:]:
+        axes.set_xlabel("rate of the link, each way")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def checks(found: tuple[Check, ...]) -> Figure:
+    """Draw measured against modelled times of exchanges on shaped links."""
+    figure = Figure(figsize=(WIDTH, 3.9))
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for way, (_, marker) in zip(dict.fromkeys(check.way for check in found), _LINES, strict=False):
+        those = [check for check in found if check.way == way]
+        axes.errorbar(
+            [check.modelled_ms for check in those],
+            [check.measured.median for check in those],
+            yerr=[[0.0] * len(those), [check.measured.p95 - check.measured.median for check in those]],
+            linestyle="none",
+            color=OURS,
+            marker=marker,
+            markerfacecolor="white",
+            elinewidth=0.8,
+            label=way,
+        )
+    ends = [min(check.modelled_ms for check in found) / 1.5, max(check.modelled_ms for check in found) * 1.5]
+    axes.plot(ends, ends, color="0.5", linewidth=1, linestyle="--", label="model = measured")
+    for axis in (axes.xaxis, axes.yaxis):
+        _in_time(axis)
+    axes.set_xlabel("exchange by the model")
+    axes.set_ylabel("exchange as measured")
+    figure.legend(loc="outside lower center", ncols=4)
+    return figure
+
+
+def _in_time(axis: Axis) -> None:
+    """Write 1, 2, 5, 10, ... milliseconds at a logarithmic axis of milliseconds."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s")
+    )
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,1 @@
+"""What the report measures on: clouds, shaped links, this machine."""

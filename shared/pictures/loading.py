@@ -1,0 +1,111 @@
+"""From a picture file to the network's input: one code for training, device and report.
+
+file ──load_picture──> RGB, upright ──prepare──> centre square, 3x224x224 float32
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+
+from splitwire.shared.errors import PictureBroken, PictureMissing
+from splitwire.shared.pictures.decoding import decode, one_line, square
+from splitwire.shared.regular_file import FileUnfit, read_regular
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+MAX_FILE_BYTES = 64 << 20
+_TOO_LARGE = f"over {MAX_FILE_BYTES >> 20} MiB; make it smaller first"
+
+
+class Preparation(BaseModel):
+    """How a picture becomes the network's input; part of a bundle's manifest.
+
+    ``size``: side of the input, pixels. ``mean``, ``std``: by channel (RGB), for values in 0..1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(default=224, ge=32, le=1024)
+    mean: tuple[float, float, float] = (0.48235, 0.45882, 0.40784)
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1 / 255, 1 / 255, 1 / 255)
+
+
+def load_picture(source: Path | bytes, name: str | None = None) -> Image.Image:
+    """Read any common picture as upright 8-bit RGB; see ``splitwire.shared.pictures.decoding.decode``.
+
+    Args:
+        source: a file, or the bytes of one.
+        name: what to call it in errors; the path where there is one.
+
+    Raises:
+        PictureMissing: there is no file, or no permission to read it.
+        PictureCostly: decoding it would take too much memory.
+        PictureBroken: not a picture, cut off, animated, or of unknown depth.
+
+    """
+    label = name or (str(source) if isinstance(source, Path) else "picture")
+    return decode(source if isinstance(source, bytes) else read_file(source, label), label)
+
+
+def read_file(path: Path, name: str | None = None) -> bytes:
+    """Read a picture's file whole; ``name`` is what to call it in errors.
+
+    Raises:
+        PictureMissing: there is no regular file, or no permission to read it.
+        PictureBroken: it is over ``MAX_FILE_BYTES``.
+
+    """
+    label = name or str(path)
+    try:
+        return read_regular(path, MAX_FILE_BYTES)[0]
+    except FileUnfit as exc:
+        if exc.errno == errno.EFBIG:
+            raise PictureBroken(label, _TOO_LARGE) from None
+        folder = exc.errno == errno.EISDIR
+        raise PictureMissing(
+            label, "a directory; name the pictures in it" if folder else str(exc.strerror)
+        ) from None
+    except FileNotFoundError:
+        raise PictureMissing(label, "no such file") from None
+    except PermissionError:
+        raise PictureMissing(label, "no permission to read it") from None
+    except OSError as exc:
+        raise PictureMissing(label, f"can't be read ({one_line(exc)})") from exc
+
+
+def check_bytes(size: int, name: str) -> None:
+    """Refuse a picture's file by its size.
+
+    Raises:
+        PictureBroken: it is over ``MAX_FILE_BYTES``.
+
+    """
+    if size > MAX_FILE_BYTES:
+        raise PictureBroken(name, _TOO_LARGE)
+
+
+def prepare(image: Image.Image, preparation: Preparation) -> NDArray[np.float32]:
+    """Turn an RGB picture into the network's input.
+
+    Returns:
+        3 x size x size, float32, normalised: (value / 255 - mean) / std.
+
+    """
+    mean = np.asarray(preparation.mean, dtype=np.float32) * np.float32(255)
+    std = np.asarray(preparation.std, dtype=np.float32) * np.float32(255)
+    pixels = np.asarray(resize(image, preparation)).transpose(2, 0, 1).astype(np.float32, order="C")
+    pixels -= mean[:, None, None]
+    pixels /= std[:, None, None]
+    return pixels
+
+
+def resize(image: Image.Image, preparation: Preparation) -> Image.Image:
+    """Cut the centre square and bring it to size x size pixels, bilinear with antialiasing."""
+    return square(image, preparation.size)
