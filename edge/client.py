@@ -15,9 +15,10 @@ from anyio import CancelScope
 from pydantic import ValidationError
 
 from splitwire.edge.deadline import Deadline
+from splitwire.edge.errors import ClientClosed
 from splitwire.edge.pipeline import open_classifier
 from splitwire.edge.settings import DeviceOptions, DeviceSettings
-from splitwire.shared.errors import ClientClosed, SettingsError, shown
+from splitwire.shared.errors import SettingsError, shown
 from splitwire.shared.pictures.loading import read_file
 
 if TYPE_CHECKING:

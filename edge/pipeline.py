@@ -23,18 +23,12 @@ from splitwire.edge.compute.head import open_head
 from splitwire.edge.compute.memory import give_back
 from splitwire.edge.compute.picture_decoder import Decoder
 from splitwire.edge.deadline import Deadline
+from splitwire.edge.errors import CloudBusy, CloudLate, CloudUnreachable, FallbackMissing
 from splitwire.edge.network.connection import connect
 from splitwire.edge.network.sender import Sender
 from splitwire.edge.records import Encoded, Record, problem
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.errors import (
-    CloudBusy,
-    CloudLate,
-    CloudUnreachable,
-    FallbackMissing,
-    SplitwireError,
-    shown,
-)
+from splitwire.shared.errors import SplitwireError, shown
 from splitwire.shared.fallback import Fallback
 from splitwire.shared.pictures.loading import prepare
 

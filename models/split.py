@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from splitwire.models.autoencoder import LATENT_SHAPE
+from splitwire.models.errors import ShapeInvalid
 from splitwire.models.vgg16 import BLOCK_SHAPES, FEATURE_SHAPE
-from splitwire.shared.errors import ShapeInvalid
 
 if TYPE_CHECKING:
     from torch import Size

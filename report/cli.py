@@ -11,6 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from splitwire.edge.network.address import address
+from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.pictures import Pictures, load_pictures
 from splitwire.models.training.export import SAE
 from splitwire.models.training.fitting.progress import CONSOLE
@@ -25,7 +26,7 @@ from splitwire.report.testbed import environment
 from splitwire.report.work import Work
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_group
-from splitwire.shared.errors import BundleInvalid, TrainingError
+from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
     from splitwire.report.results import Report

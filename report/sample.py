@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splitwire.shared.errors import TrainingError
+from splitwire.models.errors import TrainingError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

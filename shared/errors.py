@@ -53,9 +53,9 @@
     │   ├── CloudBusy
     │   ├── CloudRefused
     │   └── CloudAnswerInvalid
-    ├── JournalError              the record of a watched folder can't be kept
-    │   ├── JournalForeign
-    │   └── JournalHeld
+    ├── OutboxError              the record of a watched folder can't be kept
+    │   ├── OutboxForeign
+    │   └── OutboxHeld
     ├── PackagesMissing           an optional part of the installation is needed
     └── TrainingError             a training can't start or go on
 
@@ -108,10 +108,6 @@ class SettingsError(SplitwireError):
     """An option, an environment variable or a settings file is wrong."""
 
 
-class ClientClosed(SettingsError):
-    """A client of the Python API was closed while it worked, or is not open."""
-
-
 class PictureError(SplitwireError):
     """A picture that can't be used."""
 
@@ -133,14 +129,6 @@ class PictureCostly(PictureBroken):
     """Decoding it takes more memory or time than a picture may, or has ended the process that did it."""
 
 
-class DecoderFailed(SplitwireError):
-    """The process that decodes pictures can't be started."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(f"the process that decodes pictures can't be used ({reason}); start again")
-
-
 class BundleError(SplitwireError):
     """A model bundle that can't be used."""
 
@@ -156,10 +144,6 @@ class BundleMissing(BundleError):
 
 class BundleInvalid(BundleError):
     """The manifest or a file of weights is not what the format says."""
-
-
-class BundleUnwritable(BundleError):
-    """There is no room for a bundle, or no permission to write it."""
 
 
 class BundleFileMismatch(BundleError):
@@ -183,25 +167,6 @@ class QualityMissing(BundleError):
         self.quality = quality
         self.available = tuple(available)
         super().__init__(path, f"no quality {quality!r}; choose one of {', '.join(available)}")
-
-
-class FallbackMissing(BundleError):
-    """The bundle has no small classifier for the device."""
-
-    def __init__(self, path: Path, option: str) -> None:
-        self.option = option
-        super().__init__(path, f"it has no classifier for the device alone; leave out {option}")
-
-
-class ShapeInvalid(SplitwireError):
-    """A network was given, or made, a tensor of another shape."""
-
-    def __init__(self, what: str, expected: tuple[int, ...], actual: tuple[int, ...]) -> None:
-        self.what = what
-        self.expected = expected
-        self.actual = actual
-        shapes = ["x".join(map(str, shape)) for shape in (actual, expected)]
-        super().__init__(f"a {what} of shape {shapes[0]}, expected {shapes[1]}")
 
 
 class LatentInvalid(SplitwireError):
@@ -324,213 +289,6 @@ class AnswerValueInvalid(AnswerError):
         super().__init__(f"{reason}; the answer was damaged or made by other software")
 
 
-class RequestError(SplitwireError):
-    """A request that the cloud does not serve."""
-
-
-class ParameterInvalid(RequestError):
-    """A query parameter or a header has a value that is not allowed."""
-
-    def __init__(self, name: str, actual: str, allowed: str) -> None:
-        self.name = name
-        self.actual = actual
-        self.allowed = allowed
-        super().__init__(f"{name} is {actual!r}; send {allowed}")
-
-
-class FileUnknown(RequestError):
-    """A bundle or a file that this cloud does not give out."""
-
-    def __init__(self, bundle: str, name: str, reason: str) -> None:
-        self.bundle = bundle
-        self.name = name
-        self.reason = reason
-        super().__init__(f"{bundle}/{name}: {reason}; GET /bundles lists what can be fetched")
-
-
-class FingerprintUnknown(RequestError):
-    """No loaded bundle decodes this frame."""
-
-    def __init__(self, actual: int, loaded: Mapping[int, str]) -> None:
-        self.actual = actual
-        self.loaded = dict(loaded)
-        names = ", ".join(f"{name} {fingerprint:08x}" for fingerprint, name in self.loaded.items())
-        super().__init__(
-            f"no loaded bundle has fingerprint {actual:08x} (loaded: {names}); "
-            "give device and cloud the same bundle"
-        )
-
-
-class KeyMissing(RequestError):
-    """The cloud wants an API key and got none."""
-
-    def __init__(self) -> None:
-        super().__init__("an API key is needed; give edge-client --key, or send 'Authorization: Bearer KEY'")
-
-
-class KeyWrong(RequestError):
-    """The API key is not one of the cloud's."""
-
-    def __init__(self) -> None:
-        super().__init__("the API key is not accepted; ask the cloud's operator for a current one")
-
-
-class BodyLate(RequestError):
-    """The body did not arrive in time."""
-
-    def __init__(self) -> None:
-        super().__init__("the body did not arrive in time; send it again")
-
-
-class BodyTooLarge(RequestError):
-    """The body is over the cap."""
-
-    def __init__(self, cap: int) -> None:
-        self.cap = cap
-        super().__init__(f"the body is over {cap} bytes; send fewer pictures a frame")
-
-
-class BodyTypeUnsupported(RequestError):
-    """The body is not announced as a plain frame."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(f"{reason}; send Content-Type application/octet-stream and no Content-Encoding")
-
-
-class ConnectionsFull(RequestError):
-    """The cloud has as many connections as it takes."""
-
-    def __init__(self, retry_after: int = 1) -> None:
-        self.retry_after = retry_after
-        super().__init__(f"too many connections are open; try again in {retry_after} s")
-
-
-class HeadersLate(RequestError):
-    """The request line and headers did not arrive in time."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        super().__init__(f"the headers did not arrive within {seconds:g} s; send the request again")
-
-
-class HeadersTooLarge(RequestError):
-    """The request line and headers are over their caps."""
-
-    def __init__(self, most_bytes: int, most_lines: int) -> None:
-        self.most_bytes = most_bytes
-        self.most_lines = most_lines
-        super().__init__(f"the headers are over {most_bytes} bytes or {most_lines} lines; send fewer")
-
-
-class QueueFull(RequestError):
-    """The cloud has as much work as it takes. ``unread``: the body is left where it is, which ends the connection."""
-
-    def __init__(self, retry_after: int, *, unread: bool = False) -> None:
-        self.retry_after = retry_after
-        self.unread = unread
-        super().__init__(f"the queue is full; try again in {retry_after} s")
-
-
-class RangeUnsatisfiable(RequestError):
-    """A file does not have the part that is asked for."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        super().__init__(f"the file has {size} bytes; ask for a Range within them")
-
-
-class RequestMalformed(RequestError):
-    """Bytes that are not one HTTP request, or that could be read as another one."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(f"{reason}; send a request as RFC 9112 has it")
-
-
-class NotReady(RequestError):
-    """The cloud is starting or stopping."""
-
-    def __init__(self, state: str, retry_after: int = 1) -> None:
-        self.state = state
-        self.retry_after = retry_after
-        super().__init__(f"the cloud is {state}; try again in {retry_after} s")
-
-
-class DeadlinePassed(RequestError):
-    """The caller's deadline passed before the model ran."""
-
-    def __init__(self) -> None:
-        super().__init__("the deadline passed before the model ran; allow more time or send less")
-
-
-class CloudError(SplitwireError):
-    """The device got no answer from its cloud. ``may_pass``: trying again can help."""
-
-    may_pass = False
-
-    def __init__(self, url: str, reason: str) -> None:
-        self.url = url
-        self.reason = reason
-        super().__init__(f"cloud {url}: {reason}")
-
-
-class CloudUnreachable(CloudError):
-    """No connection."""
-
-    may_pass = True
-
-
-class CloudLate(CloudError):
-    """No answer before the deadline."""
-
-    def __init__(self, url: str, reason: str, *, may_pass: bool = True) -> None:
-        self.may_pass = may_pass
-        super().__init__(url, reason)
-
-
-class CloudBusy(CloudError):
-    """The cloud, or a proxy before it, has no time for this now."""
-
-    may_pass = True
-
-    def __init__(self, url: str, status: int, message: str, retry_after: float) -> None:
-        self.status = status
-        self.message = message
-        self.retry_after = retry_after
-        super().__init__(url, f"{message} (HTTP {status})")
-
-
-class CloudRefused(CloudError):
-    """The cloud answered with an error."""
-
-    def __init__(self, url: str, status: int, message: str) -> None:
-        self.status = status
-        self.message = message
-        super().__init__(url, f"{message} (HTTP {status})")
-
-
-class CloudAnswerInvalid(CloudError):
-    """What answered does not speak Splitwire."""
-
-
-class JournalError(SplitwireError):
-    """The record of a watched folder can't be kept."""
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        self.path = path
-        self.reason = reason
-        super().__init__(f"record {shown(path)}: {reason}")
-
-
-class JournalForeign(JournalError):
-    """The file is something else, or a newer release's."""
-
-
-class JournalHeld(JournalError):
-    """Another program has it."""
-
-
 class PackagesMissing(SplitwireError):
     """An optional part of the installation is needed."""
 
@@ -541,10 +299,6 @@ class PackagesMissing(SplitwireError):
         super().__init__(f"{purpose} needs the package {package}, which is not installed; {remedy}")
 
 
-class TrainingError(SplitwireError):
-    """A training can't start or go on."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Codes:
     """What an error becomes outside: an HTTP status (0: none) and a process exit code."""
@@ -553,41 +307,41 @@ class Codes:
     exit: int
 
 
-CODES: Mapping[type[SplitwireError], Codes] = {
-    SplitwireError: Codes(status=500, exit=1),
-    SettingsError: Codes(status=500, exit=2),
-    PictureError: Codes(status=0, exit=3),
-    BundleError: Codes(status=500, exit=4),
-    QualityMissing: Codes(status=500, exit=2),
-    FrameError: Codes(status=400, exit=6),
-    AnswerError: Codes(status=500, exit=6),
-    ParameterInvalid: Codes(status=400, exit=6),
-    FileUnknown: Codes(status=404, exit=6),
-    FingerprintUnknown: Codes(status=409, exit=6),
-    KeyMissing: Codes(status=401, exit=6),
-    KeyWrong: Codes(status=403, exit=6),
-    BodyLate: Codes(status=408, exit=6),
-    BodyTooLarge: Codes(status=413, exit=6),
-    BodyTypeUnsupported: Codes(status=415, exit=6),
-    ConnectionsFull: Codes(status=503, exit=6),
-    HeadersLate: Codes(status=408, exit=6),
-    HeadersTooLarge: Codes(status=431, exit=6),
-    QueueFull: Codes(status=429, exit=6),
-    RangeUnsatisfiable: Codes(status=416, exit=6),
-    RequestMalformed: Codes(status=400, exit=6),
-    NotReady: Codes(status=503, exit=6),
-    DeadlinePassed: Codes(status=504, exit=6),
-    CloudUnreachable: Codes(status=0, exit=5),
-    CloudLate: Codes(status=0, exit=5),
-    CloudBusy: Codes(status=0, exit=5),
-    CloudRefused: Codes(status=0, exit=6),
-    CloudAnswerInvalid: Codes(status=0, exit=6),
-    PackagesMissing: Codes(status=500, exit=7),
-    TrainingError: Codes(status=0, exit=8),
-    JournalError: Codes(status=0, exit=9),
+CODES: Mapping[str, Codes] = {
+    "SplitwireError": Codes(status=500, exit=1),
+    "SettingsError": Codes(status=500, exit=2),
+    "PictureError": Codes(status=0, exit=3),
+    "BundleError": Codes(status=500, exit=4),
+    "QualityMissing": Codes(status=500, exit=2),
+    "FrameError": Codes(status=400, exit=6),
+    "AnswerError": Codes(status=500, exit=6),
+    "ParameterInvalid": Codes(status=400, exit=6),
+    "FileUnknown": Codes(status=404, exit=6),
+    "FingerprintUnknown": Codes(status=409, exit=6),
+    "KeyMissing": Codes(status=401, exit=6),
+    "KeyWrong": Codes(status=403, exit=6),
+    "BodyLate": Codes(status=408, exit=6),
+    "BodyTooLarge": Codes(status=413, exit=6),
+    "BodyTypeUnsupported": Codes(status=415, exit=6),
+    "ConnectionsFull": Codes(status=503, exit=6),
+    "HeadersLate": Codes(status=408, exit=6),
+    "HeadersTooLarge": Codes(status=431, exit=6),
+    "QueueFull": Codes(status=429, exit=6),
+    "RangeUnsatisfiable": Codes(status=416, exit=6),
+    "RequestMalformed": Codes(status=400, exit=6),
+    "NotReady": Codes(status=503, exit=6),
+    "DeadlinePassed": Codes(status=504, exit=6),
+    "CloudUnreachable": Codes(status=0, exit=5),
+    "CloudLate": Codes(status=0, exit=5),
+    "CloudBusy": Codes(status=0, exit=5),
+    "CloudRefused": Codes(status=0, exit=6),
+    "CloudAnswerInvalid": Codes(status=0, exit=6),
+    "PackagesMissing": Codes(status=500, exit=7),
+    "TrainingError": Codes(status=0, exit=8),
+    "OutboxError": Codes(status=0, exit=9),
 }
 
 
 def codes_of(error: SplitwireError) -> Codes:
     """Return the entry of ``CODES`` for the nearest class in the error's ancestry."""
-    return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+    return next(CODES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in CODES)

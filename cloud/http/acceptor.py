@@ -10,9 +10,9 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from splitwire.cloud.errors import ConnectionsFull
 from splitwire.cloud.http.error_answers import last_words
 from splitwire.cloud.logs import Seldom
-from splitwire.shared.errors import ConnectionsFull
 
 if TYPE_CHECKING:
     import ssl

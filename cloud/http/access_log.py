@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from splitwire.cloud.errors import HeadersTooLarge
 from splitwire.cloud.http.error_answers import failure, refusal
-from splitwire.shared.errors import HeadersTooLarge
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

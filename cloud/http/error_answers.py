@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitwire.shared.errors import FingerprintUnknown, RangeUnsatisfiable, SplitwireError, codes_of
+from splitwire.cloud.errors import FingerprintUnknown, RangeUnsatisfiable
+from splitwire.shared.errors import SplitwireError, codes_of
 
 
 def refusal(error: SplitwireError) -> Response:

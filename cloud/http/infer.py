@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 from starlette.datastructures import QueryParams
 
+from splitwire.cloud.errors import ParameterInvalid
 from splitwire.cloud.http.accept import wants_compact
 from splitwire.cloud.http.access_log import entry_of
 from splitwire.cloud.http.body import read_body
 from splitwire.cloud.http.error_answers import refusal
 from splitwire.shared.answer import CONTENT_TYPE, MAX_GUESSES, compact, pack
-from splitwire.shared.errors import ParameterInvalid, PayloadInvalid, SplitwireError
+from splitwire.shared.errors import PayloadInvalid, SplitwireError
 from splitwire.shared.frame import unpack
 from splitwire.shared.messages import DEADLINE_HEADER, Likely, Timings
 

@@ -10,10 +10,11 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from splitwire.cloud.errors import BodyLate, HeadersLate, HeadersTooLarge, RequestMalformed
 from splitwire.cloud.http.access_log import MAX_HEADER_BYTES, MAX_HEADER_LINES, header_bytes
 from splitwire.cloud.http.error_answers import last_words
 from splitwire.cloud.http.transport import Transport
-from splitwire.shared.errors import BodyLate, HeadersLate, HeadersTooLarge, RequestMalformed, SplitwireError
+from splitwire.shared.errors import SplitwireError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from splitwire.shared.errors import RangeUnsatisfiable
+from splitwire.cloud.errors import RangeUnsatisfiable
 
 _ONE = r"\s*(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})\s*"
 _RANGES = re.compile(rf"bytes={_ONE}(?:,{_ONE})*", re.IGNORECASE)

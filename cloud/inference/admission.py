@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from splitwire.shared.errors import QueueFull
+from splitwire.cloud.errors import QueueFull
 from splitwire.shared.frame import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:

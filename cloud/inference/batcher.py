@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from splitwire.cloud.errors import DeadlinePassed, NotReady, QueueFull
 from splitwire.cloud.inference.pace import Pace
 from splitwire.cloud.inference.room import Room
-from splitwire.shared.errors import DeadlinePassed, NotReady, QueueFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence

@@ -7,8 +7,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from splitwire.cloud.errors import FileUnknown
 from splitwire.shared.bundle import MANIFEST
-from splitwire.shared.errors import BundleFileMismatch, BundleMissing, FileUnknown
+from splitwire.shared.errors import BundleFileMismatch, BundleMissing
 from splitwire.shared.evaluation import EVALUATION
 from splitwire.shared.messages import BundleFile, BundleFiles, BundleList
 

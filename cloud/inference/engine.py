@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from splitwire.cloud.errors import FingerprintUnknown
 from splitwire.models.device import choose_device
 from splitwire.models.loading import load_tails
 from splitwire.models.packed import can_pack, pack_tails
 from splitwire.shared.codecs import codec_of
-from splitwire.shared.errors import BundleInvalid, FingerprintUnknown, FrameQualityInvalid
+from splitwire.shared.errors import BundleInvalid, FrameQualityInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence

@@ -10,7 +10,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from splitwire.shared.errors import KeyMissing, KeyWrong, SettingsError
+from splitwire.cloud.errors import KeyMissing, KeyWrong
+from splitwire.shared.errors import SettingsError
 from splitwire.shared.regular_file import read_regular
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from splitwire.cloud.errors import NotReady
 from splitwire.cloud.inference.admission import Admission
 from splitwire.cloud.inference.batcher import Batcher
 from splitwire.cloud.inference.caller import caller_of
@@ -17,7 +18,6 @@ from splitwire.cloud.inference.keys import Keys
 from splitwire.cloud.inference.room import Room
 from splitwire.cloud.metrics import Metrics
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.errors import NotReady
 from splitwire.shared.messages import LoadedBundle, Model
 
 if TYPE_CHECKING:

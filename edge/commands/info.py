@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, get_args
 from pydantic import BaseModel, ConfigDict
 
 from splitwire.edge.compute.head import HeadName
+from splitwire.edge.errors import CloudError
 from splitwire.edge.network.source import Source
 from splitwire.shared.bundle import load_manifest
-from splitwire.shared.errors import CloudError
 from splitwire.shared.evaluation import BASE, DEVICE, Share, load_evaluation
 
 if TYPE_CHECKING:

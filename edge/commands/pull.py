@@ -19,17 +19,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from splitwire.edge.errors import BundleUnwritable, CloudAnswerInvalid
 from splitwire.edge.network.source import Source
 from splitwire.shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_bundle, read_bundle_file
-from splitwire.shared.errors import (
-    LONGEST_SHOWN,
-    BundleError,
-    BundleFileMismatch,
-    BundleUnwritable,
-    CloudAnswerInvalid,
-    SettingsError,
-    shown,
-)
+from splitwire.shared.errors import LONGEST_SHOWN, BundleError, BundleFileMismatch, SettingsError, shown
 
 if sys.platform != "win32":
     import fcntl

@@ -18,7 +18,8 @@ from PIL import Image
 
 from splitwire.edge.compute import picture_decoder_process as decoder_process
 from splitwire.edge.compute.picture_decoder_process import COSTLY, READY, REPLY, REQUEST, SQUARE
-from splitwire.shared.errors import DecoderFailed, PictureBroken, PictureCostly
+from splitwire.edge.errors import DecoderFailed
+from splitwire.shared.errors import PictureBroken, PictureCostly
 from splitwire.shared.pictures.decoding import decode, one_line
 from splitwire.shared.pictures.headers import is_one_scan
 from splitwire.shared.pictures.loading import check_bytes, read_file

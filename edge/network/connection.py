@@ -16,13 +16,14 @@ import httpx
 from circuitbreaker import STATE_HALF_OPEN, CircuitBreaker
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from splitwire.edge.errors import CloudBusy, CloudError, CloudLate, CloudUnreachable
 from splitwire.edge.network.address import address, open_client
 from splitwire.edge.network.embedded import URL as EMBEDDED_URL
 from splitwire.edge.network.embedded import embedded_cloud
 from splitwire.edge.network.response import longest_answer, read, read_answer
 from splitwire.edge.network.wire import Wire, WireCounter
 from splitwire.shared.answer import CONTENT_TYPE as COMPACT
-from splitwire.shared.errors import LONGEST_SHOWN, CloudBusy, CloudError, CloudLate, CloudUnreachable, shown
+from splitwire.shared.errors import LONGEST_SHOWN, shown
 from splitwire.shared.messages import DEADLINE_HEADER, Prediction, Timings
 
 if TYPE_CHECKING:

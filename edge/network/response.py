@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING
 import httpx
 from pydantic import ValidationError
 
-from splitwire.shared.answer import CONTENT_TYPE as COMPACT
-from splitwire.shared.answer import MAX_ANSWER_BYTES, MAX_GUESSES, check, predictions, unpack
-from splitwire.shared.errors import (
-    LONGEST_SHOWN,
-    AnswerError,
+from splitwire.edge.errors import (
     CloudAnswerInvalid,
     CloudBusy,
     CloudError,
     CloudLate,
     CloudRefused,
     CloudUnreachable,
-    DeadlinePassed,
-    shown,
 )
+from splitwire.shared.answer import CONTENT_TYPE as COMPACT
+from splitwire.shared.answer import MAX_ANSWER_BYTES, MAX_GUESSES, check, predictions, unpack
+from splitwire.shared.errors import LONGEST_SHOWN, AnswerError, shown
 from splitwire.shared.messages import Answer, ErrorAnswer
 
 if TYPE_CHECKING:
@@ -126,7 +123,7 @@ def refusal(url: str, response: httpx.Response, body: bytes) -> CloudError:
     if status in _BUSY:
         return CloudBusy(url, status, words, _retry_after(response))
     if status in _LATE:
-        passed = said is not None and said.error == DeadlinePassed.__name__
+        passed = said is not None and said.error == "DeadlinePassed"
         return CloudLate(url, f"{words} (HTTP {status})", may_pass=not passed)
     if said is not None:
         return CloudRefused(url, status, words)

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from splitwire.shared.errors import CloudLate
+from splitwire.edge.errors import CloudLate
 from splitwire.shared.frame import MAX_PICTURES, Frame, pack
 
 if TYPE_CHECKING:

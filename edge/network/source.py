@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from splitwire.edge.errors import CloudAnswerInvalid, CloudLate, CloudUnreachable
 from splitwire.edge.network.address import address, open_client
 from splitwire.edge.network.response import MAX_ERROR_BYTES, chunks, read, refusal
-from splitwire.shared.errors import LONGEST_SHOWN, CloudAnswerInvalid, CloudLate, CloudUnreachable, shown
+from splitwire.shared.errors import LONGEST_SHOWN, shown
 from splitwire.shared.messages import BundleList, Health, Model
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 from splitwire.edge.deadline import Deadline
+from splitwire.edge.errors import CloudError, CloudRefused
 from splitwire.edge.records import Record, problem
 from splitwire.shared.bundle import load_bundle, load_manifest
-from splitwire.shared.errors import BundleError, CloudError, CloudRefused
+from splitwire.shared.errors import BundleError
 from splitwire.shared.frame import MAX_PICTURES
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Answers:
         """Get answers until no more pictures come and none waits.
 
         Raises:
-            JournalError: the record can't be kept.
+            OutboxError: the record can't be kept.
             CloudRefused: the cloud takes nothing from this device, because of its key or URL.
             BundleChanged: the cloud does not know the bundle in use, and on the disk is another one.
 

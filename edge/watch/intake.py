@@ -60,7 +60,7 @@ class Intake:
         """Take pictures in, for ever or until there are no others.
 
         Raises:
-            JournalError: the record can't be kept.
+            OutboxError: the record can't be kept.
             SettingsError: the folder can't be read.
 
         """

@@ -58,9 +58,9 @@ def open_journal(path: Path) -> Iterator[Journal]:
     """Open the record, or begin one; until it is closed no other watcher can.
 
     Raises:
-        JournalForeign: the file is something else, or a newer release's.
-        JournalHeld: another program has it.
-        JournalError: it can't be read or written.
+        OutboxForeign: the file is something else, or a newer release's.
+        OutboxHeld: another program has it.
+        OutboxError: it can't be read or written.
 
     """
     with open_file(path) as file:
@@ -68,7 +68,7 @@ def open_journal(path: Path) -> Iterator[Journal]:
 
 
 class Journal:
-    """An open record. Every method may raise JournalError; what it returned from is on the disk."""
+    """An open record. Every method may raise OutboxError; what it returned from is on the disk."""
 
     def __init__(self, file: JournalFile) -> None:
         self._file = file

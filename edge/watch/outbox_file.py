@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from splitwire.shared.errors import JournalError, JournalForeign, JournalHeld
+from splitwire.edge.errors import OutboxError, OutboxForeign, OutboxHeld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,9 +87,9 @@ def open_file(path: Path) -> Iterator[JournalFile]:
     """Open the file, or begin one; until it is closed no other watcher can.
 
     Raises:
-        JournalForeign: the file is something else, or a newer release's.
-        JournalHeld: another program has it.
-        JournalError: it can't be read or written.
+        OutboxForeign: the file is something else, or a newer release's.
+        OutboxHeld: another program has it.
+        OutboxError: it can't be read or written.
 
     """
     with _translated(path):
@@ -104,7 +104,7 @@ def open_file(path: Path) -> Iterator[JournalFile]:
 
 
 class JournalFile:
-    """An open, prepared and locked file. Every method may raise JournalError."""
+    """An open, prepared and locked file. Every method may raise OutboxError."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
@@ -136,18 +136,18 @@ class JournalFile:
         """See that what is written is found again.
 
         Raises:
-            JournalError: the file, what SQLite has beside it, or the lock was deleted or replaced.
+            OutboxError: the file, what SQLite has beside it, or the lock was deleted or replaced.
 
         """
         if self._look() != self._identities:
-            raise JournalError(self._path, _GONE)
+            raise OutboxError(self._path, _GONE)
 
     def _look(self) -> list[tuple[int, int]]:
         places = [self._path.with_name(self._path.name + end) for end in ("", *_KEPT, LOCK)]
         try:
             return [(status.st_dev, status.st_ino) for status in map(os.stat, places)]
         except OSError as exc:
-            raise JournalError(self._path, _GONE) from exc
+            raise OutboxError(self._path, _GONE) from exc
 
 
 @contextmanager
@@ -163,17 +163,17 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors as JournalError."""
+    """Raise SQLite's errors as OutboxError."""
     try:
         yield
     except sqlite3.Error as exc:
         code = _code(exc)
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             reason = "another program has locked it; close that and start again"
-            raise JournalHeld(path, reason) from exc
+            raise OutboxHeld(path, reason) from exc
         if code == sqlite3.SQLITE_NOTADB:
-            raise JournalForeign(path, "it is not a SQLite file; name another with --record") from exc
-        raise JournalError(path, _REASONS.get(code, f"{exc}; nothing in it is lost")) from exc
+            raise OutboxForeign(path, "it is not a SQLite file; name another with --record") from exc
+        raise OutboxError(path, _REASONS.get(code, f"{exc}; nothing in it is lost")) from exc
 
 
 @contextmanager
@@ -190,16 +190,16 @@ def _held(path: Path) -> Iterator[None]:
             except sqlite3.OperationalError as exc:
                 if _code(exc) != sqlite3.SQLITE_BUSY:
                     raise
-                raise JournalHeld(path, "another edge-client watch keeps it; stop that one first") from exc
+                raise OutboxHeld(path, "another edge-client watch keeps it; stop that one first") from exc
         yield
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:
     """Refuse what is not a record of this release, before anything is written."""
     if not _is_new(connection) and _value(connection, "application_id") != _APPLICATION_ID:
-        raise JournalForeign(path, "it is not Splitwire's; name another file with --record")
+        raise OutboxForeign(path, "it is not Splitwire's; name another file with --record")
     if _value(connection, "user_version") > _VERSION:
-        raise JournalForeign(path, "a newer release made it; install that one, or name another with --record")
+        raise OutboxForeign(path, "a newer release made it; install that one, or name another with --record")
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -12,13 +12,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from splitwire.edge.compute.coder import AUTO
+from splitwire.edge.errors import FallbackMissing
 from splitwire.edge.pipeline import open_classifier
 from splitwire.edge.watch.answers import Answers, BundleChanged
 from splitwire.edge.watch.folder import Folder
 from splitwire.edge.watch.intake import Intake
 from splitwire.edge.watch.outbox import Journal, open_journal
 from splitwire.edge.watch.reports import Reports
-from splitwire.shared.errors import FallbackMissing, SettingsError, shown
+from splitwire.shared.errors import SettingsError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ async def watch(
         The exit code: the first failure's, 0 without any.
 
     Raises:
-        JournalError: the record can't be kept.
+        OutboxError: the record can't be kept.
         CloudRefused: the cloud takes nothing from this device, because of its key or URL.
         SettingsError: the folder can't be read, the cloud's URL is not one, or no quality is named.
         BundleError: the bundle can't be used.

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from splitwire.models.errors import TrainingError
 from splitwire.models.loading import load_convolutions, load_encoder, load_tails
 from splitwire.models.training.data.sources import PictureSource
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.codecs import codec_of
-from splitwire.shared.errors import TrainingError
 from splitwire.shared.evaluation import BASE, DEVICE, Evaluation, Score, Share, share
 from splitwire.shared.fallback import Fallback
 from splitwire.shared.frame import HEADER_BYTES

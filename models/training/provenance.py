@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from splitwire.models.errors import TrainingError
 from splitwire.models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK, filled
 from splitwire.models.training.run import Run, RunSettings, StageResult, begin_run
 from splitwire.models.training.settings import Preset
@@ -13,7 +14,6 @@ from splitwire.models.training.stages.autoencoder import build_autoencoder
 from splitwire.models.training.stages.fallback import build_fallback
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.codecs.factorised import ANALYSIS, SYNTHESIS
-from splitwire.shared.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
 from splitwire.models.training.settings import (
     AutoencoderSettings,
@@ -33,7 +34,6 @@ from splitwire.models.training.stages.autoencoder import build_autoencoder
 from splitwire.models.training.stages.backbone import Backbone, build_backbone
 from splitwire.models.training.stages.fallback import build_fallback
 from splitwire.models.training.stages.qualities import LearnedQuality, build_quality
-from splitwire.shared.errors import TrainingError
 from splitwire.shared.pictures.loading import Preparation
 
 if TYPE_CHECKING:

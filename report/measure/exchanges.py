@@ -11,11 +11,11 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from splitwire.edge.deadline import Deadline
+from splitwire.edge.errors import CloudUnreachable
 from splitwire.edge.network.connection import Connection, Exchange, connect
 from splitwire.edge.network.response import read, read_answer
 from splitwire.edge.settings import DeviceSettings
 from splitwire.shared.answer import MAX_ANSWER_BYTES
-from splitwire.shared.errors import CloudUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable

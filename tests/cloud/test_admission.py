@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from splitwire.cloud.app import create_app
+from splitwire.cloud.errors import NotReady, QueueFull
 from splitwire.cloud.http.protocol import Protocol
 from splitwire.cloud.http.server import server_of
 from splitwire.cloud.inference.admission import FREE_BYTES, LARGE_BYTES, Admission
@@ -21,7 +22,6 @@ from splitwire.cloud.inference.caller import network_of
 from splitwire.cloud.inference.engine import Decoded
 from splitwire.cloud.inference.room import Room
 from splitwire.cloud.settings import CloudSettings
-from splitwire.shared.errors import NotReady, QueueFull
 from splitwire.shared.frame import MAX_FRAME_BYTES
 from tests.cloud.application import OCTETS, frame_of
 

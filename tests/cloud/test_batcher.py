@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from splitwire.cloud.errors import DeadlinePassed, NotReady, QueueFull
 from splitwire.cloud.inference.batcher import Batcher, Result
 from splitwire.cloud.inference.engine import Decoded
-from splitwire.shared.errors import DeadlinePassed, NotReady, QueueFull
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

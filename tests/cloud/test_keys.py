@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from splitwire.cloud.errors import KeyMissing, KeyWrong
 from splitwire.cloud.inference.keys import MAX_FILE_BYTES, Keys
-from splitwire.shared.errors import KeyMissing, KeyWrong, SettingsError
+from splitwire.shared.errors import SettingsError
 from tests.waiting import alarm
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import pytest
 from splitwire import AsyncClient, Client
 from splitwire.edge import pipeline as classify
 from splitwire.edge.compute.head import Head, HeadName, open_head
+from splitwire.edge.errors import CloudUnreachable
 from splitwire.edge.settings import DeviceOptions, DeviceSettings
-from splitwire.shared.errors import CloudUnreachable, PictureBroken, PictureMissing, SettingsError
+from splitwire.shared.errors import PictureBroken, PictureMissing, SettingsError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from splitwire.edge.deadline import Deadline
+from splitwire.edge.errors import CloudAnswerInvalid, CloudBusy, CloudLate, CloudRefused, CloudUnreachable
 from splitwire.edge.network import connection as module
 from splitwire.edge.network.connection import Connection
 from splitwire.edge.network.wire import Wire, WireCounter
 from splitwire.shared.answer import CONTENT_TYPE, Choice, CompactAnswer, compact, pack
-from splitwire.shared.errors import CloudAnswerInvalid, CloudBusy, CloudLate, CloudRefused, CloudUnreachable
 from splitwire.shared.messages import Likely, Timings
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from splitwire.edge.compute.picture_decoder import Decoder
-from splitwire.shared.errors import DecoderFailed, PictureBroken, PictureCostly
+from splitwire.edge.errors import DecoderFailed
+from splitwire.shared.errors import PictureBroken, PictureCostly
 from splitwire.shared.pictures.decoding import LIMIT_BYTES, decode
 from splitwire.shared.pictures.headers import is_one_scan
 from splitwire.shared.pictures.loading import MAX_FILE_BYTES

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from splitwire.edge.commands import cli
+from splitwire.edge.errors import FallbackMissing
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.errors import FallbackMissing
 from splitwire.shared.fallback import Fallback
 
 if TYPE_CHECKING:

@@ -14,17 +14,11 @@ from typer.testing import CliRunner
 
 from splitwire.edge.commands import cli
 from splitwire.edge.deadline import Deadline
+from splitwire.edge.errors import CloudAnswerInvalid, CloudError, CloudLate, CloudRefused, CloudUnreachable
 from splitwire.edge.network.connection import Connection, connect
 from splitwire.edge.settings import DeviceSettings
 from splitwire.shared.answer import CONTENT_TYPE, MAX_ANSWER_BYTES, compact, pack
-from splitwire.shared.errors import (
-    CloudAnswerInvalid,
-    CloudError,
-    CloudLate,
-    CloudRefused,
-    CloudUnreachable,
-    SettingsError,
-)
+from splitwire.shared.errors import SettingsError
 from splitwire.shared.messages import Likely, Timings
 from tests.raw_server import raw_server, reply
 

@@ -21,17 +21,9 @@ from typer.testing import CliRunner
 
 from splitwire.edge.commands import cli
 from splitwire.edge.commands.pull import pull
+from splitwire.edge.errors import BundleUnwritable, CloudAnswerInvalid, CloudLate, CloudRefused
 from splitwire.shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_manifest
-from splitwire.shared.errors import (
-    BundleFileMismatch,
-    BundleInvalid,
-    BundleUnwritable,
-    CloudAnswerInvalid,
-    CloudLate,
-    CloudRefused,
-    SettingsError,
-    codes_of,
-)
+from splitwire.shared.errors import BundleFileMismatch, BundleInvalid, SettingsError, codes_of
 from tests.raw_server import raw_server, reply
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from splitwire.edge.errors import OutboxError, OutboxForeign, OutboxHeld
 from splitwire.edge.records import Encoded, Problem, Record
 from splitwire.edge.watch import outbox_file as journal_file
 from splitwire.edge.watch.folder import Seen
 from splitwire.edge.watch.outbox import Journal, digest, open_journal
-from splitwire.shared.errors import JournalError, JournalForeign, JournalHeld, codes_of
+from splitwire.shared.errors import codes_of
 from tests.watched import FullDisk
 
 READER = """
@@ -182,8 +183,8 @@ def test_it_survives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert opened[path].execute("PRAGMA synchronous").fetchone() == (full,)
 
 
-def refused(path: Path) -> JournalError:
-    with pytest.raises(JournalError) as raised, open_journal(path):
+def refused(path: Path) -> OutboxError:
+    with pytest.raises(OutboxError) as raised, open_journal(path):
         pass
     assert codes_of(raised.value).exit == 9
     assert "\n" not in str(raised.value)
@@ -193,14 +194,14 @@ def refused(path: Path) -> JournalError:
 
 def test_a_file_that_is_something_else_is_refused_and_left_as_it_is(path: Path, tmp_path: Path) -> None:
     path.write_bytes(b"holiday plans" * 100)
-    assert isinstance(refused(path), JournalForeign)
+    assert isinstance(refused(path), OutboxForeign)
     assert path.read_bytes() == b"holiday plans" * 100
     other = tmp_path / "other.sqlite"
     connection = sqlite3.connect(other)
     connection.execute("CREATE TABLE pictures (sha256)")
     connection.close()
     before = other.read_bytes()
-    assert isinstance(refused(other), JournalForeign)
+    assert isinstance(refused(other), OutboxForeign)
     assert other.read_bytes() == before
     assert {file.name for file in tmp_path.iterdir()} == {"record.sqlite", "other.sqlite"}
 
@@ -212,7 +213,7 @@ def test_a_record_of_a_newer_release_is_refused(path: Path) -> None:
     connection.execute("PRAGMA user_version = 2")
     connection.close()
     error = refused(path)
-    assert isinstance(error, JournalForeign)
+    assert isinstance(error, OutboxForeign)
     assert "a newer release" in str(error)
 
 
@@ -289,7 +290,7 @@ def test_a_record_that_is_not_where_it_was_takes_nothing(tmp_path: Path, compani
         if fate == "replaced":
             file.write_bytes((tmp_path / "kept").read_bytes())
         for use in (journal.check, lambda: journal.add(seen(), "1", 7, CODE)):
-            with pytest.raises(JournalError, match="was deleted or replaced while in use") as raised:
+            with pytest.raises(OutboxError, match="was deleted or replaced while in use") as raised:
                 use()
             assert codes_of(raised.value).exit == 9
             assert "\n" not in str(raised.value)
@@ -308,7 +309,7 @@ def test_two_watchers_can_not_have_one_record(path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(journal_file, "_BUSY_SECONDS", 0.05)
     with open_journal(path) as journal:
         error = refused(path)
-        assert isinstance(error, JournalHeld)
+        assert isinstance(error, OutboxHeld)
         assert "another edge-client watch" in str(error)
         journal.add(seen(), "1", 7, CODE)
     with open_journal(path) as journal:
@@ -323,7 +324,7 @@ def test_a_record_that_another_program_locks_is_one_clear_line(
         journal.add(seen(), "1", 7, CODE)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(JournalHeld, match="another program has locked it"):
+        with pytest.raises(OutboxHeld, match="another program has locked it"):
             journal.settle("answered", {"1": answer()})
         other.close()
         assert len(journal.waiting(7, 10)) == 1
@@ -337,7 +338,7 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(path: Path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", FullDisk)
-        with open_journal(path) as journal, pytest.raises(JournalError, match="the disk is full"):
+        with open_journal(path) as journal, pytest.raises(OutboxError, match="the disk is full"):
             fill(journal)
     with open_journal(path) as journal:
         kept = journal.waiting(7, -1)

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from splitwire.edge.commands import cli
 from splitwire.edge.commands import pull as module
 from splitwire.edge.commands.pull import pull
+from splitwire.edge.errors import CloudRefused, CloudUnreachable
 from splitwire.edge.network.source import Source
 from splitwire.shared.bundle import load_bundle, load_manifest
-from splitwire.shared.errors import BundleFileMismatch, CloudRefused, CloudUnreachable, SettingsError
+from splitwire.shared.errors import BundleFileMismatch, SettingsError
 from tests.manifests import rewrite_manifest
 from tests.processes import running_cloud
 

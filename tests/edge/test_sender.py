@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from splitwire.edge.deadline import Deadline
+from splitwire.edge.errors import CloudLate
 from splitwire.edge.network.connection import Connection, Exchange
 from splitwire.edge.network.sender import Sender
 from splitwire.edge.network.throughput import Link
 from splitwire.edge.network.wire import Wire
 from splitwire.shared.bundle import default_bundle_path, load_manifest
-from splitwire.shared.errors import CloudLate, FrameLengthInvalid
+from splitwire.shared.errors import FrameLengthInvalid
 from splitwire.shared.frame import unpack
 from splitwire.shared.messages import Prediction, Timings
 

@@ -15,8 +15,9 @@ import pytest
 
 from splitwire import AsyncClient, Client
 from splitwire.edge import client as module
+from splitwire.edge.errors import ClientClosed
 from splitwire.edge.pipeline import open_classifier
-from splitwire.shared.errors import ClientClosed, SettingsError, codes_of
+from splitwire.shared.errors import SettingsError, codes_of
 from tests.raw_server import RawServer, raw_server
 
 if TYPE_CHECKING:

@@ -20,6 +20,16 @@ from typer.testing import CliRunner
 
 from splitwire.edge.commands import cli
 from splitwire.edge.deadline import Deadline
+from splitwire.edge.errors import (
+    CloudAnswerInvalid,
+    CloudError,
+    CloudLate,
+    CloudRefused,
+    CloudUnreachable,
+    FallbackMissing,
+    OutboxError,
+    OutboxHeld,
+)
 from splitwire.edge.records import Encoded, Record
 from splitwire.edge.settings import DeviceSettings, WatchSettings
 from splitwire.edge.watch import answers, intake
@@ -27,19 +37,7 @@ from splitwire.edge.watch import run as module
 from splitwire.edge.watch.outbox import Journal
 from splitwire.edge.watch.run import watch
 from splitwire.shared.bundle import Manifest, load_manifest
-from splitwire.shared.errors import (
-    CloudAnswerInvalid,
-    CloudError,
-    CloudLate,
-    CloudRefused,
-    CloudUnreachable,
-    FallbackMissing,
-    JournalError,
-    JournalHeld,
-    PictureCostly,
-    PictureMissing,
-    SettingsError,
-)
+from splitwire.shared.errors import PictureCostly, PictureMissing, SettingsError
 from splitwire.shared.pictures.loading import load_picture, read_file
 from tests.manifests import rewrite_manifest
 from tests.watched import FullDisk, put_picture, rows, states
@@ -425,7 +423,7 @@ def test_a_picture_that_the_cloud_refuses_alone_is_set_aside_and_the_others_are_
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises((SettingsError, JournalError)):
+    with pytest.raises((SettingsError, OutboxError)):
         run(tmp_path / "absent")
     with pytest.raises(SettingsError, match="can't be read"):
         run(tmp_path / "absent", record=tmp_path / "record.sqlite")
@@ -441,7 +439,7 @@ def test_two_watchers_of_one_folder_are_refused(folder: Path, monkeypatch: pytes
             *(watching(folder, [], [], once=once) for once in (False, True)),
         )
 
-    with pytest.raises(JournalHeld):
+    with pytest.raises(OutboxHeld):
         asyncio.run(both())
 
 
@@ -502,7 +500,7 @@ def test_a_record_that_is_deleted_ends_it_within_a_second(folder: Path, gone: st
         await until(lambda: bool(said))
         (folder / gone).rename(folder.parent / "kept")
         began = time.monotonic()
-        with pytest.raises(JournalError, match="was deleted or replaced while in use"):
+        with pytest.raises(OutboxError, match="was deleted or replaced while in use"):
             await task
         return time.monotonic() - began
 
@@ -515,7 +513,7 @@ def test_a_full_disk_stops_it_and_loses_nothing(folder: Path, monkeypatch: pytes
         put_picture(folder / f"{seed:02}.png", seed)
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", FullDisk)
-        with pytest.raises(JournalError, match="the disk is full"):
+        with pytest.raises(OutboxError, match="the disk is full"):
             run(folder)
     answered = Counter(states(folder).values())["answered"]
     assert 0 < answered < 60

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.augmentation import AugmentedSource, DrawnSource, Enlarge
 from splitwire.models.training.data.pictures import Pictures
-from splitwire.shared.errors import TrainingError
 from splitwire.shared.pictures.loading import Preparation, prepare
 
 if TYPE_CHECKING:

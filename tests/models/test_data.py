@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.pictures import CLASS_ORDER, Pictures, balanced_sample, load_pictures
-from splitwire.shared.errors import TrainingError
 
 if TYPE_CHECKING:
     from pathlib import Path

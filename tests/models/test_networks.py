@@ -10,9 +10,9 @@ import torchvision
 from torch import nn
 
 from splitwire.models.autoencoder import Autoencoder, ConvolutionalDecoder, ConvolutionalEncoder, cae, sae
+from splitwire.models.errors import ShapeInvalid
 from splitwire.models.split import Head, Tail
 from splitwire.models.vgg16 import BLOCK_SHAPES, Classifier, convolutions, split_blocks
-from splitwire.shared.errors import ShapeInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

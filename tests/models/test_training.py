@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from splitwire.models.errors import TrainingError
 from splitwire.models.loading import load_encoder, load_tails
 from splitwire.models.training.card import Origins
 from splitwire.models.training.data.inputs import features
@@ -39,7 +40,7 @@ from splitwire.models.training.stages.qualities import Integers
 from splitwire.models.training.stages.registry import train_stage
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.codecs import codec_of
-from splitwire.shared.errors import SettingsError, TrainingError
+from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import share
 from splitwire.shared.pictures.loading import Preparation
 

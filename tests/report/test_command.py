@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from splitwire.edge.errors import CloudUnreachable
+from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.pictures import CLASS_ORDER
 from splitwire.report import cli
 from splitwire.report.cli import app
@@ -21,13 +23,7 @@ from splitwire.report.measure import run as measure
 from splitwire.report.measure.shaped import Measurements
 from splitwire.report.results import Report
 from splitwire.report.testbed import environment
-from splitwire.shared.errors import (
-    BundleInvalid,
-    CloudUnreachable,
-    QualityMissing,
-    SettingsError,
-    TrainingError,
-)
+from splitwire.shared.errors import BundleInvalid, QualityMissing, SettingsError
 from tests.report.drawn import comparison
 from tests.report.threads import blas_threads
 

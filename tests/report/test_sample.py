@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from splitwire.models.errors import TrainingError
 from splitwire.report.sample import spread_sample
-from splitwire.shared.errors import TrainingError
 
 LABELS = np.repeat(np.arange(10), 50)
 

@@ -9,33 +9,44 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import splitwire.edge.errors  # the tree is drawn whole
+import splitwire.models.errors  # noqa: F401  # the tree is drawn whole
+from splitwire.cloud.errors import RequestError
 from splitwire.shared import errors
 from splitwire.shared.command import run
-from splitwire.shared.errors import CODES, LONGEST_SHOWN, RequestError, SplitwireError, shown
+from splitwire.shared.errors import CODES, LONGEST_SHOWN, SplitwireError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def tree(kind: type[SplitwireError], depth: int = 0) -> Iterator[tuple[int, str]]:
-    yield depth, kind.__name__
+def tree(kind: type[SplitwireError], above: str = "") -> Iterator[str]:
+    yield (path := f"{above}/{kind.__name__}")
     for child in kind.__subclasses__():
-        yield from tree(child, depth + 1)
+        yield from tree(child, path)
 
 
 def test_the_drawing_shows_the_tree_as_it_is() -> None:
     lines = re.findall(r"^ {4}([│├└─ ]*)(\w+)", errors.__doc__ or "", re.MULTILINE)
-    drawn = [(len(indent) // 4, name) for indent, name in lines]
-    assert drawn == list(tree(SplitwireError))
+    drawn: list[str] = []
+    above: list[str] = []
+    for indent, name in lines:
+        above[len(indent) // 4 :] = [name]
+        drawn.append("/" + "/".join(above))
+    assert sorted(drawn) == sorted(path for path in tree(SplitwireError))
+
+
+def test_every_row_of_the_table_names_an_error() -> None:
+    assert set(CODES) <= {path.rpartition("/")[2] for path in tree(SplitwireError)}
 
 
 @pytest.mark.parametrize("kind", RequestError.__subclasses__())
 def test_every_refused_request_has_a_status_of_its_own_in_the_table(kind: type[RequestError]) -> None:
-    assert 400 <= CODES[kind].status < 600
+    assert 400 <= CODES[kind.__name__].status < 600
 
 
 def test_an_error_without_an_entry_takes_its_nearest_ancestors() -> None:
-    assert errors.codes_of(errors.FrameTruncated(7, 0)) == CODES[errors.FrameError]
+    assert errors.codes_of(errors.FrameTruncated(7, 0)) == CODES["FrameError"]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from splitwire.models.errors import TrainingError
 from splitwire.models.vgg16 import split_blocks
-from splitwire.shared.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from splitwire.shared.errors import PictureError, TrainingError
+from splitwire.models.errors import TrainingError
+from splitwire.shared.errors import PictureError
 from splitwire.shared.pictures.loading import load_picture
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from splitwire.models.errors import TrainingError
 from splitwire.models.training.fitting.progress import CONSOLE, stage_progress
 from splitwire.models.training.fitting.weights import state_digest
-from splitwire.shared.errors import TrainingError
 from splitwire.shared.pictures.loading import prepare
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from splitwire.shared.errors import TrainingError
+from splitwire.models.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from splitwire.models.errors import TrainingError
 from splitwire.models.training.fitting.checkpoint import Checkpoint
 from splitwire.models.training.fitting.log import TrainingLog, Validation
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.models.training.fitting.weights import state_digest
-from splitwire.shared.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

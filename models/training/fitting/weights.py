@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from splitwire.models.errors import TrainingError
 from splitwire.models.vgg16 import convolutions
-from splitwire.shared.errors import TrainingError
 
 if TYPE_CHECKING:
     from pathlib import Path
