@@ -62,7 +62,9 @@ class KeyWrong(RequestError):
 
 
 class BodyLate(RequestError):
-    """The body did not arrive in time."""
+    """The body did not arrive in time. ``unread``: see ``QueueFull``."""
+
+    unread = True
 
     def __init__(self) -> None:
         super().__init__("the body did not arrive in time; send it again")

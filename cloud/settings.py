@@ -17,7 +17,8 @@ class CloudSettings(BaseModel):
     cuda or cuda:N. ``key_file``: accepted API keys, one a line; none: no key is asked for.
     ``queue_pictures``: how many may wait for the model. ``body_bytes``: how much of bodies may be there, from
     their announcement to their answer. Both grow fourfold at most where callers share them: see
-    ``splitwire.cloud.inference.room``. ``batch_pictures``: how many pictures the model takes at once.
+    ``splitwire.cloud.inference.admission.Room``. ``body_seconds``: how long a frame may take to arrive.
+    ``batch_pictures``: how many pictures the model takes at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +28,7 @@ class CloudSettings(BaseModel):
     key_file: Path | None = None
     queue_pictures: int = Field(default=512, ge=64)
     body_bytes: int = Field(default=16 << 20, ge=8 * MAX_FRAME_BYTES)
+    body_seconds: float = Field(default=10.0, gt=0)
     batch_pictures: int = Field(default=64, ge=1)
 
 

@@ -1,135 +1,110 @@
-"""Frames in, answers out: ``POST /infer``."""
+"""``POST /infer``: a request to what ``Service.infer`` takes, and what that gives to an answer."""
 
 from __future__ import annotations
 
-import math
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from fastapi import Request, Response
 from pydantic_core import to_json
 from starlette.datastructures import QueryParams
 
 from splitwire.cloud.errors import ParameterInvalid
-from splitwire.cloud.http.accept import wants_compact
-from splitwire.cloud.http.access_log import entry_of
-from splitwire.cloud.http.body import read_body
-from splitwire.cloud.http.error_answers import refusal
-from splitwire.shared.answer import CONTENT_TYPE, MAX_GUESSES, compact, pack
-from splitwire.shared.errors import PayloadInvalid, SplitwireError
-from splitwire.shared.frame import unpack
-from splitwire.shared.messages import DEADLINE_HEADER, Likely, Timings
+from splitwire.cloud.http.access_log import NOTED
+from splitwire.cloud.http.limits import read_frame
+from splitwire.shared import answer
+from splitwire.shared.messages import DEADLINE_HEADER, Timings
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from collections.abc import Awaitable, Callable
 
-    from splitwire.cloud.inference.engine import Loaded
-    from splitwire.cloud.inference.service import Service
-    from splitwire.shared.messages import Model
+    from splitwire.cloud.inference.service import Inference, Service
 
 _DEADLINE = DEADLINE_HEADER.lower().encode()
+_JSON = "application/json"
 
 
-class Infer:
-    """The route as an ASGI application of its own: the way through FastAPI takes longer than all that is done here."""
+def infer_with(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    """Make the route's function."""
+    seconds = service.settings.body_seconds
 
-    path = "/infer"
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        scope["route"] = self
-        try:
-            kind, body = await self.answer(scope, receive)
-        except SplitwireError as error:
-            await refusal(error)(scope, receive, send)
-            return
-        headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def answer(self, scope: Scope, receive: Receive) -> tuple[str, bytes]:
-        """Classify every picture of a frame: the answer, after its media type.
-
-        Raises:
-            SplitwireError: what is wrong with the request, or with the server's state.
-
-        """
-        headers = dict(scope["headers"])
+    async def infer(request: Request) -> Response:
+        """Classify every picture of a frame (docs/wire-format.md)."""
+        scope, headers = request.scope, dict(request.scope["headers"])
         address, _ = scope["client"] or ("", 0)
-        with self._service.admitted(headers.get(b"authorization", b""), address) as (parts, admission):
-            deadline, top = _deadline(headers.get(_DEADLINE)), _top(scope["query_string"])
-            body = await read_body(headers, receive, admission.admit)
-            started = time.monotonic()
-            frame = unpack(body)
-            loaded = parts.engine.loaded(frame.fingerprint)
-            entry, size = entry_of(scope), len(body)
-            entry.bundle, entry.quality = loaded.manifest.id, loaded.quality
-            entry.pictures, entry.body_bytes = len(frame.payloads), size
-            caller, large = admission.caller, admission.large
-            parts.batcher.check_room(caller, len(frame.payloads), large=large)  # before the work of decoding
-            decoded = parts.engine.decode(frame)
-            del body, frame  # what waits is kept once
-            seconds = time.monotonic() - started
-            result = await parts.batcher.submit(decoded, caller, deadline, large=large)
-            pictures = [
-                [Likely(*pair) for pair in zip(classes, probabilities, strict=True)]
-                for classes, probabilities in zip(
-                    result.classes[:, :top].tolist(), result.probabilities[:, :top].tolist(), strict=True
-                )
-            ]
-            if not all(math.isfinite(picture[0].probability) for picture in pictures):
-                raise PayloadInvalid(loaded.quality, "values too large for the network")
-            self._service.metrics.frame_done(
-                loaded.manifest.id,
-                loaded.quality,
-                pictures=len(pictures),
-                body_bytes=size,
-                decoded=seconds,
-                queued=result.queued,
-            )
-            timings = {
-                "decode": round(1e3 * seconds, 3),
-                "queue": round(1e3 * result.queued, 3),
-                "tail": round(1e3 * result.computed, 3),
-            }
-            if wants_compact(headers.get(b"accept", b"")):
-                return CONTENT_TYPE, _compact_answer(pictures, Timings(**timings))
-            return "application/json", _json_answer(pictures, timings, loaded, parts.model)
+        inference = await service.infer(
+            lambda admit: read_frame(headers, request.receive, admit, seconds=seconds),
+            authorization=headers.get(b"authorization", b""),
+            address=address,
+            deadline=_deadline(headers.get(_DEADLINE)),
+            top=_top(scope["query_string"]),
+            noted=scope[NOTED],
+        )
+        if wants_compact(headers.get(b"accept", b"")):
+            return Response(_compact(inference), media_type=answer.CONTENT_TYPE)
+        return Response(_json(inference), media_type=_JSON)
+
+    return infer
 
 
-def _compact_answer(pictures: list[list[Likely]], timings: Timings) -> bytes:
-    if len(pictures[0]) > MAX_GUESSES:
-        raise ParameterInvalid("top", str(len(pictures[0])), f"at most {MAX_GUESSES}, or ask for JSON")
-    return pack(compact(pictures, timings))
+@lru_cache(maxsize=64)  # callers of one kind send the same
+def wants_compact(accept: bytes) -> bool:
+    """Tell whether an Accept header (RFC 9110, 12.5.1) names the compact answer and likes JSON no better.
+
+    Ranges such as ``*/*`` stand for JSON, which is also the answer to whoever accepts neither.
+    """
+    weights = dict(filter(None, map(_weight, accept.decode("latin-1").lower().split(","))))
+    compact = weights.get(answer.CONTENT_TYPE, 0.0)
+    json = next((weights[kind] for kind in (_JSON, "application/*", "*/*") if kind in weights), 0.0)
+    return compact > 0 and compact >= json
 
 
-def _json_answer(
-    pictures: list[list[Likely]], timings: dict[str, float], loaded: Loaded, model: Model
-) -> bytes:
+def _weight(item: str) -> tuple[str, float] | None:
+    """Read one media range and its weight, 0 to 1; None where that is no weight."""
+    kind, *parameters = (part.strip() for part in item.split(";"))
+    text = next((value[2:] for value in parameters if value.startswith("q=")), "1")
+    try:
+        weight = float(text)
+    except ValueError:
+        return None
+    return (kind, weight) if 0 <= weight <= 1 else None
+
+
+def _compact(inference: Inference) -> bytes:
+    guesses = len(inference.pictures[0])
+    if guesses > answer.MAX_GUESSES:
+        raise ParameterInvalid("top", str(guesses), f"at most {answer.MAX_GUESSES}, or ask for JSON")
+    return answer.pack(answer.compact(inference.pictures, Timings(**_milliseconds(inference))))
+
+
+def _json(inference: Inference) -> bytes:
     """Write a ``splitwire.shared.messages.Answer``, in a fraction of the time that building one takes."""
-    classes = loaded.manifest.classes
+    classes = inference.manifest.classes
     tops = [
         [
-            {
-                "label": classes[each.class_id],
-                "class_id": each.class_id,
-                "probability": round(each.probability, 6),
-            }
-            for each in picture
+            {"label": classes[class_id], "class_id": class_id, "probability": round(probability, 6)}
+            for class_id, probability in picture
         ]
-        for picture in pictures
+        for picture in inference.pictures
     ]
     return to_json(
         {
             "predictions": [{**top[0], "top": top} for top in tops],
-            "bundle": loaded.manifest.id,
-            "quality": loaded.quality,
-            "device": model.device,
-            "timings_ms": timings,
+            "bundle": inference.manifest.id,
+            "quality": inference.quality,
+            "device": inference.device,
+            "timings_ms": _milliseconds(inference),
         }
     )
+
+
+def _milliseconds(inference: Inference) -> dict[str, float]:
+    return {
+        "decode": round(1e3 * inference.decode_seconds, 3),
+        "queue": round(1e3 * inference.queue_seconds, 3),
+        "tail": round(1e3 * inference.tail_seconds, 3),
+    }
 
 
 def _top(query: bytes) -> int:

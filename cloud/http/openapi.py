@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from splitwire.cloud.http.body import CONTENT_TYPE
+from splitwire.cloud.http.limits import CONTENT_TYPE
 from splitwire.shared.answer import CONTENT_TYPE as COMPACT
 from splitwire.shared.messages import DEADLINE_HEADER, Answer, ErrorAnswer
 

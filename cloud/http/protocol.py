@@ -10,10 +10,11 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from splitwire.cloud.errors import BodyLate, HeadersLate, HeadersTooLarge, RequestMalformed
-from splitwire.cloud.http.access_log import MAX_HEADER_BYTES, MAX_HEADER_LINES, header_bytes
+from splitwire.cloud.errors import HeadersLate, HeadersTooLarge, RequestMalformed
 from splitwire.cloud.http.error_answers import last_words
+from splitwire.cloud.http.limits import MAX_HEADER_BYTES, MAX_HEADER_LINES, header_bytes
 from splitwire.cloud.http.transport import Transport
+from splitwire.cloud.inference.admission import LARGE_BYTES
 from splitwire.shared.errors import SplitwireError
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ _ONCE = _FRAMING | {b"authorization", b"content-type", b"host"}
 """Headers that a request has once: of two, others may take the other one."""
 _HOST = re.compile(rb"[\w.~!$&'()*+,;=:%\[\]-]*")
 
-_Awaited = Literal["headers", "body", "rest", "idle", "parting"]
+_Awaited = Literal["headers", "rest", "idle", "parting"]
 
 
 class State(ServerState):
     """What the connections of a server share.
 
     ``draining``: each is to end after its next answer. ``refused`` is told of what was refused before
-    it was a request. ``left_unread``: when a body was last left on its connection, on the loop's clock.
+    it was a request. ``left_unread``: when a large body was last left on its connection, on the loop's clock.
     """
 
     def __init__(self, refused: Callable[[SplitwireError], None]) -> None:
@@ -49,7 +50,7 @@ class Protocol(HttpToolsProtocol):
 
     A request's line and headers have ``header_seconds`` from the connection, or on one that had an
     answer before, from their first bytes; such a connection may be silent for ``idle_seconds``, while
-    the server drains, any for ``parting_seconds``. The body has ``body_seconds`` more. A body that was
+    the server drains, any for ``parting_seconds``. A body has as long as the application waits for it; one that was
     answered before its end has ``rest_seconds`` to end, so that the caller can read the answer. A
     caller that stops to read an answer has ``reading_seconds`` to go on.
 
@@ -60,7 +61,6 @@ class Protocol(HttpToolsProtocol):
     """
 
     header_seconds: ClassVar[float] = 10.0
-    body_seconds: ClassVar[float] = 10.0
     rest_seconds: ClassVar[float] = 1.0
     reading_seconds: ClassVar[float] = 60.0
     idle_seconds: ClassVar[float] = 15.0
@@ -72,6 +72,7 @@ class Protocol(HttpToolsProtocol):
     _unanswered = 0
     _rejected: SplitwireError | None = None
     _incomplete_bytes = 0
+    _body_bytes = 0
     _bytes_left = MAX_HEADER_BYTES
     _lines_left = MAX_HEADER_LINES
     _timer: asyncio.TimerHandle | None = None
@@ -150,6 +151,7 @@ class Protocol(HttpToolsProtocol):
         if not self._declining:
             self._check_headers()
             super().on_headers_complete()
+            self._body_bytes = 0
             self._unanswered += 1
             if self.server_state.draining:
                 self.cycle.keep_alive = False
@@ -162,6 +164,7 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
         self._incomplete_bytes = 0
+        self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -182,7 +185,9 @@ class Protocol(HttpToolsProtocol):
         if self._rejected is not None and not self._unanswered:
             self._refuse(self._rejected)
         if self._receiving == "body" and self.transport.is_closing():
-            self.server_state.left_unread = self.loop.time()
+            announced = int(dict(self.headers).get(b"content-length", b"0"))
+            if max(announced, self._body_bytes) > LARGE_BYTES:
+                self.server_state.left_unread = self.loop.time()
         self._bound_waiting()
 
     def shutdown(self) -> None:
@@ -253,7 +258,7 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._await(None)
         elif self._receiving == "body":
-            self._await("rest" if self.cycle.response_complete else "body")
+            self._await("rest" if self.cycle.response_complete else None)
         else:
             self._await(None if self._unanswered else self._between_requests)
 
@@ -268,7 +273,6 @@ class Protocol(HttpToolsProtocol):
         if what is not None:
             seconds = {
                 "headers": self.header_seconds,
-                "body": self.body_seconds,
                 "rest": self.rest_seconds,
                 "idle": self.idle_seconds,
                 "parting": self.parting_seconds,
@@ -278,8 +282,6 @@ class Protocol(HttpToolsProtocol):
     def _give_up(self) -> None:
         if self._awaited == "headers" and self._receiving == "headers":  # who sent nothing needs no answer
             self._reject(HeadersLate(self.header_seconds))
-        elif self._awaited == "body":
-            self._reject(BodyLate())
         else:
             self.transport.close()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from splitwire.cloud.app import Application
+from splitwire.cloud.app import application_of
 from splitwire.cloud.http.acceptor import Acceptor, room_for
 from splitwire.cloud.http.protocol import Protocol, State
 from splitwire.cloud.inference.service import Service
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
     from splitwire.cloud.settings import CloudSettings, ServerSettings
 
@@ -101,7 +101,7 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
 
 
 def server_of(
-    application: FastAPI,
+    application: ASGIApp,
     tls: ssl.SSLContext | None = None,
     *,
     protocol: type[Protocol] = Protocol,
@@ -148,11 +148,10 @@ async def serve(
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, _interrupt, loop, stop)
     service = Service(settings)
-    application = Application(service)
     connections = room_for(server_settings.connections)
-    # Entered here rather than by uvicorn, so that a bundle that can't be used ends in one line.
-    async with application.router.lifespan_context(application):
-        server = server_of(application, tls, connections=connections, metrics=service.metrics)
+    # Started here rather than by uvicorn, so that a bundle that can't be used ends in one line.
+    async with service.running():
+        server = server_of(application_of(service), tls, connections=connections, metrics=service.metrics)
         gc.freeze()  # what was loaded stays: it need not be looked through again and again
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
@@ -212,7 +211,7 @@ class Server(uvicorn.Server):
             )
             for listener in sockets or ()
         ]
-        self._metrics.watch_connections(lambda: sum(acceptor.open for acceptor in acceptors))
+        self._metrics.connections.set_function(lambda: sum(acceptor.open for acceptor in acceptors))
         self.servers = acceptors  # type: ignore[assignment]  # uvicorn only closes them
         self.started = True
 

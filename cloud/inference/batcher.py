@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from splitwire.cloud.errors import DeadlinePassed, NotReady, QueueFull
-from splitwire.cloud.inference.pace import Pace
-from splitwire.cloud.inference.room import Room
+from splitwire.cloud.inference.admission import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -30,11 +29,13 @@ _SHARE_BESIDE_LARGE = 0.1
 """How much of a batch's time the event loop has after it where a whole batch of large bodies waits."""
 _TURNS_TO_ASK_AGAIN = 4
 """An answer is made, written and read, and the caller's next request read: a turn of the event loop each."""
+_KEPT = 0.9
+"""The weight of all earlier batches' pace beside the latest: ten batches count, the larger the more."""
 
 
 @dataclass(kw_only=True, slots=True)
-class Result:
-    """One request's pictures, and what it waited, in seconds.
+class Ranked:
+    """One request's classes, and the seconds that it waited and that its batch took.
 
     ``classes`` and ``probabilities``: [pictures, classes], the likeliest class first; one whose
     probability is not finite is last.
@@ -54,11 +55,11 @@ class _Item:
     pictures: int
     group: Hashable
     deadline: float | None
-    answer: asyncio.Future[Result]
+    answer: asyncio.Future[Ranked]
     arrived: float
 
 
-class Classifier(Protocol):
+class Model(Protocol):
     """What runs a batch: see ``splitwire.cloud.inference.engine.Engine``."""
 
     def group(self, fingerprint: int) -> Hashable:
@@ -70,16 +71,35 @@ class Classifier(Protocol):
         ...
 
 
+class Pace:
+    """Pictures a second over the last batches, as measured."""
+
+    def __init__(self) -> None:
+        self._pictures = 0.0
+        self._seconds = 0.0
+
+    def add(self, pictures: int, seconds: float) -> None:
+        """Note a batch and the time it took."""
+        self._pictures = _KEPT * self._pictures + pictures
+        self._seconds = _KEPT * self._seconds + seconds
+
+    def whole_seconds(self, pictures: int) -> int:
+        """Tell how long so many pictures will take, rounded up; 1 before anything was measured."""
+        if not self._pictures:
+            return 1
+        return max(1, math.ceil(pictures * self._seconds / self._pictures))
+
+
 class Batcher:
-    """Collects requests for one engine; everything but the forward pass runs on the event loop.
+    """Collects requests for one model; everything but the forward pass runs on the event loop.
 
     The queue takes a burst of ``queue_pictures``. Once it was full it is as short as half a batch
     until nobody has been refused for a second: in a long overload the accepted don't wait for long.
-    Callers share it as ``splitwire.cloud.inference.room`` says.
+    Callers share it as ``splitwire.cloud.inference.admission.Room`` says.
 
     ``clock``: seconds; ``time.monotonic`` unless a test has its own.
     ``batch_done`` is told of every batch that worked: its pictures, and the seconds it took.
-    ``only_core``: the engine has no other core than the event loop. Then the forward pass runs on the
+    ``only_core``: the model has no other core than the event loop. Then the forward pass runs on the
     event loop's thread, since side by side they would only push each other out of the caches. After
     it the event loop does what has come up, for at most as long: so answers leave first, and who got
     one can be in the next batch. Where large bodies fill that already, for a tenth of it: refusing them takes time, too.
@@ -87,7 +107,7 @@ class Batcher:
 
     def __init__(
         self,
-        engine: Classifier,
+        model: Model,
         *,
         queue_pictures: int,
         batch_pictures: int,
@@ -96,7 +116,7 @@ class Batcher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pace = Pace()
-        self._engine = engine
+        self._model = model
         self._room = Room(queue_pictures)
         self._short = batch_pictures // 2
         self._batch_pictures = batch_pictures
@@ -119,7 +139,7 @@ class Batcher:
 
     def worked(self, fingerprint: int) -> float:
         """Tell when the fingerprint's tail last worked, on the clock; 0: never, or failed since."""
-        return self._worked.get(self._engine.group(fingerprint), 0.0)
+        return self._worked.get(self._model.group(fingerprint), 0.0)
 
     def start(self) -> None:
         """Begin to serve; needs a running event loop."""
@@ -172,15 +192,18 @@ class Batcher:
         """See whether so many pictures of a caller may wait.
 
         Raises:
+            NotReady: the server is stopping.
             QueueFull: as many wait as may.
 
         """
+        if self._closed:
+            raise NotReady("stopping")
         if not self.has_room(caller, pictures, large=large):
             raise QueueFull(self.retry_after)
 
     async def submit(
         self, frame: Decoded, caller: Hashable, deadline: float | None = None, *, large: bool = False
-    ) -> Result:
+    ) -> Ranked:
         """Wait for a request's result.
 
         Args:
@@ -190,49 +213,42 @@ class Batcher:
             large: see ``has_room``.
 
         Raises:
-            QueueFull: as many pictures wait as may.
             NotReady: the server is stopping.
+            QueueFull: as many pictures wait as may.
             DeadlinePassed: the model would have started after the deadline.
 
         """
-        self._check_open()
         self.check_room(caller, len(frame.symbols), large=large)
         return await self._enqueue(frame, caller, deadline, large=large)
 
-    async def probe(self, frame: Decoded) -> Result:
+    async def probe(self, frame: Decoded) -> Ranked:
         """Wait for a result like ``submit``, but however many pictures wait: a full queue says nothing of the model.
 
         Raises:
             NotReady: the server is stopping.
 
         """
-        self._check_open()
-        return await self._enqueue(frame, None, None)
-
-    def _check_open(self) -> None:
         if self._closed:
             raise NotReady("stopping")
+        return await self._enqueue(frame, None, None, large=False)
 
     async def _enqueue(
-        self, frame: Decoded, caller: Hashable, deadline: float | None, *, large: bool = False
-    ) -> Result:
-        pictures = len(frame.symbols)
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(
-            _Item(
-                frame=frame,
-                caller=caller,
-                large=large,
-                pictures=pictures,
-                group=self._engine.group(frame.fingerprint),
-                deadline=deadline,
-                answer=answer,
-                arrived=self._clock(),
-            )
+        self, frame: Decoded, caller: Hashable, deadline: float | None, *, large: bool
+    ) -> Ranked:
+        item = _Item(
+            frame=frame,
+            caller=caller,
+            large=large,
+            pictures=len(frame.symbols),
+            group=self._model.group(frame.fingerprint),
+            deadline=deadline,
+            answer=asyncio.get_running_loop().create_future(),
+            arrived=self._clock(),
         )
-        self._room.take(caller, pictures)
+        self._waiting.append(item)
+        self._room.take(caller, item.pictures)
         self._arrival.set()
-        return await answer
+        return await item.answer
 
     def _free(self, item: _Item) -> None:
         self._room.give_back(item.caller, item.pictures)
@@ -243,7 +259,8 @@ class Batcher:
             self._arrival.clear()
             while self._waiting:
                 started = self._clock()
-                await self._run(self._next_batch())
+                if batch := self._next_batch():
+                    await self._run(batch)
                 if self._only_core:
                     pressed = self._waiting and self._waiting[0].large and self.depth >= self._batch_pictures
                     share = _SHARE_BESIDE_LARGE if pressed else 1
@@ -288,8 +305,6 @@ class Batcher:
         return batch
 
     async def _run(self, batch: list[_Item]) -> None:
-        if not batch:
-            return
         started = self._clock()
         group = batch[0].group
         self._running = sum(item.pictures for item in batch)
@@ -316,7 +331,7 @@ class Batcher:
             first += item.pictures
             with suppress(asyncio.InvalidStateError):
                 item.answer.set_result(
-                    Result(
+                    Ranked(
                         classes=classes[rows],
                         probabilities=probabilities[rows],
                         queued=started - item.arrived,
@@ -325,6 +340,6 @@ class Batcher:
                 )
 
     def _forward(self, batch: list[_Item]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        probabilities = self._engine.classify([item.frame for item in batch])
+        probabilities = self._model.classify([item.frame for item in batch])
         classes = np.argsort(-probabilities, axis=1, kind="stable")
         return classes, np.take_along_axis(probabilities, classes, axis=1)

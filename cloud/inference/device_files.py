@@ -28,9 +28,13 @@ class DeviceFile:
     status: os.stat_result
     sha256: str
 
-    def changed(self, status: os.stat_result) -> bool:
-        """Tell whether the file is another one now."""
-        return (status.st_size, status.st_mtime_ns) != (self.status.st_size, self.status.st_mtime_ns)
+    def changed(self) -> bool:
+        """Tell whether the file is another one now, or has gone."""
+        try:
+            now = self.path.stat()
+        except OSError:
+            return True
+        return (now.st_size, now.st_mtime_ns) != (self.status.st_size, self.status.st_mtime_ns)
 
 
 class DeviceFiles:
@@ -84,11 +88,7 @@ class DeviceFiles:
             file = self._bundles[bundle][name]
         except KeyError:
             raise FileUnknown(bundle, name, "no file that devices can fetch here") from None
-        try:
-            changed = file.changed(file.path.stat())
-        except OSError:
-            changed = True
-        if changed:
+        if file.changed():
             raise FileUnknown(bundle, name, "it has changed since the cloud was started")
         return file
 

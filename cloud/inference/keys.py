@@ -27,12 +27,6 @@ MAX_FILE_BYTES = 1 << 20
 _Version = tuple[int, ...]
 
 
-def key_of(authorization: bytes) -> bytes:
-    """Find the bearer key in a header of that name; empty: there is none."""
-    scheme, _, key = authorization.partition(b" ")
-    return key.strip() if scheme.lower() == b"bearer" else b""
-
-
 class Keys:
     """The accepted keys of a file, which is read again when it changes; without a file, none is asked for.
 
@@ -56,25 +50,30 @@ class Keys:
         self._exposed = False
         self._keys = self._read(file) if file else ()
 
-    def check(self, authorization: bytes) -> None:
-        """Compare a request's bearer key with every accepted one, in constant time.
+    def check(self, authorization: bytes) -> bytes:
+        """Compare a request's key with every accepted one, in constant time, and return it.
 
         Args:
-            authorization: the header of that name; empty without one.
+            authorization: ``Bearer KEY``; empty without one.
+
+        Returns:
+            The key; empty where none is asked for.
 
         Raises:
-            KeyMissing: keys are configured and the request has none.
+            KeyMissing: keys are asked for and the request has none.
             KeyWrong: it is not one of them.
 
         """
         if self._file is None:
-            return
+            return b""
         self._look_again(self._file)
-        given = key_of(authorization)
-        if not given:
+        scheme, _, given = authorization.partition(b" ")
+        given = given.strip()
+        if scheme.lower() != b"bearer" or not given:
             raise KeyMissing
         if not any([hmac.compare_digest(given, accepted) for accepted in self._keys]):  # noqa: C419 - all are compared
             raise KeyWrong
+        return given
 
     def _look_again(self, file: Path) -> None:
         now = self._clock()

@@ -1,29 +1,33 @@
-"""The cloud's parts between start and stop."""
+"""The one way in: from a frame's bytes to the classes of its pictures, whatever transport brought them."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from splitwire.cloud.errors import NotReady
-from splitwire.cloud.inference.admission import Admission
+from splitwire.cloud.inference.admission import Admission, Room, network_of
 from splitwire.cloud.inference.batcher import Batcher
-from splitwire.cloud.inference.caller import caller_of
 from splitwire.cloud.inference.device_files import DeviceFiles
 from splitwire.cloud.inference.engine import Engine
 from splitwire.cloud.inference.keys import Keys
-from splitwire.cloud.inference.room import Room
 from splitwire.cloud.metrics import Metrics
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.messages import LoadedBundle, Model
+from splitwire.shared.errors import PayloadInvalid
+from splitwire.shared.frame import unpack
+from splitwire.shared.messages import Likely, LoadedBundle, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from splitwire.cloud.settings import CloudSettings
+    from splitwire.shared.bundle import Manifest
+
+    Admit = Callable[[int], None]
 
 _SECONDS_A_PROOF_HOLDS = 1.0
 
@@ -39,17 +43,33 @@ class Parts:
     batcher: Batcher
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inference:
+    """What came of a frame: for each picture its likeliest classes, in order, and the seconds it took where."""
+
+    pictures: list[list[Likely]]
+    manifest: Manifest
+    quality: str
+    device: str
+    decode_seconds: float
+    queue_seconds: float
+    tail_seconds: float
+
+
 class Service:
-    """Everything that one application's requests share.
+    """Everything that one cloud's requests share.
 
     start ──> ready ──refuse──> draining ──stop──> stopped
+
+    ``clock``: seconds; ``time.monotonic`` unless a test has its own.
     """
 
-    def __init__(self, settings: CloudSettings) -> None:
+    def __init__(self, settings: CloudSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self._clock = clock
         self._bodies = Room(settings.body_bytes)
-        self.metrics.watch_bodies(lambda: self._bodies.used)
+        self.metrics.bodies.set_function(lambda: self._bodies.used)
         self._parts: Parts | None = None
         self._draining = False
         self._frames = 0
@@ -57,14 +77,15 @@ class Service:
         self._idle.set()
         self._proving = asyncio.Lock()
 
-    async def start(self) -> None:
-        """Load and warm up everything.
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load and warm up everything, and at the end answer what waits.
 
         Raises:
             SplitwireError: bundles, device or keys can't be used.
 
         """
-        keys = Keys(self.settings.key_file)
+        keys = Keys(self.settings.key_file, clock=self._clock)
         model, engine, files = await asyncio.to_thread(_load, self.settings)
         batcher = Batcher(
             engine,
@@ -72,10 +93,18 @@ class Service:
             batch_pictures=self.settings.batch_pictures,
             batch_done=self.metrics.batch_done,
             only_core=engine.has_only_core,
+            clock=self._clock,
         )
         batcher.start()
-        self.metrics.watch_queue(lambda: batcher.depth)
+        self.metrics.queue.set_function(lambda: batcher.depth)
         self._parts = Parts(model=model, engine=engine, files=files, keys=keys, batcher=batcher)
+        try:
+            yield
+        finally:
+            self.refuse()
+            self._parts = None
+            await batcher.close()
+            self.metrics.queue.set_function(lambda: 0)  # lets go of the batcher, and so of the models
 
     def refuse(self) -> None:
         """Be not ready and admit no frame, from now on; those that have been admitted are still answered."""
@@ -87,16 +116,12 @@ class Service:
         if self._parts is not None:
             self._parts.batcher.drop()
 
-    async def stop(self) -> None:
-        """Answer what waits, then let go of everything."""
-        self.refuse()
-        parts, self._parts = self._parts, None
-        if parts is not None:
-            await parts.batcher.close()
-            self.metrics.watch_queue(lambda: 0)  # lets go of the batcher, and so of the models
+    async def answered(self) -> None:
+        """Wait until no admitted frame is without an answer, those that are still arriving included."""
+        await self._idle.wait()
 
     def parts(self, authorization: bytes) -> Parts:
-        """Give a request with that header what it needs, if it may have it.
+        """Give out what the cloud runs on to whoever may see it.
 
         Raises:
             NotReady: the server is starting or has stopped.
@@ -108,24 +133,82 @@ class Service:
         self._parts.keys.check(authorization)
         return self._parts
 
-    async def answered(self) -> None:
-        """Wait until no admitted frame is without an answer, those that are still arriving included."""
-        await self._idle.wait()
+    async def infer(
+        self,
+        frame: bytes | Callable[[Admit], Awaitable[bytes]],
+        *,
+        authorization: bytes = b"",
+        address: str = "",
+        deadline: float | None = None,
+        top: int = 1,
+        noted: dict[str, Any] | None = None,
+    ) -> Inference:
+        """Classify every picture of a frame.
 
-    @contextmanager
-    def admitted(self, authorization: bytes, address: str) -> Iterator[tuple[Parts, Admission]]:
-        """Give a frame what it needs, and count it, with the bytes that its body takes, until it is answered.
+        Args:
+            frame: its bytes, or what reads them; that is called with a function to be asked for so many bytes in
+                all, before they are read.
+            authorization: ``Bearer KEY``, where keys are asked for.
+            address: the caller's; who sends no key shares with all others of its network what one caller may have.
+            deadline: when the caller stops waiting, ``time.monotonic()`` seconds.
+            top: how many of the likeliest classes to give.
+            noted: is told what the frame is, for a log, also where it is refused later.
 
         Raises:
             NotReady: the server is starting or stopping.
             KeyMissing, KeyWrong: see ``splitwire.cloud.inference.keys``.
+            QueueFull: there is no room for the body, or as many pictures wait as may.
+            FrameError, FingerprintUnknown: it is no frame that this cloud serves.
+            DeadlinePassed: the model would have started after the deadline.
 
         """
-        parts = self.parts(authorization)
+        with self._admitted(authorization, address) as (parts, admission):
+            if isinstance(frame, bytes):
+                admission.admit(len(frame))
+            else:
+                frame = await frame(admission.admit)
+            started = time.monotonic()
+            size, read = len(frame), unpack(frame)
+            loaded = parts.engine.loaded(read.fingerprint)
+            bundle, quality, pictures = loaded.manifest.id, loaded.quality, len(read.payloads)
+            if noted is not None:
+                noted.update(bundle=bundle, quality=quality, pictures=pictures, body_bytes=size)
+            caller, large = admission.caller, admission.large
+            parts.batcher.check_room(caller, pictures, large=large)  # before the work of decoding
+            decoded = parts.engine.decode(read)
+            del frame, read  # what waits is kept once
+            seconds = time.monotonic() - started
+            ranked = await parts.batcher.submit(decoded, caller, deadline, large=large)
+            classes, probabilities = ranked.classes[:, :top], ranked.probabilities[:, :top]
+            likeliest = [
+                [Likely(*pair) for pair in zip(*rows, strict=True)]
+                for rows in zip(classes.tolist(), probabilities.tolist(), strict=True)
+            ]
+            if not all(math.isfinite(picture[0].probability) for picture in likeliest):
+                raise PayloadInvalid(quality, "values too large for the network")
+            self.metrics.frame_done(
+                bundle, quality, pictures=pictures, body_bytes=size, decoded=seconds, queued=ranked.queued
+            )
+            return Inference(
+                pictures=likeliest,
+                manifest=loaded.manifest,
+                quality=quality,
+                device=parts.model.device,
+                decode_seconds=seconds,
+                queue_seconds=ranked.queued,
+                tail_seconds=ranked.computed,
+            )
+
+    @contextmanager
+    def _admitted(self, authorization: bytes, address: str) -> Iterator[tuple[Parts, Admission]]:
+        """Count a frame, with the bytes that its body takes, until it is answered."""
+        if self._parts is None:
+            raise NotReady("starting or stopping")
+        parts = self._parts
+        key = parts.keys.check(authorization)
         if self._draining:
             raise NotReady("stopping")
-        caller = caller_of(authorization, address, keyed=self.settings.key_file is not None)
-        admission = Admission(caller, self._bodies, parts.batcher)
+        admission = Admission(key or network_of(address), self._bodies, parts.batcher)
         self._frames += 1
         self._idle.clear()
         try:
@@ -151,7 +234,7 @@ class Service:
                 raise NotReady("starting or stopping")
             engine, batcher = self._parts.engine, self._parts.batcher
             for blank in engine.blanks():
-                if time.monotonic() - batcher.worked(blank.fingerprint) > _SECONDS_A_PROOF_HOLDS:
+                if self._clock() - batcher.worked(blank.fingerprint) > _SECONDS_A_PROOF_HOLDS:
                     await batcher.probe(blank)
 
 

@@ -26,7 +26,7 @@ async def embedded_cloud(bundle: Path) -> AsyncIterator[httpx.AsyncBaseTransport
 
     """
     try:
-        from splitwire.cloud.app import create_app  # noqa: PLC0415
+        from splitwire.cloud.app import running_app  # noqa: PLC0415
         from splitwire.cloud.settings import CloudSettings  # noqa: PLC0415
     except ImportError as exc:
         raise PackagesMissing(
@@ -34,6 +34,5 @@ async def embedded_cloud(bundle: Path) -> AsyncIterator[httpx.AsyncBaseTransport
             "classifying without a cloud",
             "name a cloud with --cloud URL, or install one here, in a clone with: pip install '.[cloud]'",
         ) from exc
-    app = create_app(CloudSettings(bundles=(bundle,)))
-    async with app.router.lifespan_context(app):
+    async with running_app(CloudSettings(bundles=(bundle,))) as app:
         yield httpx.ASGITransport(app, raise_app_exceptions=False)

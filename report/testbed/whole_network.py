@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 import splitwire.shared.answer
-from splitwire.cloud.http.accept import wants_compact
+from splitwire.cloud.http.infer import wants_compact
 from splitwire.cloud.http.server import listen, server_of, url_of
 from splitwire.cloud.settings import ServerSettings
 from splitwire.edge.compute.head import open_head
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 QUALITY = "picture"
 """What its answers name as their quality."""
 MAX_BODY_BYTES = 16 << 20
+BODY_SECONDS = 10
 
 app = command_group("Serve a bundle's whole network over HTTP: pictures in, classes out.")
 
@@ -132,10 +133,16 @@ async def _body(request: Request) -> bytes:
     if not request.headers.get("content-type", "").lower().startswith("image/"):
         raise HTTPException(415, "the body is not announced as a picture; send Content-Type image/*")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"the body is over {MAX_BODY_BYTES} bytes; send a smaller picture")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise HTTPException(
+                        413, f"the body is over {MAX_BODY_BYTES} bytes; send a smaller picture"
+                    )
+    except TimeoutError as exc:
+        raise HTTPException(408, "the body did not arrive in time; send it again") from exc
     return bytes(body)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
 
-from splitwire.cloud.app import create_app
+from splitwire.cloud.app import application_of
+from splitwire.cloud.inference.service import Service
 from splitwire.cloud.settings import CloudSettings
 from splitwire.shared.codecs import codec_of
 from splitwire.shared.frame import Frame, pack
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -24,11 +26,13 @@ OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 @asynccontextmanager
-async def serving(**settings: object) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(CloudSettings(device="cpu", **settings))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+async def serving(
+    *, clock: Callable[[], float] = time.monotonic, **settings: object
+) -> AsyncIterator[httpx.AsyncClient]:
+    service = Service(CloudSettings(device="cpu", **settings), clock=clock)
+    transport = httpx.ASGITransport(application_of(service), raise_app_exceptions=False)
     async with (
-        app.router.lifespan_context(app),
+        service.running(),
         httpx.AsyncClient(transport=transport, base_url="http://cloud", headers=OCTETS) as client,
     ):
         yield client

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from splitwire.cloud.app import Application
+from splitwire.cloud.app import application_of
 from splitwire.cloud.http.protocol import Protocol
 from splitwire.cloud.http.server import server_of
 from splitwire.cloud.inference.service import Service
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 class Hasty(Protocol):
     header_seconds = 0.4
-    body_seconds = 0.4
     rest_seconds = 0.3
     reading_seconds = 0.3
     idle_seconds = 0.8
@@ -42,11 +41,10 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     """Where a cloud listens that does not wait for long."""
-    service = Service(CloudSettings(device="cpu"))
-    app = Application(service)
+    service = Service(CloudSettings(device="cpu", body_seconds=0.4))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with app.router.lifespan_context(app):
-            server = server_of(app, protocol=Hasty, metrics=service.metrics)
+        async with service.running():
+            server = server_of(application_of(service), protocol=Hasty, metrics=service.metrics)
             serving_now = asyncio.create_task(server.serve(sockets=[listener]))
             yield listener.getsockname()[1]
             server.should_exit = True

@@ -12,15 +12,13 @@ import httpx
 import numpy as np
 import pytest
 
-from splitwire.cloud.app import create_app
+from splitwire.cloud.app import running_app
 from splitwire.cloud.errors import NotReady, QueueFull
 from splitwire.cloud.http.protocol import Protocol
 from splitwire.cloud.http.server import server_of
-from splitwire.cloud.inference.admission import FREE_BYTES, LARGE_BYTES, Admission
+from splitwire.cloud.inference.admission import FREE_BYTES, LARGE_BYTES, Admission, Room, network_of
 from splitwire.cloud.inference.batcher import Batcher
-from splitwire.cloud.inference.caller import network_of
 from splitwire.cloud.inference.engine import Decoded
-from splitwire.cloud.inference.room import Room
 from splitwire.cloud.settings import CloudSettings
 from splitwire.shared.frame import MAX_FRAME_BYTES
 from tests.cloud.application import OCTETS, frame_of
@@ -43,9 +41,8 @@ HEAD = b"POST /infer HTTP/1.1\r\nHost: cloud\r\nContent-Type: application/octet-
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     """Where a cloud listens that has room for eight of the largest bodies."""
-    app = create_app(CloudSettings(device="cpu", body_bytes=MOST))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with app.router.lifespan_context(app):
+        async with running_app(CloudSettings(device="cpu", body_bytes=MOST)) as app:
             server = server_of(app, protocol=Protocol)
             serving_now = asyncio.create_task(server.serve(sockets=[listener]))
             yield listener.getsockname()[1]

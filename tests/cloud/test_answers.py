@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from splitwire.cloud.http.accept import wants_compact
+from splitwire.cloud.http.infer import wants_compact
 from splitwire.cloud.inference.engine import Engine
 from splitwire.shared.answer import CONTENT_TYPE, predictions, unpack
 from splitwire.shared.messages import Answer

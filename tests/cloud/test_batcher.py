@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from splitwire.cloud.errors import DeadlinePassed, NotReady, QueueFull
-from splitwire.cloud.inference.batcher import Batcher, Result
+from splitwire.cloud.inference.batcher import Batcher, Ranked
 from splitwire.cloud.inference.engine import Decoded
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ async def batcher(engine: GatedEngine) -> Batcher:
     return batcher
 
 
-async def submitted(batcher: Batcher, *requests: Decoded, caller: str = CALLER) -> list[asyncio.Task[Result]]:
-    tasks: list[asyncio.Task[Result]] = []
+async def submitted(batcher: Batcher, *requests: Decoded, caller: str = CALLER) -> list[asyncio.Task[Ranked]]:
+    tasks: list[asyncio.Task[Ranked]] = []
     for request in requests:
         tasks.append(asyncio.create_task(batcher.submit(request, caller)))
         await asyncio.sleep(0.01)

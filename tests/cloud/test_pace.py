@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from splitwire.cloud.inference.pace import Pace
+from splitwire.cloud.inference.batcher import Pace
 
 
 def test_nothing_measured_means_a_second() -> None:

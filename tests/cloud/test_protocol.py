@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from splitwire.cloud.http.access_log import MAX_HEADER_LINES
+from splitwire.cloud.http.limits import MAX_HEADER_LINES
 from splitwire.shared.frame import MAX_FRAME_BYTES
 from tests.cloud.malformed import GET, HEADERS
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from splitwire.cloud.http.access_log import MAX_HEADER_LINES
+from splitwire.cloud.http.limits import MAX_HEADER_LINES
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from tests.cloud.application import frame_of
 from tests.cloud.malformed import BROKEN_CHUNKS, CHUNKED, GET, MALFORMED

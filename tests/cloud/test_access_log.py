@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from splitwire.cloud.http.access_log import Journal
+from splitwire.cloud.http.access_log import AccessLog
+from splitwire.cloud.http.error_answers import ErrorAnswers
 from splitwire.cloud.logs import JsonFormatter, TextFormatter
 from splitwire.cloud.metrics import Metrics
 from tests.cloud.application import error_of, frame_of, serving
@@ -103,7 +104,7 @@ async def test_an_unforeseen_failure_is_answered_and_its_traceback_names_the_req
         "headers": [(b"x-request-id", b"mine")],
     }
     with pytest.raises(ValueError, match="why") as failed:
-        await Journal(broken, Metrics())(scope, receive, send)
+        await AccessLog(ErrorAnswers(broken), Metrics())(scope, receive, send)
     assert failed.value.__notes__ == ["request mine"]
     assert sent[0]["status"] == 500
     assert (b"x-request-id", b"mine") in sent[0]["headers"]
