@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from splitwire.edge.errors import BundleUnwritable, CloudAnswerInvalid
-from splitwire.edge.network.source import Source
+from splitwire.edge.network.cloud_api import CloudApi
 from splitwire.shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_bundle, read_bundle_file
 from splitwire.shared.errors import LONGEST_SHOWN, BundleError, BundleFileMismatch, SettingsError, shown
 
@@ -69,11 +69,11 @@ def pull(
             raise SettingsError(f"{shown(target)} is there and no link that pull made; name another place")
 
     async def fetch() -> BundleFiles:
-        async with Source(cloud, key, seconds) as source:
-            chosen = _choose(await source.bundles(), bundle, source.cloud)
+        async with CloudApi(cloud, key, seconds) as api:
+            chosen = _choose(await api.bundles(), bundle, api.url)
             total = sum(file.bytes for file in chosen.files)
             with _writing(target), _fresh_folder(target, total) as fresh:
-                await _fill(fresh, source, chosen, _place_of(target), progress)
+                await _fill(fresh, api, chosen, _place_of(target), progress)
                 load_bundle(fresh, "device")
                 _lead(target, fresh)
             return chosen
@@ -83,7 +83,7 @@ def pull(
 
 async def _fill(
     folder: Path,
-    source: Source,
+    api: CloudApi,
     chosen: BundleFiles,
     before: Path | None,
     progress: Callable[[int, int], None],
@@ -94,7 +94,7 @@ async def _fill(
         kept = _kept(before, file) if before is not None else None
         with _written(folder, file) as stream:
             if kept is None:
-                await source.fetch(chosen.id, file, stream)
+                await api.fetch(chosen.id, file, stream)
             else:
                 stream.write(kept)
         done += file.bytes

@@ -1,4 +1,4 @@
-"""The SQLite file of a watched folder's record: its tables, its lock, and what can be wrong with it."""
+"""The SQLite file of an outbox: its tables, its lock, and what can be wrong with it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _SCHEMA = (
     f"PRAGMA user_version = {_VERSION}",
 )
 _TRIES = """
-    CREATE TABLE IF NOT EXISTS tries (  -- records of 0.1.0 have none
+    CREATE TABLE IF NOT EXISTS tries (  -- outboxes of 0.1.0 have none
         sha256 TEXT PRIMARY KEY,
         times INTEGER NOT NULL          -- begun and not ended
     ) WITHOUT ROWID
@@ -73,8 +73,8 @@ _DURABLE = "PRAGMA synchronous = FULL"
 """What was said must be true after a power cut too."""
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full; make room and start again, nothing is lost",
-    sqlite3.SQLITE_READONLY: "it can't be written; get the permission, or name another file with --record",
-    sqlite3.SQLITE_CANTOPEN: "it can't be opened for writing; name another file with --record",
+    sqlite3.SQLITE_READONLY: "it can't be written; get the permission, or name another file with --outbox",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened for writing; name another file with --outbox",
     sqlite3.SQLITE_CORRUPT: "it is damaged; move it away and start again",
 }
 _GONE = (
@@ -83,8 +83,8 @@ _GONE = (
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[JournalFile]:
-    """Open the file, or begin one; until it is closed no other watcher can.
+def open_file(path: Path) -> Iterator[OutboxFile]:
+    """Open the file, or make one; until it is closed no other watcher can.
 
     Raises:
         OutboxForeign: the file is something else, or a newer release's.
@@ -100,10 +100,10 @@ def open_file(path: Path) -> Iterator[JournalFile]:
         with _held(path):
             with _translated(path):
                 _prepare(connection)
-            yield JournalFile(path, connection)
+            yield OutboxFile(path, connection)
 
 
-class JournalFile:
+class OutboxFile:
     """An open, prepared and locked file. Every method may raise OutboxError."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -172,13 +172,13 @@ def _translated(path: Path) -> Iterator[None]:
             reason = "another program has locked it; close that and start again"
             raise OutboxHeld(path, reason) from exc
         if code == sqlite3.SQLITE_NOTADB:
-            raise OutboxForeign(path, "it is not a SQLite file; name another with --record") from exc
+            raise OutboxForeign(path, "it is not a SQLite file; name another with --outbox") from exc
         raise OutboxError(path, _REASONS.get(code, f"{exc}; nothing in it is lost")) from exc
 
 
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends, and leaves the record readable for others."""
+    """Hold a lock that ends with the process, however it ends, and leaves the file readable for others."""
     lock = path.with_name(path.name + LOCK)
     with _translated(path):
         connection = sqlite3.connect(lock, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -195,11 +195,11 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse what is not a record of this release, before anything is written."""
+    """Refuse what is not an outbox of this release, before anything is written."""
     if not _is_new(connection) and _value(connection, "application_id") != _APPLICATION_ID:
-        raise OutboxForeign(path, "it is not Splitwire's; name another file with --record")
+        raise OutboxForeign(path, "it is not Splitwire's; name another file with --outbox")
     if _value(connection, "user_version") > _VERSION:
-        raise OutboxForeign(path, "a newer release made it; install that one, or name another with --record")
+        raise OutboxForeign(path, "a newer release made it; install that one, or name another with --outbox")
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
