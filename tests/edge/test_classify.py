@@ -270,10 +270,9 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
     assert errors.count("not a regular file") == 2
 
 
-def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
-    monkeypatch.setattr(sys, "argv", ["edge-client", *map(str, arguments)])
+def exit_of(*arguments: object) -> object:
     with pytest.raises(SystemExit) as exited:
-        run(cli.app)
+        run(lambda: cli.app([str(each) for each in arguments]))
     return exited.value.code
 
 
@@ -290,13 +289,12 @@ def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
 )
 def test_what_can_not_start_is_one_line_and_its_exit_code(
     cat: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     options: list[str],
     code: int,
     message: str,
 ) -> None:
-    assert exit_of(monkeypatch, "classify", cat, *options) == code
+    assert exit_of("classify", cat, *options) == code
     errors = capsys.readouterr().err
     assert message in errors
     assert errors.count("\n") == 1
@@ -309,7 +307,7 @@ def test_an_unforeseen_failure_is_one_line_without_a_traceback(
         raise ZeroDivisionError("unforeseen")
 
     monkeypatch.setattr(cli, "open_pipeline", fail)
-    assert exit_of(monkeypatch, "classify", cat) == 1
+    assert exit_of("classify", cat) == 1
     errors = capsys.readouterr().err
     assert errors.startswith("failure: ZeroDivisionError: unforeseen")
     assert "Traceback" not in errors
