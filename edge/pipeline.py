@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from splitwire.edge.compute.coder import Coder
 from splitwire.edge.compute.head import open_head
 from splitwire.edge.compute.memory import give_back
-from splitwire.edge.compute.picture_decoder import Decoder
+from splitwire.edge.compute.picture_decoder import PictureDecoder
 from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import CloudBusy, CloudLate, CloudUnreachable, FallbackMissing
 from splitwire.edge.network.connection import connect
@@ -71,7 +71,7 @@ async def open_pipeline(settings: DeviceSettings) -> AsyncIterator[Pipeline]:
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="head") as head_thread,
         # A BLAS with several threads lets them wait in a loop between its small products, and takes the head's cores.
         threadpool_limits(limits=1, user_api="blas"),
-        closing(Decoder()) as decoder,
+        closing(PictureDecoder()) as decoder,
     ):
         loading = asyncio.get_running_loop().run_in_executor(head_thread, _load_half, settings)
         manifest, head, coder, fallback = await loading
@@ -115,7 +115,7 @@ class Pipeline:
 
     settings: DeviceSettings
     manifest: Manifest
-    decoder: Decoder
+    decoder: PictureDecoder
     head: Head
     head_thread: ThreadPoolExecutor
     """The only thread that loads and runs the head: OpenMP has workers for each thread that it is called from."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from splitwire.edge.compute.encoder import Encoder
 from splitwire.edge.compute.head import open_head
-from splitwire.edge.compute.picture_decoder import MOST_SECONDS, Decoder
+from splitwire.edge.compute.picture_decoder import MOST_SECONDS, PictureDecoder
 from splitwire.edge.network.throughput import OVERHEAD_BYTES
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.codecs import codec_of
@@ -94,7 +94,7 @@ def bench(settings: HeadSettings, deadline_ms: float) -> Bench:
     head = open_head(settings.head, bundle, low_memory=settings.low_memory)
     file = _noise()
     preparation = bundle.manifest.preparation
-    with closing(Decoder()) as decoder:
+    with closing(PictureDecoder()) as decoder:
 
         def load() -> NDArray[np.float32]:
             return prepare(decoder(file, "noise", preparation.size, MOST_SECONDS), preparation)

@@ -119,8 +119,7 @@ class Intake:
         if sha256 is None:
             self._say(result)  # without its content it can't have a row
             return
-        give_up = self._outbox.avoid if isinstance(error, PictureCostly) else self._outbox.fail
-        give_up(seen, sha256, result)
+        self._outbox.fail(seen, sha256, result, costly=isinstance(error, PictureCostly))
         self._outbox.report(self._say)
 
     async def _encode_again(self, picture: Waiting) -> None:

@@ -4,7 +4,7 @@
                ^    └───settle──> set aside ─┐
                └──────────release────────────┘      at a start, or with another bundle
     ──fail──> failed                                for ever: the content is no picture
-    ──avoid─> set aside, without a code             until its file is touched: decoding it costs too much
+    ──fail──> set aside, without a code             until its file is touched: decoding it costs too much
     waiting ──forgo──> the same                     it can't be encoded again
 
 Before a content is decoded, that is written down; a try that never ended has ended the program.
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from splitwire.edge.results import Encoded, from_line, to_line
-from splitwire.edge.watch.outbox_file import OutboxFile, open_file
+from splitwire.edge.watch.outbox_file import OutboxFile, opened
 from splitwire.shared.errors import shown
 
 if TYPE_CHECKING:
@@ -63,18 +63,12 @@ def open_outbox(path: Path) -> Iterator[Outbox]:
         OutboxError: it can't be read or written.
 
     """
-    with open_file(path) as file:
-        yield Outbox(file)
+    with opened(path) as connection:
+        yield Outbox(path, connection)
 
 
-class Outbox:
+class Outbox(OutboxFile):
     """An open outbox. Every method may raise OutboxError; what it returned from is on the disk."""
-
-    def __init__(self, file: OutboxFile) -> None:
-        self._file = file
-        self._all = file.all
-        self._transaction = file.transaction
-        self.check = file.check
 
     def knows(self, seen: Seen) -> bool:
         """Whether this file, as it is, belongs to a picture."""
@@ -116,13 +110,17 @@ class Outbox:
         with self._transaction() as do:
             _place(do, seen, sha256)
 
-    def fail(self, seen: Seen, sha256: str, result: Result) -> None:
-        """Note that a file is no picture."""
-        self._give_up("failed", seen, sha256, result)
-
-    def avoid(self, seen: Seen, sha256: str, result: Result) -> None:
-        """Note that a file costs too much to be tried again, as long as it is not touched."""
-        self._give_up("set aside", seen, sha256, result)
+    def fail(self, seen: Seen, sha256: str, result: Result, *, costly: bool = False) -> None:
+        """Note that a file is no picture, or costs too much to be tried again as long as it is not touched."""
+        with self._transaction() as do:
+            do.execute(f"DELETE FROM pictures WHERE sha256 = ? AND {_AVOIDED}", (sha256,))  # noqa: S608
+            do.execute(
+                "INSERT INTO pictures (sha256, path, state, first_seen, settled, record)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (sha256, result.path, "set aside" if costly else "failed", _now(), _now(), to_line(result)),
+            )
+            _place(do, seen, sha256)
+            _end(do, sha256)
 
     def forgo(self, sha256: str, result: Result) -> None:
         """Note that a picture that waits costs too much to be encoded again, as long as it is not touched."""
@@ -191,17 +189,6 @@ class Outbox:
         """Note that pictures were reported."""
         with self._transaction() as do:
             do.executemany("UPDATE pictures SET said = 1 WHERE sha256 = ?", [(each,) for each in sha256s])
-
-    def _give_up(self, state: State, seen: Seen, sha256: str, result: Result) -> None:
-        with self._transaction() as do:
-            do.execute(f"DELETE FROM pictures WHERE sha256 = ? AND {_AVOIDED}", (sha256,))  # noqa: S608
-            do.execute(
-                "INSERT INTO pictures (sha256, path, state, first_seen, settled, record)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (sha256, result.path, state, _now(), _now(), to_line(result)),
-            )
-            _place(do, seen, sha256)
-            _end(do, sha256)
 
     def _waiting(self, condition: str, fingerprint: int, limit: int) -> list[Waiting]:
         query = (

@@ -83,15 +83,8 @@ _GONE = (
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[OutboxFile]:
-    """Open the file, or make one; until it is closed no other watcher can.
-
-    Raises:
-        OutboxForeign: the file is something else, or a newer release's.
-        OutboxHeld: another program has it.
-        OutboxError: it can't be read or written.
-
-    """
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open, lock and prepare a file, or make one; see ``splitwire.edge.watch.outbox.open_outbox``."""
     with _translated(path):
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     with closing(connection):
@@ -100,7 +93,7 @@ def open_file(path: Path) -> Iterator[OutboxFile]:
         with _held(path):
             with _translated(path):
                 _prepare(connection)
-            yield OutboxFile(path, connection)
+            yield connection
 
 
 class OutboxFile:
@@ -111,13 +104,13 @@ class OutboxFile:
         self._connection = connection
         self._identities = self._look()
 
-    def all(self, query: str, *values: str | bytes | int) -> list[tuple[Any, ...]]:
+    def _all(self, query: str, *values: str | bytes | int) -> list[tuple[Any, ...]]:
         """Give the rows of a query."""
         with _translated(self._path):
             return self._connection.execute(query, values).fetchall()
 
     @contextmanager
-    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """Do everything inside or nothing; at its end it is on the disk, where others find it.
 
         ``durable``: a power cut does not undo it; that takes longer.
@@ -126,7 +119,7 @@ class OutboxFile:
             if not durable:
                 self._connection.execute("PRAGMA synchronous = NORMAL")
             try:
-                with _transaction(self._connection):
+                with _all_or_nothing(self._connection):
                     yield self._connection
             finally:
                 self._connection.execute(_DURABLE)
@@ -151,7 +144,7 @@ class OutboxFile:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def _all_or_nothing(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -206,7 +199,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     """Make it durable, and make the tables that are not there."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(_DURABLE)
-    with _transaction(connection):
+    with _all_or_nothing(connection):
         for statement in _SCHEMA if _is_new(connection) else ():
             connection.execute(statement)
         connection.execute(_TRIES)

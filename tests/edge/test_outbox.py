@@ -243,7 +243,7 @@ def test_tries_that_did_not_end_are_counted_over_restarts(path: Path) -> None:
 
 def test_what_was_avoided_is_said_and_is_not_released_but_may_be_tried_again(path: Path) -> None:
     with open_outbox(path) as outbox:
-        outbox.avoid(seen(), "1", refusal())
+        outbox.fail(seen(), "1", refusal(), costly=True)
         outbox.release()
         assert outbox.unsaid() == {"1": refusal()}
         assert outbox.knows(seen())
