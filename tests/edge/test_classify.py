@@ -370,7 +370,7 @@ def test_the_clients_are_imported_when_they_are_asked_for() -> None:
         "import sys, splitwire; assert 'numpy' not in sys.modules; from splitwire import AsyncClient, Client"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    with pytest.raises(AttributeError, match="'edge' has no attribute 'Server'"):
+    with pytest.raises(AttributeError, match="'splitwire' has no attribute 'Server'"):
         splitwire.Server  # noqa: B018
 
 
