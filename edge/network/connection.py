@@ -37,17 +37,18 @@ _TRY_SHARE = 0.7
 _LEAST_TRY_SECONDS = 0.02
 _BACK_OFF = wait_random_exponential(multiplier=0.1, max=2)
 _FAILURES_TO_OPEN = 3
-_SECONDS_OPEN = 5
 _LATE = "no answer in time; try again, or allow more with --deadline-ms"
 _UNREACHABLE = "is cloud-server running there, and is it http or https?"
 
 
-def _breaker() -> CircuitBreaker:
+def breaker(seconds: float = 5) -> CircuitBreaker:
+    """Stop asking a cloud for some seconds, when pictures in a row got no answer by any of their tries."""
+
     def counts(_: type[BaseException], error: BaseException) -> bool:
         return isinstance(error, CloudError) and error.may_pass and not isinstance(error, CloudBusy)
 
     return CircuitBreaker(
-        failure_threshold=_FAILURES_TO_OPEN, recovery_timeout=_SECONDS_OPEN, expected_exception=counts
+        failure_threshold=_FAILURES_TO_OPEN, recovery_timeout=seconds, expected_exception=counts
     )
 
 
@@ -73,10 +74,8 @@ class Connection:
     client: httpx.AsyncClient
     url: str
     source: Literal["cloud", "embedded"]
-    """``cloud`` or ``embedded``, as results say it."""
     classes: tuple[str, ...]
-    breaker: CircuitBreaker = field(default_factory=_breaker)
-    """Opens when pictures in a row got no answer by any of their tries."""
+    breaker: CircuitBreaker = field(default_factory=breaker)
     counter: WireCounter = field(default_factory=WireCounter)
     probing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the one picture that finds out whether the cloud is back."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import httpx
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from splitwire.edge.results import Result
     from splitwire.edge.watch.outbox import Outbox, Waiting
 
-_BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)
-"""Seconds between bursts in an outage; each burst has a picture's deadline for its own tries."""
 _NEEDS_SOMEBODY = (
     httpx.codes.UNAUTHORIZED,
     httpx.codes.FORBIDDEN,
@@ -39,8 +38,22 @@ _OTHER_BUNDLE = httpx.codes.CONFLICT
 _CLOUD_FAILED = httpx.codes.INTERNAL_SERVER_ERROR
 _ATTEMPTS = 5
 """After so many of them, a picture on which the cloud fails is set aside."""
-_BUNDLE_SECONDS = 5
-"""How often the bundle is looked at while pictures are set aside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long to wait, in seconds.
+
+    ``outage_first``, ``outage_longest``: between bursts in an outage, at random, longer each time; each burst has a
+    picture's deadline for its own tries. ``bundle``: between looks at the bundle while pictures are set aside.
+    ``guard``: between looks whether the outbox is still there. ``lock``: for another program that locks the outbox.
+    """
+
+    outage_first: float = 0.5
+    outage_longest: float = 30
+    bundle: float = 5
+    guard: float = 0.5
+    lock: float = 5
 
 
 class BundleChanged(Exception):
@@ -59,12 +72,14 @@ class Answers:
         outbox: Outbox,
         say: Callable[[Result], None],
         notice: Callable[[str], None],
+        pace: Pace,
     ) -> None:
         self._pipeline = pipeline
         self._fingerprint = pipeline.manifest.fingerprint(pipeline.coder.quality)
         self._outbox = outbox
         self._say = say
         self._notice = notice
+        self._pace = pace
         self._changed = asyncio.Event()
         self._complete = False
         self._burst = 1
@@ -89,7 +104,8 @@ class Answers:
             BundleChanged: the cloud does not know the bundle in use, and on the disk is another one.
 
         """
-        retrying = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_BACK_OFF)
+        back_off = wait_random_exponential(multiplier=self._pace.outage_first, max=self._pace.outage_longest)
+        retrying = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=back_off)
         while True:
             self._changed.clear()
             aside = self._outbox.releasable()
@@ -101,7 +117,7 @@ class Answers:
                 return
             else:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), _BUNDLE_SECONDS if aside else None)
+                    await asyncio.wait_for(self._changed.wait(), self._pace.bundle if aside else None)
 
     async def _send(self) -> None:
         burst = self._outbox.waiting(self._fingerprint, self._burst)

@@ -54,8 +54,10 @@ def digest(data: bytes) -> str:
 
 
 @contextmanager
-def open_outbox(path: Path) -> Iterator[Outbox]:
+def open_outbox(path: Path, lock_seconds: float = 5) -> Iterator[Outbox]:
     """Open an outbox, or make one; until it is closed no other watcher can.
+
+    ``lock_seconds``: how long to wait for another program that locks it.
 
     Raises:
         OutboxForeign: the file is something else, or a newer release's.
@@ -63,7 +65,7 @@ def open_outbox(path: Path) -> Iterator[Outbox]:
         OutboxError: it can't be read or written.
 
     """
-    with opened(path) as connection:
+    with opened(path, lock_seconds) as connection:
         yield Outbox(path, connection)
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _APPLICATION_ID = 0x53706C77
 _VERSION = 1
-_BUSY_SECONDS = 5
 LOCK = "-lock"
 _KEPT = ("-wal", "-shm")
 """What SQLite has beside the file as long as it is open here, whoever else opens and closes it."""
@@ -83,14 +82,14 @@ _GONE = (
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, lock_seconds: float) -> Iterator[sqlite3.Connection]:
     """Open, lock and prepare a file, or make one; see ``splitwire.edge.watch.outbox.open_outbox``."""
     with _translated(path):
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=lock_seconds, isolation_level=None)
     with closing(connection):
         with _translated(path):
             _check(path, connection)
-        with _held(path):
+        with _held(path, lock_seconds):
             with _translated(path):
                 _prepare(connection)
             yield connection
@@ -170,11 +169,11 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
+def _held(path: Path, lock_seconds: float) -> Iterator[None]:
     """Hold a lock that ends with the process, however it ends, and leaves the file readable for others."""
     lock = path.with_name(path.name + LOCK)
     with _translated(path):
-        connection = sqlite3.connect(lock, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(lock, timeout=lock_seconds, isolation_level=None)
     with closing(connection):
         with _translated(path):
             try:

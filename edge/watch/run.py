@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from splitwire.edge.compute.coder import AUTO
 from splitwire.edge.errors import FallbackMissing
 from splitwire.edge.pipeline import open_pipeline
-from splitwire.edge.watch.answers import Answers, BundleChanged
+from splitwire.edge.watch.answers import Answers, BundleChanged, Pace
 from splitwire.edge.watch.folder import Folder
 from splitwire.edge.watch.intake import Intake
 from splitwire.edge.watch.outbox import open_outbox
@@ -28,15 +28,13 @@ if TYPE_CHECKING:
     from splitwire.edge.settings import WatchSettings
     from splitwire.edge.watch.outbox import Outbox
 
-_GUARD_SECONDS = 0.5
-"""Between looks whether the outbox is still there."""
-
 
 async def watch(
     folder: Path,
     settings: WatchSettings,
     say: Callable[[Result], None],
     notice: Callable[[str], None],
+    pace: Pace = Pace(),
 ) -> None:
     """Watch a folder (an absolute path): for ever, or until everything in it has an answer.
 
@@ -54,17 +52,17 @@ async def watch(
         raise SettingsError("watch keeps the code of every picture that waits; name a quality, not auto")
     place = settings.outbox or folder / ".splitwire.sqlite"
     looking = Folder(folder, place, settle=settings.settle, poll=settings.poll, notice=notice)
-    with open_outbox(place) as outbox:
+    with open_outbox(place, pace.lock) as outbox:
         while True:
             async with open_pipeline(settings) as pipeline:
                 if settings.fallback and pipeline.fallback is None:
                     raise FallbackMissing(settings.bundle, "--fallback")
-                answers = Answers(pipeline, outbox, say, notice)
+                answers = Answers(pipeline, outbox, say, notice, pace)
                 intake = Intake(settings, pipeline, looking, outbox, say, answers.more)
                 outbox.report(say)
                 outbox.release()
                 try:
-                    await _guarded(intake, answers, outbox)
+                    await _guarded(intake, answers, outbox, pace.guard)
                 except BundleChanged:
                     notice(
                         f"the model bundle {shown(settings.bundle)} has changed; going on with the new one"
@@ -73,8 +71,8 @@ async def watch(
                     return
 
 
-async def _guarded(intake: Intake, answers: Answers, outbox: Outbox) -> None:
-    """Run both until there is nothing to do, as long as the outbox is where it was."""
+async def _guarded(intake: Intake, answers: Answers, outbox: Outbox, seconds: float) -> None:
+    """Run both until there is nothing to do; look every few ``seconds`` whether the outbox is where it was."""
 
     async def take_in() -> None:
         await intake.run()
@@ -82,7 +80,7 @@ async def _guarded(intake: Intake, answers: Answers, outbox: Outbox) -> None:
 
     async def guard() -> None:
         while True:
-            await asyncio.sleep(_GUARD_SECONDS)
+            await asyncio.sleep(seconds)
             outbox.check()
 
     parts = asyncio.create_task(take_in()), asyncio.create_task(answers.run())

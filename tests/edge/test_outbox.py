@@ -12,7 +12,6 @@ import pytest
 
 from splitwire.edge.errors import OutboxError, OutboxForeign, OutboxHeld
 from splitwire.edge.results import Answered, Encoded, Failed
-from splitwire.edge.watch import outbox_file
 from splitwire.edge.watch.folder import Seen
 from splitwire.edge.watch.outbox import Outbox, digest, open_outbox
 from splitwire.shared.errors import codes_of
@@ -182,7 +181,7 @@ def test_it_survives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def refused(path: Path) -> OutboxError:
-    with pytest.raises(OutboxError) as raised, open_outbox(path):
+    with pytest.raises(OutboxError) as raised, open_outbox(path, lock_seconds=0.05):
         pass
     assert codes_of(raised.value).exit == 9
     assert "\n" not in str(raised.value)
@@ -303,8 +302,7 @@ def test_others_that_read_it_come_and_go(path: Path) -> None:
             outbox.check()
 
 
-def test_two_watchers_can_not_have_one_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_file, "_BUSY_SECONDS", 0.05)
+def test_two_watchers_can_not_have_one_outbox(path: Path) -> None:
     with open_outbox(path) as outbox:
         error = refused(path)
         assert isinstance(error, OutboxHeld)
@@ -314,11 +312,8 @@ def test_two_watchers_can_not_have_one_record(path: Path, monkeypatch: pytest.Mo
         assert outbox.has("1")
 
 
-def test_a_record_that_another_program_locks_is_one_clear_line(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox_file, "_BUSY_SECONDS", 0.05)
-    with open_outbox(path) as outbox:
+def test_an_outbox_that_another_program_locks_is_one_clear_line(path: Path) -> None:
+    with open_outbox(path, lock_seconds=0.05) as outbox:
         outbox.add(seen(), "1", 7, CODE)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

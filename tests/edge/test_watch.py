@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tenacity import wait_fixed
 
 from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import (
@@ -30,8 +29,9 @@ from splitwire.edge.errors import (
 )
 from splitwire.edge.results import Answered, Encoded, Failed, Result
 from splitwire.edge.settings import DeviceSettings, WatchSettings
-from splitwire.edge.watch import answers, intake
+from splitwire.edge.watch import intake
 from splitwire.edge.watch import run as module
+from splitwire.edge.watch.answers import Pace
 from splitwire.edge.watch.outbox import Outbox
 from splitwire.edge.watch.run import watch
 from splitwire.shared.bundle import Manifest, load_manifest
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 URL = "http://cloud"
 DEAD = "http://127.0.0.1:9"
+QUICK = Pace(outage_first=0.01, outage_longest=0.02, bundle=0.1, lock=0.05)
 SETTINGS = WatchSettings(cloud=URL, settle=0.01, patience=0.05, poll=0.05, once=True)
 
 
@@ -135,13 +136,12 @@ def device(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
         yield made
 
     monkeypatch.setattr(module, "open_pipeline", opened)
-    monkeypatch.setattr(answers, "_BACK_OFF", wait_fixed(0.01))
     return made
 
 
 async def watching(folder: Path, said: list[Result], notices: list[str], **settings: Any) -> None:  # noqa: ANN401 - WatchSettings checks them
     told = WatchSettings.model_validate({**dict(SETTINGS), **settings})
-    await asyncio.wait_for(watch(folder, told, said.append, notices.append), 20)
+    await asyncio.wait_for(watch(folder, told, said.append, notices.append, QUICK), 20)
 
 
 def run(folder: Path, **settings: Any) -> Run:  # noqa: ANN401 - WatchSettings checks them
@@ -431,8 +431,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("device")
-def test_two_watchers_of_one_folder_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("splitwire.edge.watch.outbox_file._BUSY_SECONDS", 0.05)
+def test_two_watchers_of_one_folder_are_refused(folder: Path) -> None:
     put_picture(folder / "a.png", 1)
 
     async def both() -> None:
@@ -544,7 +543,7 @@ class Steps:
     def life(self, folder: Path, said: list[Result]) -> bool:
         """Run until everything is answered, or until the fatal step: False."""
         quick = WatchSettings(cloud=URL, once=True, settle=0.01, patience=0)
-        running = watch(folder, quick, self.counted("say", said.append), lambda _: None)
+        running = watch(folder, quick, self.counted("say", said.append), lambda _: None, QUICK)
         try:
             asyncio.run(asyncio.wait_for(running, 20))
         except Killed:
@@ -587,10 +586,8 @@ def test_a_bundle_that_was_replaced_is_taken_up_while_it_runs(
     bundle_path: Path,
     bundle_copy: Path,
     when: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Replaced before the cloud refuses the old one, or after."""
-    monkeypatch.setattr(answers, "_BUNDLE_SECONDS", 0.1)
     folder.mkdir()
     record = folder / ".splitwire.sqlite"
     settings = WatchSettings(bundle=other_bundle(bundle_copy), cloud=cloud_url, settle=0.05, poll=0.1)
@@ -598,7 +595,7 @@ def test_a_bundle_that_was_replaced_is_taken_up_while_it_runs(
     async def scenario() -> tuple[list[Result], list[str]]:
         said: list[Result] = []
         notices: list[str] = []
-        task = asyncio.create_task(watch(folder, settings, said.append, notices.append))
+        task = asyncio.create_task(watch(folder, settings, said.append, notices.append, QUICK))
         await until(record.exists)
         await asyncio.sleep(0.5)  # the old bundle is in use
         if when == "after":
