@@ -34,7 +34,7 @@ class CloudAccess(Settings):
         default=None,
         description="The cloud's URL, as http://host:port. Without one, a cloud runs inside this process.",
     )
-    key: str | None = Field(
+    key: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = Field(
         default=None, description="The cloud's API key; @FILE reads it from a file.", repr=False
     )
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from splitwire.edge.commands.bench import bench
-from splitwire.edge.commands.config import SettingsFile
+from splitwire.edge.commands.config import SettingsFile, default_config
 from splitwire.edge.commands.info import ask_cloud, backends, describe
 from splitwire.edge.commands.output import Output
 from splitwire.edge.commands.pictures import named_pictures
@@ -52,7 +52,9 @@ def launch(
     config: Annotated[
         Path | None,
         Parameter(
-            help="TOML with options by name (cloud, quality, deadline_ms, ...), under flags and variables."
+            help="TOML with options by name (cloud, quality, deadline_ms, ...), under flags and variables. "
+            f"Without it: {default_config()}, if it is there.",
+            env_var=f"{PREFIX}CONFIG",
         ),
     ] = None,
 ) -> object:

@@ -27,7 +27,8 @@ def default_config() -> Path:
         folder = "~/Library/Application Support"
     else:
         folder = os.environ.get("XDG_CONFIG_HOME", "~/.config")
-    return Path(folder).expanduser() / "splitwire" / "device.toml"
+    home = os.path.expanduser(folder)  # noqa: PTH111 - a user without a home is no error
+    return Path(home) / "splitwire" / "device.toml"
 
 
 class SettingsFile:
