@@ -32,13 +32,14 @@ PREFIX = "SPLITWIRE_"
 
 def command_line(name: str, help_text: str) -> App:
     """Build an empty command line. Calling it gives what the command returns: its exit code, None for 0."""
-    from cyclopts import App  # noqa: PLC0415
+    from cyclopts import App, Parameter  # noqa: PLC0415
 
     return App(
         name=name,
         help=help_text,
         version=f"splitwire {__version__}",
         version_flags="--version",
+        default_parameter=Parameter(allow_repeating=True),  # the last one counts
         exit_on_error=False,
         print_error=False,
         result_action="return_value",

@@ -69,15 +69,14 @@ def launch(
 
 @commands.command
 def classify(
-    paths: Annotated[
-        list[Path],
+    *paths: Annotated[
+        Path,
         Parameter(
             help="Picture files, directories of them with their subdirectories, or - for a picture on standard input.",
+            required=True,
             show_env_var=False,
         ),
     ],
-    /,
-    *,
     settings: Annotated[DeviceSettings, _EVERY_FIELD] = DeviceSettings(),
     as_json: _Lines = False,
 ) -> int:
@@ -90,7 +89,7 @@ def classify(
     return asyncio.run(_classify(paths, settings, as_json=as_json))
 
 
-async def _classify(paths: list[Path], settings: DeviceSettings, *, as_json: bool) -> int:
+async def _classify(paths: tuple[Path, ...], settings: DeviceSettings, *, as_json: bool) -> int:
     pictures, unusable = named_pictures(paths)
     widest = max((len(shown(picture)) for picture in pictures if isinstance(picture, Path)), default=0)
     output = Output(as_json=as_json, widest_path=widest, total=len(pictures))

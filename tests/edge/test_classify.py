@@ -133,6 +133,12 @@ def test_a_directory_stands_for_the_files_below_it_and_a_dash_for_standard_input
     assert {record["label"] for record in given} == {"cat"}
 
 
+def test_options_may_stand_anywhere_and_the_last_of_one_counts(cat: Path) -> None:
+    code, output, _ = classify("--top", 1, cat, "--json", cat, "--top", 2)
+    assert code == 0
+    assert [len(record["top"]) for record in records(output)] == [2, 2]
+
+
 def test_an_empty_directory_and_two_dashes_are_wrong_use(cat: Path, tmp_path: Path) -> None:
     code, output, errors = classify(tmp_path)
     assert (code, output) == (2, "")

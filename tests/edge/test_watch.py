@@ -532,11 +532,11 @@ class Steps:
                 monkeypatch.setattr(Outbox, name, self.counted(name, method))
 
     def counted(self, name: str, do: Callable[..., object]) -> Callable[..., Any]:
-        def step(*arguments: object) -> object:
+        def step(*arguments: object, **named: object) -> object:
             self.taken[name] += 1
             if self.taken.total() == self.fatal:
                 raise Killed
-            return do(*arguments)
+            return do(*arguments, **named)
 
         return step
 
