@@ -16,6 +16,7 @@
     │   ├── QualityMissing
     │   └── FallbackMissing
     ├── ShapeInvalid              a network was given, or made, a tensor of another shape
+    ├── TensorInvalid             a table or a weight is absent or unusable; loaders turn it into BundleInvalid
     ├── LatentInvalid             an encoder was given a latent it can't code
     ├── FrameError                bytes that are not a valid frame
     │   ├── FrameTruncated
@@ -167,6 +168,10 @@ class QualityMissing(BundleError):
         self.quality = quality
         self.available = tuple(available)
         super().__init__(path, f"no quality {quality!r}; choose one of {', '.join(available)}")
+
+
+class TensorInvalid(SplitwireError):
+    """A tensor that is absent, of another shape, or with values that can't be."""
 
 
 class LatentInvalid(SplitwireError):

@@ -84,8 +84,8 @@ def test_the_encoder_of_every_quality_makes_the_reference_latent(
     for quality in device_bundle.manifest.qualities:
         with torch.inference_mode():
             reference = load_encoder(device_bundle, quality)(torch.from_numpy(feature[None]))[0].numpy()
-        latent = Encoder(device_bundle, quality)(feature)
-        assert latent.shape == (128, 5, 5)
+        latent = Encoder(device_bundle, quality).latent(feature)
+        assert latent.shape == reference.shape == device_bundle.codec(quality).latent_shape
         assert latent.dtype == np.float32
         assert np.allclose(latent, reference, atol=1e-4 * np.abs(reference).max())
 

@@ -1,4 +1,4 @@
-"""The device's own small classifier, for when its cloud can't answer or needs not."""
+"""The device's own small classifier, for when its cloud can't answer or needn't."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splitwire.shared.layers import load_layers, run_layers
+from splitwire.edge.compute.layers import load_layers, run_layers
+from splitwire.shared.bundle import FALLBACK
 from splitwire.shared.messages import prediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from splitwire.edge.compute.layers import Layer
     from splitwire.shared.bundle import Bundle
-    from splitwire.shared.layers import Layer
     from splitwire.shared.messages import Prediction
-
-FALLBACK = "fallback"
-"""Prefix of its tensors' names in a bundle's device files."""
 
 
 class Fallback:
@@ -35,13 +33,10 @@ class Fallback:
             BundleInvalid: its weights don't fit.
 
         """
-        manifest = bundle.manifest
-        tensors = {
-            name: values for file in manifest.files.device for name, values in bundle.tensors[file].items()
-        }
-        channels = manifest.feature_shape[0]
-        layers = load_layers(bundle.path, tensors, FALLBACK, channels, len(manifest.classes))
-        return cls(layers, manifest.classes) if layers else None
+        if f"{FALLBACK}.0.weight" not in bundle.tensors_of(None):
+            return None
+        classes, channels = bundle.manifest.classes, bundle.manifest.feature_shape[0]
+        return cls(load_layers(bundle, None, FALLBACK, channels, len(classes)), classes)
 
     def __call__(self, feature: NDArray[np.float32], top: int) -> Prediction:
         """Classify one feature: its ``top`` likeliest classes."""
