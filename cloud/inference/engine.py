@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from splitwire.cloud.errors import FingerprintUnknown
+from splitwire.cloud.errors import FingerprintUnknown, FrameQualityInvalid
 from splitwire.models.device import choose_device, limit_threads
 from splitwire.models.loading import load_tails
 from splitwire.models.packed import can_pack, pack_tails
 from splitwire.shared.cores import usable_cores
-from splitwire.shared.errors import BundleInvalid, FrameQualityInvalid
+from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from splitwire.models.packed import PackedTail
     from splitwire.models.tail import Tail
     from splitwire.shared.bundle import Bundle, Manifest
     from splitwire.shared.codecs.abc import Codec
@@ -84,7 +84,7 @@ class Engine:
                     "so that frames can't be told apart; serve them from two processes",
                 )
 
-    def _arranged(self, tails: Mapping[str, Tail]) -> Mapping[str, Tail | PackedTail]:
+    def _arranged(self, tails: Mapping[str, Tail]) -> Mapping[str, nn.Module]:
         if self.device.type == "cpu" and self.precision == torch.float32 and can_pack():
             return pack_tails(tails)
         return {quality: tail.to(self.device, self.precision) for quality, tail in tails.items()}

@@ -8,14 +8,13 @@ import numpy as np
 
 from splitwire.edge.compute.layers import load_layers, run_layers
 from splitwire.shared.bundle import FALLBACK
-from splitwire.shared.messages import prediction
+from splitwire.shared.messages import Guess, Likely, Prediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from splitwire.edge.compute.layers import Layer
     from splitwire.shared.bundle import Bundle
-    from splitwire.shared.messages import Prediction
 
 
 class Fallback:
@@ -43,3 +42,18 @@ class Fallback:
         logits = run_layers(self._layers, feature.mean(axis=(1, 2)))
         shares = np.exp(logits - logits.max())
         return prediction(shares / shares.sum(), self._classes, top)
+
+
+def likeliest(probabilities: NDArray[np.float32], top: int) -> list[Likely]:
+    """Find the ``top`` likeliest of probabilities [classes], in order."""
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [Likely(*pair) for pair in zip(order.tolist(), probabilities[order].tolist(), strict=True)]
+
+
+def prediction(probabilities: NDArray[np.float32], classes: tuple[str, ...], top: int) -> Prediction:
+    """Name the ``top`` likeliest classes of probabilities [classes]."""
+    guesses = tuple(
+        Guess(label=classes[each.class_id], class_id=each.class_id, probability=round(each.probability, 6))
+        for each in likeliest(probabilities, top)
+    )
+    return Prediction(**guesses[0].model_dump(), top=guesses)

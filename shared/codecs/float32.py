@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,18 +11,11 @@ from splitwire.shared.codecs.abc import Codec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from splitwire.shared.tensors import Tensors
-
 
 class Float32(Codec):
     """Little-endian IEEE 754 single precision, in C order: 12,800 bytes for 128x5x5."""
 
     id = "float32"
-
-    @classmethod
-    def from_tables(cls, shape: tuple[int, ...], tables: Tensors) -> Self:  # noqa: ARG003 - it has none
-        """Build it; it needs nothing but the shape."""
-        return cls(shape)
 
     def _quantise(self, latent: NDArray[np.float32]) -> NDArray[np.float32]:
         return latent

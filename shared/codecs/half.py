@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,8 +10,6 @@ from splitwire.shared.codecs.abc import Codec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from splitwire.shared.tensors import Tensors
 
 _LARGEST = float(np.finfo(np.float16).max)
 
@@ -23,11 +21,6 @@ class Half(Codec):
     """
 
     id = "half"
-
-    @classmethod
-    def from_tables(cls, shape: tuple[int, ...], tables: Tensors) -> Self:  # noqa: ARG003 - it has none
-        """Build it; it needs nothing but the shape."""
-        return cls(shape)
 
     def _quantise(self, latent: NDArray[np.float32]) -> NDArray[np.float16]:
         return np.clip(latent, -_LARGEST, _LARGEST).astype(np.float16)
