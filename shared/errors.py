@@ -65,8 +65,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -265,8 +264,7 @@ class PackagesMissing(SplitwireError):
         super().__init__(f"{purpose} needs the package {package}, which is not installed; {remedy}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Codes:
+class Codes(NamedTuple):
     """What an error becomes outside: an HTTP status (0: none) and a process exit code."""
 
     status: int
