@@ -45,9 +45,15 @@ class PackedLinear(nn.Module):
         return mapped
 
 
+@torch.inference_mode()
 def can_pack() -> bool:
-    """Tell whether this torch has oneDNN."""
-    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    """Tell whether this torch has oneDNN's linear layers, and whether they compute what its own do."""
+    weight, bias, numbers = torch.arange(32.0).view(4, 8), torch.arange(4.0), torch.arange(16.0).view(2, 8)
+    try:
+        packed = PackedLinear(weight, bias)(numbers)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return torch.allclose(packed, functional.linear(numbers, weight, bias))
 
 
 def pack_tails(tails: Mapping[str, Tail]) -> dict[str, nn.Sequential]:

@@ -51,6 +51,7 @@ class Encoder:
             numbers = math.prod(self._codec.latent_shape)
             self._analysis = load_layers(bundle, quality, ANALYSIS, math.prod(latent_shape), numbers)
 
+    @np.errstate(over="ignore", invalid="ignore")  # the codec refuses what is not finite
     def latent(self, feature: NDArray[np.float32]) -> NDArray[np.float32]:
         """Encode a feature [512, 7, 7]: the quality's latent, [128, 5, 5] or [d], float32."""
         numbers = feature.reshape(len(feature), -1)
