@@ -39,7 +39,9 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 def help_of(program: str, *arguments: str) -> str:
     """Give what a command says of its options, without this machine's paths."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SPLITWIRE", "XDG"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SPLITWIRE", "XDG"))
+    }
     output = subprocess.run(
         [Path(sys.executable).with_name(program), *arguments, "--help"],
         env=environment | {"COLUMNS": "100", "HOME": "~", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)},
