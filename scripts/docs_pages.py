@@ -22,7 +22,7 @@ from splitwire.shared.bundle import default_bundle_path
 from splitwire.shared.errors import CODES, SplitwireError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
 
@@ -91,4 +91,4 @@ def card() -> str:
     return (default_bundle_path() / "README.md").read_text()
 
 
-_KINDS = {"help": help_of, "errors": errors, "metrics": metrics, "card": card}
+_KINDS: dict[str, Callable[..., str]] = {"help": help_of, "errors": errors, "metrics": metrics, "card": card}
