@@ -1,4 +1,4 @@
-"""The documentation's examples run, and its pages name options that exist."""
+"""The documentation's examples run, and its pages name options and files that exist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*/*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = [
     pytest.param(example, id=f"{page.relative_to(ROOT)}-{number}")
     for page in PAGES
@@ -58,3 +58,14 @@ def test_commands_have_the_options_that_pages_show(page: Path, options: dict[str
             _, shown, command = line.partition(f"{program} ")
             if shown:
                 assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", command.split("#")[0])) <= names
+
+
+# A decision speaks of the day on which it was taken.
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.parent.name != "adr"],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_pages_name_files_that_exist(page: Path) -> None:
+    for named in re.findall(r"`((?!build/)(?:[\w-]+/)+[\w-]+\.(?:json|md|py|sh|txt|yml))`", page.read_text()):
+        assert any((place / named).exists() for place in (ROOT, ROOT / "tests")), named
