@@ -63,9 +63,15 @@ def test_commands_have_the_options_that_pages_show(page: Path, options: dict[str
 # A decision speaks of the day on which it was taken.
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if page.parent.name != "adr"],
+    [page for page in PAGES if page.parent.name != "adr" and page.name != "architecture.md"],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_pages_name_files_that_exist(page: Path) -> None:
     for named in re.findall(r"`((?!build/)(?:[\w-]+/)+[\w-]+\.(?:json|md|py|sh|txt|yml))`", page.read_text()):
         assert any((place / named).exists() for place in (ROOT, ROOT / "tests")), named
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_links_beside_the_site_lead_somewhere(name: str) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / name).read_text()):
+        assert (ROOT / link).exists(), link
