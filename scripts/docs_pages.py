@@ -1,6 +1,7 @@
 """What the site's pages take from the code when they are built, so that it can't go stale (a hook of MkDocs).
 
-A page says where: ``<!-- help edge-client classify -->``, ``<!-- errors -->``, ``<!-- metrics -->``, ``<!-- card -->``.
+A page says where: ``<!-- help edge-client classify -->``, ``<!-- errors -->``, ``<!-- metrics -->``, ``<!-- card -->``,
+``<!-- fields splitwire.edge.settings.DeviceSettings -->``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,8 @@ from splitwire.shared.errors import CODES, SplitwireError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
 
@@ -86,9 +90,28 @@ def metrics() -> str:
     return "\n".join(lines)
 
 
+def fields(place: str) -> str:
+    """Give a table of a settings class."""
+    module, _, name = place.rpartition(".")
+    settings: type[BaseModel] = getattr(import_module(module), name)
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for setting, field in settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        values = default if isinstance(default, tuple) else (default,)
+        shown = ", ".join(f"`{value}`".replace(f"{ROOT}/", "") for value in values)
+        lines.append(f"| `{setting}` | {shown} | {field.description or ''} |")
+    return "\n".join(lines)
+
+
 def card() -> str:
     """Give the model card of the shipped bundle."""
     return (default_bundle_path() / "README.md").read_text()
 
 
-_KINDS: dict[str, Callable[..., str]] = {"help": help_of, "errors": errors, "metrics": metrics, "card": card}
+_KINDS: dict[str, Callable[..., str]] = {
+    "help": help_of,
+    "errors": errors,
+    "metrics": metrics,
+    "fields": fields,
+    "card": card,
+}
