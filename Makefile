@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCKS := edge cloud torch-cpu torch-cuda
 
-.PHONY: help demo test check format accuracy heads bench tails two-nodes load throughput peer overload soak hostile faults performance fuzz golden report lock bounds clean
+.PHONY: help demo test check docs format accuracy heads bench tails two-nodes load throughput peer overload soak hostile faults performance fuzz golden report lock bounds clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
@@ -21,6 +21,9 @@ check: .venv/dev.installed  ## lint, formatting, types, direction of imports, co
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.gpu.yml
 	$(BIN)/hadolint cloud/Dockerfile edge/Dockerfile
 	$(BIN)/python scripts/check-locks
+
+docs: .venv/dev.installed  ## build the site in build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 format: .venv/dev.installed  ## format the code
 	$(BIN)/ruff check --fix .
