@@ -11,9 +11,10 @@ import httpx
 from pydantic import ValidationError
 
 from splitwire.edge.errors import CloudAnswerInvalid, CloudUnreachable
+from splitwire.edge.network.answer_check import check, predictions
 from splitwire.edge.network.exceptions import refusal
 from splitwire.shared.answer import CONTENT_TYPE as COMPACT
-from splitwire.shared.answer import MAX_ANSWER_BYTES, MAX_GUESSES, check, predictions, unpack
+from splitwire.shared.answer import MAX_ANSWER_BYTES, MAX_GUESSES, unpack
 from splitwire.shared.errors import AnswerError
 from splitwire.shared.messages import Answer
 

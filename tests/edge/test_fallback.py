@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.errors import FallbackMissing
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.fallback import Fallback
 from tests.edge.command import edge_client
 
 if TYPE_CHECKING:
