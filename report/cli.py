@@ -13,9 +13,8 @@ from pydantic import ValidationError
 from splitwire.edge.network.address import address
 from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.pictures import Pictures, load_pictures
-from splitwire.models.training.export import SAE
 from splitwire.models.training.fitting.progress import CONSOLE
-from splitwire.models.training.sae import AutoencoderComparison
+from splitwire.models.training.sae import SAE, AutoencoderComparison
 from splitwire.report.measure.run import Measuring, Sample, plan
 from splitwire.report.page.assemble import assemble
 from splitwire.report.page.html import write_report

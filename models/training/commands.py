@@ -16,11 +16,11 @@ from splitwire.models.training.export import check_name, export_bundle
 from splitwire.models.training.fitting.device import Precision, choose_compute
 from splitwire.models.training.fitting.progress import CONSOLE
 from splitwire.models.training.fitting.weights import TORCHVISION_WEIGHTS
-from splitwire.models.training.forecast import Expectation, plan
+from splitwire.models.training.forecast import Forecast, forecast
+from splitwire.models.training.pipeline import PRESETS, STAGES, PresetName
 from splitwire.models.training.provenance import run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
-from splitwire.models.training.settings import PRESETS, STAGES, PresetName
-from splitwire.models.training.stages.registry import train_stage
+from splitwire.models.training.train import train_stage
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_group
 from splitwire.shared.errors import SettingsError
@@ -96,7 +96,7 @@ def release(
     test = load_pictures(data, "test")
     test.check_readable()
     opened = begin_run(run, choose_compute(device, precision), settings, resume=resume)
-    _train(opened, (*settings.preset.stages, "sae"), resume=resume)
+    _train(opened, [*_needed(opened), "sae"], resume=resume)
     _export(opened, bundle, test, origins)
 
 
@@ -138,7 +138,7 @@ def train(
 ) -> None:
     """Train stages of a run that was begun."""
     opened = open_run(run, choose_compute(device, precision))
-    _train(opened, tuple(stages or opened.settings.preset.stages), resume=resume)
+    _train(opened, stages or _needed(opened), resume=resume)
 
 
 @app.command()
@@ -151,7 +151,7 @@ def qualities(
 ) -> None:
     """Train the learned qualities of a run, on the features of its backbone."""
     opened = open_run(run, choose_compute(device, precision))
-    _train(opened, tuple(names or opened.settings.preset.qualities), resume=resume)
+    _train(opened, names or list(opened.settings.preset.qualities), resume=resume)
 
 
 @app.command()
@@ -210,37 +210,35 @@ def _origins(initial_weights: str, weights_origin: str | None, data_origin: str)
     return Origins(weights=weights_origin or TORCHVISION_ORIGIN, data=data_origin)
 
 
-def _train(run: Run, stages: tuple[str, ...], *, resume: bool) -> None:
+def _needed(run: Run) -> list[str]:
+    return [stage.name for stage in run.needed]
+
+
+def _train(run: Run, names: list[str], *, resume: bool) -> None:
+    stages = [run.stage(name) for name in names]
     ahead = [stage for stage in stages if not (resume and run.has_ended(stage))]
     if not ahead:
         return
-    _announce(plan(run, ahead))
+    _announce(forecast(run, ahead))
     for stage in ahead:
         result = train_stage(run, stage, resume=resume)
         CONSOLE.print(
-            f"{stage}: {result.held_out_pictures} held-out pictures, accuracy {result.held_out_accuracy:.2%}; "
+            f"{stage.name}: {result.held_out_pictures} held-out pictures, accuracy {result.held_out_accuracy:.2%}; "
             f"{result.hours:.2f} hours on {result.compute}"
         )
 
 
-def _announce(expectations: list[Expectation]) -> None:
+def _announce(forecasts: list[Forecast]) -> None:
+    def row(name: str, steps: str, seconds: float, disk: int, memory: int) -> tuple[str, ...]:
+        time = str(timedelta(seconds=round(seconds)))
+        return name, steps, time, f"{disk / 1e9:.1f} GB", f"{memory / 1e9:.1f} GB"
+
     table = Table("stage", "steps", "time, about", "disk", "memory", title="Ahead", title_justify="left")
-    for expected in expectations:
-        table.add_row(
-            expected.stage,
-            f"{expected.steps:,}",
-            str(timedelta(seconds=round(expected.seconds))),
-            f"{expected.disk / 1e9:.1f} GB",
-            f"{expected.memory / 1e9:.1f} GB",
-        )
+    for each in forecasts:
+        table.add_row(*row(each.stage, f"{each.steps:,}", each.seconds, each.disk, each.memory))
     table.add_section()
-    table.add_row(
-        "all",
-        "",
-        str(timedelta(seconds=round(sum(expected.seconds for expected in expectations)))),
-        f"{sum(expected.disk for expected in expectations) / 1e9:.1f} GB",
-        f"{max(expected.memory for expected in expectations) / 1e9:.1f} GB",
-    )
+    seconds, disk = sum(each.seconds for each in forecasts), sum(each.disk for each in forecasts)
+    table.add_row(*row("all", "", seconds, disk, max(each.memory for each in forecasts)))
     CONSOLE.print(table)
 
 

@@ -1,4 +1,7 @@
-"""Accuracy of a bundle, measured through its real parts: head, codec, tail, in float32."""
+"""Accuracy of a bundle, measured through its real parts: head, codec, tail, in float32.
+
+The head's convolutions are computed by torch here, not by ncnn as on a device.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from torch import nn
 
 from splitwire.models.errors import TrainingError
 from splitwire.models.loading import load_convolutions, load_encoder, load_tails
-from splitwire.models.training.data.sources import PictureSource
+from splitwire.models.training.data.batches import PictureBatches
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.codecs import codec_of
@@ -49,7 +52,7 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
     classifier = tails[manifest.default_quality].classifier
     fallback = Fallback.load(device_side)
     networks = (BASE, *((DEVICE,) if fallback else ()), *manifest.qualities)
-    source = PictureSource(pictures, manifest.preparation)
+    prepared = PictureBatches(pictures, manifest.preparation)
     answers: dict[str, list[NDArray[np.int64]]] = {name: [] for name in networks}
     sizes: dict[str, list[int]] = {name: [] for name in manifest.qualities}
 
@@ -57,7 +60,9 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
         task = progress.add_task("evaluation", total=len(pictures), note="")
         for first in range(0, len(pictures), batch):
             chosen = np.arange(first, min(first + batch, len(pictures)), dtype=np.int64)
-            inputs = source.batch(chosen, np.zeros_like(chosen)).contiguous(memory_format=torch.channels_last)
+            inputs = prepared.batch(chosen, np.zeros_like(chosen)).contiguous(
+                memory_format=torch.channels_last
+            )
             feature = convolutions(inputs)
             answers[BASE].append(_classes(classifier, feature))
             if fallback:

@@ -10,8 +10,8 @@ import pytest
 
 from splitwire.models.training import commands
 from splitwire.models.training.commands import app
-from splitwire.models.training.settings import PRESETS
-from splitwire.models.training.stages.registry import train_stage
+from splitwire.models.training.pipeline import PRESETS
+from splitwire.models.training.train import train_stage
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.command import run
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from splitwire.models.training.run import Run, StageResult
+    from splitwire.models.training.stages.stage import AnyStage
 
 SETTINGS = f"""{{"preset": {PRESETS["cached"].model_dump_json()}, "data": "d", "initial_weights": "w.safetensors"}}"""
 
@@ -114,8 +115,8 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
     ]
     monkeypatch.setattr(sys, "argv", command)
 
-    def stopping(run: Run, stage: str, *, resume: bool) -> StageResult:
-        if stage == "cae":
+    def stopping(run: Run, stage: AnyStage, *, resume: bool) -> StageResult:
+        if stage.name == "cae":
             raise KeyboardInterrupt
         return train_stage(run, stage, resume=resume)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from splitwire.models.training.sae import AutoencoderComparison, AutoencoderScore
-from splitwire.models.training.settings import AutoencoderSettings
+from splitwire.models.training.stages.autoencoder import AutoencoderSettings
 from splitwire.report.measure import footprint, shaped
 from splitwire.report.measure.exchanges import Answers, FileAnswers
 from splitwire.report.measure.on_device import Base, FeatureBytes, Own

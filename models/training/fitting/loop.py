@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from splitwire.models.errors import TrainingError
+from splitwire.models.training.data.batches import Batches
 from splitwire.models.training.fitting.checkpoint import Checkpoint
+from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import TrainingLog, Validation
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.models.training.fitting.weights import state_digest
+from splitwire.models.training.settings import StageSettings
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+CHECKPOINT_SECONDS = 240.0
+"""How much of a training is lost at most when it is stopped."""
 
-    from pydantic import JsonValue
-
-    from splitwire.models.training.data.sources import Source
-    from splitwire.models.training.fitting.device import Compute
-    from splitwire.models.training.settings import StageSettings
-
-LOG_STEPS = 50
+_LOG_STEPS = 50
 _WARM_UP = 0.15  # share of the steps in which a one-cycle rate rises
 
 
@@ -41,33 +39,25 @@ class Fitted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """Where, on what, and from where on a stage is trained."""
+class Training:
+    """What is trained, on what, and how. ``folder``: for log, curves and checkpoint."""
 
     title: str
     folder: Path
-    seed: int
     compute: Compute
-    resume: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """What is trained, on what, and how."""
-
-    job: Job
+    seed: int
+    settings: StageSettings
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    source: Source
+    batches: Batches
     loss: nn.Module
     """(network, inputs [N, ...], labels [N] int64) -> scalar; its own weights are not trained."""
-    validate: Callable[[nn.Module], Validation]
-    settings: StageSettings
+    validate: Callable[[], Validation]
 
     @property
     def steps_an_epoch(self) -> int:
         """Batches that hold every picture once."""
-        return math.ceil(len(self.source.labels) / self.settings.batch)
+        return math.ceil(len(self.batches.labels) / self.settings.batch)
 
     @property
     def steps(self) -> int:
@@ -78,15 +68,15 @@ class Training:
         """Everything that decides how the training goes."""
         return {
             "settings": self.settings.model_dump(mode="json"),
-            "source": dict(self.source.identity),
+            "source": dict(self.batches.identity),
             "start": state_digest(self.network),
             "loss": state_digest(self.loss),
-            "seed": self.job.seed,
+            "seed": self.seed,
         }
 
 
-def fit(training: Training) -> Fitted:
-    """Train; leave ``log.csv``, ``loss.png`` and ``checkpoint.pt`` in the job's folder.
+def fit(training: Training, *, resume: bool, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> Fitted:
+    """Train; leave ``log.csv``, ``loss.png`` and ``checkpoint.pt`` in the folder.
 
     On resumption a checkpoint there is continued, and ends as if it had never stopped;
     a finished one is only validated.
@@ -95,80 +85,79 @@ def fit(training: Training) -> Fitted:
         TrainingError: the loss is no number, or the checkpoint can't be continued.
 
     """
-    training.job.folder.mkdir(parents=True, exist_ok=True)
-    network = training.network.to(training.job.compute.device).to(memory_format=torch.channels_last)
-    training.loss.to(training.job.compute.device)
+    training.folder.mkdir(parents=True, exist_ok=True)
+    network = training.network.to(training.compute.device).to(memory_format=torch.channels_last)
+    training.loss.to(training.compute.device)
     scheduler = LambdaLR(training.optimizer, _rate_curve(training))
     checkpoint = Checkpoint(
-        file=training.job.folder / "checkpoint.pt",
+        file=training.folder / "checkpoint.pt",
         identity=training.identity(),
         network=network,
         optimizer=training.optimizer,
         scheduler=scheduler,
+        every=checkpoint_seconds,
     )
-    torch.manual_seed(training.job.seed)
-    step = checkpoint.restore() if training.job.resume else 0
-    log = TrainingLog(training.job.folder / "log.csv", step)
+    torch.manual_seed(training.seed)
+    step = checkpoint.restore() if resume else 0
+    log = TrainingLog(training.folder / "log.csv", step)
     if step == training.steps:
-        return Fitted(validation=training.validate(network.eval()), seconds=log.seconds())
+        network.eval()
+        return Fitted(validation=training.validate(), seconds=log.seconds())
     with stage_progress() as progress:
-        task = progress.add_task(training.job.title, total=training.steps, completed=step, note="")
+        task = progress.add_task(training.title, total=training.steps, completed=step, note="")
         while step < training.steps:
             epoch, first = divmod(step, training.steps_an_epoch)
             network.train()
             losses: list[float] = []
             for inputs, labels in _batches(training, epoch, first):
-                losses.append(_step(training, network, inputs, labels))
+                losses.append(_step(training, inputs, labels))
                 scheduler.step()
                 step += 1
                 progress.update(task, completed=step, note=f"loss {losses[-1]:.4g}")
                 if step % training.steps_an_epoch:
                     checkpoint.save_when_due(step)
-                    if step % LOG_STEPS == 0:
+                    if step % _LOG_STEPS == 0:
                         log.write(step, epoch + 1, losses)
                         losses.clear()
-            validation = training.validate(network.eval())
+            network.eval()
+            validation = training.validate()
             log.write(step, epoch + 1, losses, validation)
-            log.plot(training.job.folder / "loss.png", training.job.title)
+            log.plot(training.folder / "loss.png", training.title)
             checkpoint.save(step)
             progress.console.print(
-                f"{training.job.title}: epoch {epoch + 1} of {training.settings.epochs}, held-out pictures: "
+                f"{training.title}: epoch {epoch + 1} of {training.settings.epochs}, held-out pictures: "
                 f"loss {validation.loss:.4g}, accuracy {validation.accuracy:.2%}"
             )
     return Fitted(validation=validation, seconds=log.seconds())
 
 
-def _step(training: Training, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+def _step(training: Training, inputs: Tensor, labels: Tensor) -> float:
     training.optimizer.zero_grad(set_to_none=True)
-    loss = _backward(training, network, inputs, labels)
-    training.optimizer.step()
-    if not math.isfinite(loss):
-        raise TrainingError(f"{training.job.title}: the loss is {loss}; lower the rates and start again")
-    return loss
-
-
-def _backward(training: Training, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    with training.job.compute.autocast():
-        loss: Tensor = training.loss(network, inputs, labels)
+    with training.compute.autocast():
+        loss: Tensor = training.loss(training.network, inputs, labels)
     loss.backward()  # type: ignore[no-untyped-call]
-    return float(loss.detach())
+    training.optimizer.step()
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingError(f"{training.title}: the loss is {value}; lower the rates and start again")
+    return value
 
 
 def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch's batches from number ``first`` on, the next one fetched while one is used."""
-    rng = np.random.default_rng((training.job.seed, epoch))
-    count, size = len(training.source.labels), training.settings.batch
+    rng = np.random.default_rng((training.seed, epoch))
+    count, size = len(training.batches.labels), training.settings.batch
     order = rng.permutation(count)
-    variants = rng.integers(training.source.variants, size=count)
+    variants = rng.integers(training.batches.variants, size=count)
     starts = range(first * size, count, size)
 
     def fetch(start: int) -> tuple[Tensor, Tensor]:
         chosen = order[start : start + size]
-        inputs = training.source.batch(chosen, variants[chosen])
-        labels = torch.from_numpy(training.source.labels[chosen])
+        inputs = training.batches.batch(chosen, variants[chosen])
+        labels = torch.from_numpy(training.batches.labels[chosen])
         if inputs.dim() == 4:
             inputs = inputs.to(memory_format=torch.channels_last)
-        return inputs.to(training.job.compute.device, torch.float32), labels.to(training.job.compute.device)
+        return inputs.to(training.compute.device, torch.float32), labels.to(training.compute.device)
 
     with ThreadPoolExecutor(1) as pool:
         upcoming = None

@@ -1,51 +1,106 @@
-"""Stage ``autoencoder``: the CAE or the SAE, by mean squared error, everything else frozen."""
+"""Stages ``cae`` and ``sae``: the paper's autoencoders, by mean squared error, everything else frozen."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from splitwire.models.autoencoder import Autoencoder, cae, sae
-from splitwire.models.training.data.sources import outputs
+from splitwire.models.loading import DECODER, ENCODER, filled
+from splitwire.models.training.data.batches import Batches
+from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.fitting.loop import Fitted, Job, Training, fit
+from splitwire.models.training.settings import StageSettings
+from splitwire.models.training.stages.classification import validate_beside
+from splitwire.models.training.stages.features import FeatureStage
+from splitwire.models.training.stages.stage import Earlier
+from splitwire.shared.bundle import Files, Quality
+from splitwire.shared.codecs.float32 import Float32
+from splitwire.shared.codecs.half import Half
+from splitwire.shared.codecs.int8 import LARGEST, Int8
 
 if TYPE_CHECKING:
-    from splitwire.models.training.data.sources import Inputs, Source
-    from splitwire.models.training.fitting.device import Compute
-    from splitwire.models.training.settings import AutoencoderSettings
+    from splitwire.models.training.export import Draft
+    from splitwire.models.training.run import StageResult
+    from splitwire.shared.bundle import Bundle
 
 
-def build_autoencoder(kind: str, seed: int) -> Autoencoder:
-    """Start from fresh weights: ``cae`` or ``sae``."""
-    torch.manual_seed(seed)
-    return cae() if kind == "cae" else sae()
+class AutoencoderSettings(StageSettings):
+    """A stage that trains only an autoencoder: mean squared error, Adam."""
+
+    epochs: int = Field(default=20, gt=0)
+    batch: int = Field(default=64, gt=0)
+    rate: float = Field(default=1e-3, gt=0)
 
 
-def train_autoencoder(
-    autoencoder: Autoencoder,
-    classifier: nn.Module,
-    features: Inputs,
-    settings: AutoencoderSettings,
-    job: Job,
-) -> Fitted:
-    """Train on features [N, 512, 7, 7]; ``classifier`` only measures, and is not changed."""
-    return fit(
-        Training(
-            job=job,
-            network=autoencoder,
-            optimizer=torch.optim.Adam(autoencoder.parameters(), lr=settings.rate),
-            source=features.training,
-            loss=SquaredError(),
-            validate=lambda network: validate_reconstruction(
-                network, classifier, features.held_out, job.compute
-            ),
-            settings=settings,
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderStage(FeatureStage[Autoencoder]):
+    """Features to features. The classifier only measures, and is not changed."""
+
+    settings: AutoencoderSettings
+
+    def build(self, classes: int) -> Autoencoder:
+        return cae()
+
+    def optimizer(self, network: Autoencoder) -> Optimizer:
+        return torch.optim.Adam(network.parameters(), lr=self.settings.rate)
+
+    def loss(self, earlier: Earlier) -> nn.Module:
+        return SquaredError()
+
+    def validate(
+        self, network: Autoencoder, held_out: Batches, earlier: Earlier, compute: Compute
+    ) -> Validation:
+        return validate_reconstruction(network, earlier[self.backbone].classifier, held_out, compute)
+
+    def export(self, network: Autoencoder, draft: Draft) -> None:
+        encoder = draft.add("device/cae.safetensors", {ENCODER: network.encoder})
+        decoder = draft.add("cloud/cae.safetensors", {DECODER: network.decoder})
+        scales = "codecs/int8.safetensors"
+        draft.tensors[scales] = {"scales": int8_scales(draft.of_training(network.encoder))}
+        plain = Files(device=(encoder,), cloud=(decoder,))
+        scaled = Files(device=(encoder, scales), cloud=(decoder, scales))
+        draft.qualities["paper"] = Quality(id=0, codec=Float32.name, files=plain)
+        draft.qualities["int8"] = Quality(id=1, codec=Int8.name, files=scaled)
+        draft.qualities["half"] = Quality(id=2, codec=Half.name, files=plain)
+
+    def restore(self, network: Autoencoder, device: Bundle, cloud: Bundle) -> bool:
+        files = device.manifest.qualities["paper"].files
+        filled(network.encoder, ENCODER, device, files.device)
+        filled(network.decoder, DECODER, cloud, files.cloud)
+        return True
+
+    def rows(self, result: StageResult) -> dict[str, str]:
+        return self.recipe(
+            result,
+            trained="encoder and decoder",
+            loss="mean squared error",
+            optimiser="Adam",
+            rate=f"{self.settings.rate:g}",
+            pictures=result.data.described,
         )
-    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullyConnectedStage(AutoencoderStage):
+    """The SAE, to compare the CAE with. Its 160 million weights stay in the run."""
+
+    needed: bool = False
+
+    def build(self, classes: int) -> Autoencoder:
+        return sae()
+
+    def export(self, network: Autoencoder, draft: Draft) -> None:
+        pass
+
+    def restore(self, network: Autoencoder, device: Bundle, cloud: Bundle) -> bool:
+        return False
 
 
 class SquaredError(nn.Module):
@@ -71,13 +126,19 @@ class _Reconstruction(nn.Module):
 
 
 def validate_reconstruction(
-    autoencoder: nn.Module, classifier: nn.Module, source: Source, compute: Compute
+    autoencoder: nn.Module, classifier: nn.Module, held_out: Batches, compute: Compute
 ) -> Validation:
     """Mean squared error, and the accuracy of the classifier on reconstructed features."""
-    network = _Reconstruction(autoencoder, classifier).to(compute.device).eval()
-    measured = torch.cat(list(outputs(network, source, compute)))
-    labels = torch.from_numpy(source.labels)
-    return Validation(
-        loss=float(measured[:, -1].mean()),
-        accuracy=float((measured[:, :-1].argmax(1) == labels).float().mean()),
-    )
+    errors, accuracy = validate_beside(_Reconstruction(autoencoder, classifier), held_out, compute)
+    return Validation(loss=float(errors.mean()), accuracy=accuracy)
+
+
+def int8_scales(latents: Tensor) -> Tensor:
+    """One scale a channel: the largest magnitude of training latents becomes the largest symbol.
+
+    Args:
+        latents: [N, channels, rows, columns], float32.
+
+    """
+    largest = latents.abs().amax(dim=(0, 2, 3)).clamp_min(1e-6)
+    return (largest / LARGEST).float()

@@ -1,0 +1,158 @@
+"""What a training stage is.
+
+    build, start                    inputs
+(random weights, or               (pictures, or what
+ an earlier stage's)            frozen layers make of them)
+         |                              |
+         v                              v
+      network <── optimizer, loss ── training pictures
+         |
+         |──validate──> loss and accuracy on held-out pictures ──rows──> model card
+         |
+         └──export──> bundle ──restore──> network
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from torch import nn
+from torch.optim import Optimizer
+
+from splitwire.models.training.data.batches import Batches, Parts
+from splitwire.models.training.fitting.device import Compute
+from splitwire.models.training.fitting.log import Validation
+from splitwire.models.training.settings import StageSettings
+
+if TYPE_CHECKING:
+    from splitwire.models.training.export import Draft
+    from splitwire.models.training.run import Run, StageResult
+    from splitwire.shared.bundle import Bundle
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSizes:
+    """What a stage's inputs will be, known before they are there.
+
+    ``shape``: of one input; ``count``: inputs to train on. Of ``cached_count`` pictures, the output of the
+    first ``cached_blocks`` of VGG16's blocks is computed once and cached.
+    """
+
+    shape: tuple[int, ...]
+    count: int
+    cached_blocks: int = 0
+    cached_count: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(ABC, Generic[Network]):
+    """One stage of a training; its methods are called in the order in which they stand here.
+
+    ``needed``: a bundle needs it; other stages are trained when they are asked for.
+    """
+
+    name: str
+    settings: StageSettings
+    needed: bool = True
+
+    prefix: ClassVar[str] = ""
+    """Stands before the names of the network's weights in the run's folder."""
+
+    @property
+    def needs(self) -> tuple[AnyStage, ...]:
+        """Earlier stages that must have ended."""
+        return ()
+
+    @property
+    def seed(self) -> int:
+        """Added to the run's seed."""
+        return 0
+
+    @abstractmethod
+    def build(self, classes: int) -> Network:
+        """Build the network with random weights."""
+
+    def start(self, network: Network, run: Run, earlier: Earlier) -> None:
+        """Give it the weights that it starts from."""
+
+    @abstractmethod
+    def inputs(self, network: Network, run: Run, earlier: Earlier) -> Parts[Batches]:
+        """Build what it is trained on, and what it is measured on."""
+
+    def calibrate(self, network: Network, inputs: Batches) -> None:
+        """Set weights that are computed from the inputs before the training."""
+
+    def trained(self, network: Network, run: Run) -> nn.Module:
+        """Build what the inputs run through: the network, or a part of it with something before it."""
+        return network
+
+    @abstractmethod
+    def optimizer(self, network: Network) -> Optimizer:
+        """Build the optimiser of the weights that are trained."""
+
+    @abstractmethod
+    def loss(self, earlier: Earlier) -> nn.Module:
+        """Build the loss: (network, inputs [N, ...], labels [N] int64) -> scalar."""
+
+    @abstractmethod
+    def validate(self, network: Network, held_out: Batches, earlier: Earlier, compute: Compute) -> Validation:
+        """Measure the network on held-out pictures."""
+
+    @abstractmethod
+    def sizes(self, run: Run) -> InputSizes:
+        """Tell what ``inputs`` will be."""
+
+    def export(self, network: Network, draft: Draft) -> None:
+        """Add to a bundle what the two sides need."""
+
+    def restore(self, network: Network, device: Bundle, cloud: Bundle) -> bool:
+        """Take the weights back out of a bundle; False where it does not hold them."""
+        return False
+
+    table: ClassVar[str] = ""
+    """What the model card says before the table that has this stage's column."""
+
+    @abstractmethod
+    def rows(self, result: StageResult) -> dict[str, str]:
+        """Describe it for the model card: its column of a table, by the names of the rows."""
+
+    def recipe(
+        self, result: StageResult, *, trained: str, loss: str, optimiser: str, rate: str, pictures: str
+    ) -> dict[str, str]:
+        """Write the rows of the card's first table, which most stages share."""
+        return {
+            "trained": trained,
+            "loss": loss,
+            "optimiser": optimiser,
+            "highest rate": rate,
+            "schedule": self.settings.schedule,
+            "pictures": pictures,
+            "epochs, batch": f"{self.settings.epochs}, {self.settings.batch}",
+            "accuracy on held-out pictures": f"{result.held_out_accuracy:.2%}",
+            "hours": f"{result.hours:.2f}",
+            "computed on": result.compute,
+        }
+
+
+AnyStage = Stage[Any]
+
+
+class Earlier:
+    """The networks of the stages that a stage needs, each loaded once."""
+
+    def __init__(self, stage: AnyStage, load: Callable[[AnyStage], nn.Module]) -> None:
+        self._networks = {needed.name: load(needed) for needed in stage.needs}
+
+    def __getitem__(self, stage: Stage[Network]) -> Network:
+        """Look one up."""
+        return cast("Network", self._networks[stage.name])
+
+
+def chain(*widths: int) -> str:
+    """Write widths of layers down: 512-128-10."""
+    return "-".join(map(str, widths))
