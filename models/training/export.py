@@ -3,57 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
 
 from splitwire.models.autoencoder import LATENT_SHAPE
 from splitwire.models.training.card import Origins, model_card
-from splitwire.models.training.data.batches import Batches, outputs
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.evaluate import evaluate_bundle
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.provenance import PROVENANCE, provenance_of
 from splitwire.models.training.run import Run
 from splitwire.models.training.sae import SAE, compare_autoencoders
-from splitwire.models.training.stages.stage import Earlier
+from splitwire.models.training.stages.stage import Draft, Earlier
 from splitwire.models.vgg16 import FEATURE_SHAPE
-from splitwire.shared.bundle import ID, MANIFEST, Files, Manifest, Quality
+from splitwire.shared.bundle import ID, MANIFEST, Files, Manifest
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import EVALUATION, Evaluation
-
-
-@dataclass(kw_only=True)
-class Draft:
-    """A bundle while its stages put it together.
-
-    ``tensors``: by file, then by name. ``device``, ``cloud``: the files of them that each side needs for every
-    quality.
-    """
-
-    features: Batches
-    compute: Compute
-    tensors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    device: list[str] = field(default_factory=list)
-    cloud: list[str] = field(default_factory=list)
-    qualities: dict[str, Quality] = field(default_factory=dict)
-
-    def add(self, file: str, networks: Mapping[str, nn.Module]) -> str:
-        """Add a file: networks' weights in float16, each under its name. Returns the file's name."""
-        self.tensors[file] = {
-            f"{name}.{key}": value.detach().cpu().to(torch.float16).contiguous()
-            for name, network in networks.items()
-            for key, value in network.state_dict().items()
-        }
-        return file
-
-    def of_training(self, network: nn.Module) -> Tensor:
-        """Run a network over the features that were trained on: [N, 512, 7, 7] -> [N, ...]."""
-        return torch.cat(list(outputs(network, self.features, self.compute)))
 
 
 def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> Evaluation:

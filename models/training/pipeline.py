@@ -6,7 +6,7 @@ A new stage is a file in ``stages/``, a field of ``Preset`` for its settings, an
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
@@ -19,10 +19,8 @@ from splitwire.models.training.stages.autoencoder import (
 )
 from splitwire.models.training.stages.backbone import (
     BackboneSettings,
-    BackboneStage,
     ConvolutionStage,
     FinetuneSettings,
-    FinetuneStage,
 )
 from splitwire.models.training.stages.fallback import FallbackSettings, FallbackStage
 from splitwire.models.training.stages.qualities import QualitySettings, QualityStage
@@ -98,21 +96,17 @@ def pipeline(preset: Preset) -> Pipeline:
     """Make the stages that a preset has."""
     taught = any(settings.soft_labels for settings in (preset.backbone, preset.finetune) if settings)
     teacher = TeacherStage(name="teacher", settings=preset.teacher, needed=taught)
-    first = BackboneStage(
+    backbone = ConvolutionStage(
         name="backbone",
         settings=preset.backbone,
         shape=preset.backbone,
         teacher=teacher,
         final=preset.finetune is None,
     )
-    trained: list[ConvolutionStage] = [first]
+    trained = [backbone]
     if preset.finetune:
-        trained.append(
-            FinetuneStage(
-                name="finetune", settings=preset.finetune, shape=preset.backbone, teacher=teacher, first=first
-            )
-        )
-    backbone = trained[-1]
+        backbone = replace(backbone, name="finetune", settings=preset.finetune, before=backbone, final=True)
+        trained.append(backbone)
     cae = AutoencoderStage(name="cae", settings=preset.cae, backbone=backbone)
     sae = FullyConnectedStage(name="sae", settings=preset.sae, backbone=backbone)
     stages: tuple[AnyStage, ...] = (

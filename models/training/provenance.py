@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from splitwire.models.errors import TrainingError
 from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.pipeline import Preset
-from splitwire.models.training.run import Run, RunSettings, StageResult, begin_run
+from splitwire.models.training.run import Run, RunSettings, begin_run
+from splitwire.models.training.stages.stage import StageResult
 from splitwire.shared.bundle import load_bundle
 
 PROVENANCE = "training.json"

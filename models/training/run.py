@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -26,8 +26,7 @@ from splitwire.models.training.data.cache import CachedBatches, cache_features
 from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
 from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.pipeline import Pipeline, Preset, pipeline
-from splitwire.models.training.settings import DataSettings
-from splitwire.models.training.stages.stage import AnyStage, Network, Stage
+from splitwire.models.training.stages.stage import AnyStage, Network, Stage, StageResult
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.pictures.loading import Preparation
 
@@ -45,28 +44,6 @@ class RunSettings(BaseModel):
     preparation: Preparation = Preparation()
     data: str
     initial_weights: str
-
-
-class StageResult(BaseModel):
-    """How a stage ended, for model card and report.
-
-    ``stands_on``: the stages it started from or learned from, with the SHA-256 of their networks.
-    ``held_out_loss``: None where it was not kept.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    stands_on: dict[str, str] = {}
-    data: DataSettings
-    classes: tuple[str, ...]
-    training_pictures: int
-    held_out_pictures: int
-    held_out_loss: float | None
-    held_out_accuracy: float
-    settings: dict[str, JsonValue]
-    hours: float
-    compute: str
-    data_sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)

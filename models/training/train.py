@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from splitwire.models.training.fitting.loop import CHECKPOINT_SECONDS, Training, fit
-from splitwire.models.training.run import Run, StageResult
-from splitwire.models.training.stages.stage import AnyStage, Earlier
+from splitwire.models.training.run import Run
+from splitwire.models.training.stages.stage import AnyStage, Earlier, StageResult
 
 
 def train_stage(

@@ -28,13 +28,13 @@ from splitwire.models.training.fitting.weights import initial_convolutions
 from splitwire.models.training.forecast import forecast
 from splitwire.models.training.pipeline import PRESETS, Preset
 from splitwire.models.training.provenance import PROVENANCE, run_of_bundle
-from splitwire.models.training.run import Run, RunSettings, StageResult, begin_run, open_run
+from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
 from splitwire.models.training.settings import DataSettings
 from splitwire.models.training.stages.autoencoder import AutoencoderSettings, int8_scales
-from splitwire.models.training.stages.backbone import BackboneSettings, BackboneStage
+from splitwire.models.training.stages.backbone import BackboneSettings, ConvolutionStage
 from splitwire.models.training.stages.classification import CrossEntropy
 from splitwire.models.training.stages.features import features
-from splitwire.models.training.stages.qualities import Integers
+from splitwire.models.training.stages.stage import StageResult
 from splitwire.models.training.train import train_stage
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.codecs import codec_of
@@ -86,7 +86,7 @@ class StoppedLoss(CrossEntropy):
         return super().forward(network, inputs, labels)
 
 
-class StoppedBackbone(BackboneStage):
+class StoppedBackbone(ConvolutionStage):
     def loss(self, earlier: Earlier) -> nn.Module:  # noqa: ARG002 - as in other stages
         return StoppedLoss(label_smoothing=self.settings.label_smoothing)
 
@@ -325,7 +325,7 @@ def test_a_learned_quality_answers_in_a_few_bytes_as_its_network_did(
     tested = features(run, test, backbone, "test").batch(np.arange(12), np.zeros(12, dtype=int)).float()
     encoder, tail = load_encoder(device, "q1"), load_tails(cloud)["q1"]
     with torch.inference_mode():
-        integers = Integers(quality)(tested).numpy()
+        integers = quality.integers(tested).numpy()
         latents = encoder(tested).numpy()
         expected = backbone.classifier.eval()(quality(tested)[0]).argmax(1)
         payloads = [codec_of(device, "q1").encode(latent) for latent in latents]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
-from torch import Tensor, nn
+from torch import Tensor
 
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.fitting.device import Compute
@@ -61,17 +61,18 @@ class PictureBatches:
 
 
 @torch.inference_mode()
-def run_batch(network: nn.Module, inputs: Tensor, compute: Compute) -> Tensor:
+def run_batch(network: Callable[[Tensor], Tensor], inputs: Tensor, compute: Compute) -> Tensor:
     """Run a network on one batch: its output as float32 on the CPU."""
     inputs = inputs.to(compute.device, torch.float32)
     if inputs.dim() == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     with compute.autocast():
-        output: Tensor = network(inputs)
-    return output.float().cpu()
+        return network(inputs).float().cpu()
 
 
-def outputs(network: nn.Module, batches: Batches, compute: Compute, size: int = 64) -> Iterator[Tensor]:
+def outputs(
+    network: Callable[[Tensor], Tensor], batches: Batches, compute: Compute, size: int = 64
+) -> Iterator[Tensor]:
     """Run a network over all inputs as they are, in order: batches of float32 on the CPU."""
     indices = np.arange(len(batches.labels), dtype=np.int64)
     for first in range(0, len(indices), size):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from pydantic import Field
@@ -19,16 +18,11 @@ from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import StageSettings
 from splitwire.models.training.stages.classification import validate_beside
 from splitwire.models.training.stages.features import FeatureStage
-from splitwire.models.training.stages.stage import Earlier
-from splitwire.shared.bundle import Files, Quality
+from splitwire.models.training.stages.stage import Draft, Earlier, StageResult
+from splitwire.shared.bundle import Bundle, Files, Quality
 from splitwire.shared.codecs.float32 import Float32
 from splitwire.shared.codecs.half import Half
 from splitwire.shared.codecs.int8 import LARGEST, Int8
-
-if TYPE_CHECKING:
-    from splitwire.models.training.export import Draft
-    from splitwire.models.training.run import StageResult
-    from splitwire.shared.bundle import Bundle
 
 
 class AutoencoderSettings(StageSettings):
@@ -63,7 +57,7 @@ class AutoencoderStage(FeatureStage[Autoencoder]):
         encoder = draft.add("device/cae.safetensors", {ENCODER: network.encoder})
         decoder = draft.add("cloud/cae.safetensors", {DECODER: network.decoder})
         scales = "codecs/int8.safetensors"
-        draft.tensors[scales] = {"scales": int8_scales(draft.of_training(network.encoder))}
+        draft.tensors[scales] = {"scales": int8_scales(draft.of_features(network.encoder))}
         plain = Files(device=(encoder,), cloud=(decoder,))
         scaled = Files(device=(encoder, scales), cloud=(decoder, scales))
         draft.qualities["paper"] = Quality(id=0, codec=Float32.name, files=plain)
@@ -111,26 +105,20 @@ class SquaredError(nn.Module):
         return functional.mse_loss(network(inputs).float(), inputs)
 
 
-class _Reconstruction(nn.Module):
-    """Logits and squared error of a feature and its reconstruction: [N, classes + 1]."""
-
-    def __init__(self, autoencoder: nn.Module, classifier: nn.Module) -> None:
-        super().__init__()
-        self.autoencoder = autoencoder
-        self.classifier = classifier
-
-    def forward(self, feature: Tensor) -> Tensor:
-        reconstruction = self.autoencoder(feature).float()
-        error = functional.mse_loss(reconstruction, feature, reduction="none").flatten(1).mean(1)
-        return torch.cat([self.classifier(reconstruction).float(), error[:, None]], dim=1)
-
-
 def validate_reconstruction(
     autoencoder: nn.Module, classifier: nn.Module, held_out: Batches, compute: Compute
 ) -> Validation:
     """Mean squared error, and the accuracy of the classifier on reconstructed features."""
-    errors, accuracy = validate_beside(_Reconstruction(autoencoder, classifier), held_out, compute)
-    return Validation(loss=float(errors.mean()), accuracy=accuracy)
+    autoencoder.to(compute.device).eval()
+    classifier.to(compute.device).eval()
+
+    def answer(feature: Tensor) -> tuple[Tensor, Tensor]:
+        reconstruction = autoencoder(feature).float()
+        error = functional.mse_loss(reconstruction, feature, reduction="none").flatten(1).mean(1)
+        return classifier(reconstruction), error
+
+    loss, accuracy = validate_beside(answer, held_out, compute)
+    return Validation(loss=loss, accuracy=accuracy)
 
 
 def int8_scales(latents: Tensor) -> Tensor:

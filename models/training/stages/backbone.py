@@ -20,14 +20,21 @@ from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.fitting.weights import initial_convolutions
 from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.classification import CrossEntropy, validate_classification
-from splitwire.models.training.stages.stage import AnyStage, Earlier, InputSizes, Stage, chain
+from splitwire.models.training.stages.stage import (
+    AnyStage,
+    Draft,
+    Earlier,
+    InputSizes,
+    Stage,
+    StageResult,
+    chain,
+)
 from splitwire.models.training.stages.teacher import TeacherStage
 from splitwire.models.vgg16 import BLOCK_SHAPES, Classifier, convolutions, split_blocks
+from splitwire.shared.bundle import Bundle
 
 if TYPE_CHECKING:
-    from splitwire.models.training.export import Draft
-    from splitwire.models.training.run import Run, StageResult
-    from splitwire.shared.bundle import Bundle
+    from splitwire.models.training.run import Run
 
 
 class ConvolutionSettings(StageSettings):
@@ -102,21 +109,30 @@ class Backbone(nn.Module):
 class ConvolutionStage(Stage[Backbone]):
     """Sees pictures: changed at random, or what the frozen blocks make of them.
 
-    ``shape``: has the sizes of the classifier. ``final``: no later stage trains the same further, so a bundle has
-    what this one made.
+    ``shape``: has the sizes of the classifier. ``before``: the stage that it goes on from; None: it starts from the
+    initial weights. ``final``: no later stage goes on from it, so a bundle has what this one made.
     """
 
     settings: ConvolutionSettings
     shape: BackboneSettings
     teacher: TeacherStage
+    before: ConvolutionStage | None = None
     final: bool = True
 
     @property
     def needs(self) -> tuple[AnyStage, ...]:
-        return (self.teacher,) if self.settings.soft_labels else ()
+        teacher = (self.teacher,) if self.settings.soft_labels else ()
+        return (*teacher, self.before) if self.before else teacher
 
     def build(self, classes: int) -> Backbone:
         return Backbone(classes, self.shape)
+
+    def start(self, network: Backbone, run: Run, earlier: Earlier) -> None:
+        if self.before:
+            network.load_state_dict(earlier[self.before].state_dict())
+        else:
+            initial = initial_convolutions(run.settings.initial_weights)
+            network.convolutions.load_state_dict(initial.state_dict())
 
     def inputs(self, network: Backbone, run: Run, earlier: Earlier) -> Parts[Batches]:
         settings = self.settings
@@ -204,25 +220,3 @@ class ConvolutionStage(Stage[Backbone]):
             rate=f"convolutions {settings.convolution_rate:g}, classifier {settings.classifier_rate:g}",
             pictures=described(mirrored=settings.mirrored, shift=settings.shift),
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneStage(ConvolutionStage):
-    """Starts from the initial weights."""
-
-    def start(self, network: Backbone, run: Run, earlier: Earlier) -> None:
-        network.convolutions.load_state_dict(initial_convolutions(run.settings.initial_weights).state_dict())
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneStage(ConvolutionStage):
-    """Starts from what ``backbone`` made."""
-
-    first: BackboneStage
-
-    @property
-    def needs(self) -> tuple[AnyStage, ...]:
-        return (*super().needs, self.first)
-
-    def start(self, network: Backbone, run: Run, earlier: Earlier) -> None:
-        network.load_state_dict(earlier[self.first].state_dict())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -48,8 +50,21 @@ def validate_classification(network: nn.Module, held_out: Batches, compute: Comp
     )
 
 
-def validate_beside(network: nn.Module, held_out: Batches, compute: Compute) -> tuple[Tensor, float]:
-    """Measure a network that gives logits and one number more, [N, classes + 1]: those numbers [N], the accuracy."""
-    measured = torch.cat(list(outputs(network.to(compute.device).eval(), held_out, compute)))
+def validate_beside(
+    function: Callable[[Tensor], tuple[Tensor, Tensor]], held_out: Batches, compute: Compute
+) -> tuple[float, float]:
+    """Measure something else beside the accuracy: inputs -> (logits [N, classes], numbers [N]).
+
+    Returns:
+        The mean of those numbers, and the accuracy.
+
+    """
+
+    def joined(inputs: Tensor) -> Tensor:
+        logits, numbers = function(inputs)
+        return torch.cat([logits.float(), numbers[:, None]], dim=1)
+
+    measured = torch.cat(list(outputs(joined, held_out, compute)))
     labels = torch.from_numpy(held_out.labels)
-    return measured[:, -1], float((measured[:, :-1].argmax(1) == labels).float().mean())
+    right = measured[:, :-1].argmax(1) == labels
+    return float(measured[:, -1].mean()), float(right.float().mean())

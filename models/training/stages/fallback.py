@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from pydantic import Field
@@ -12,18 +11,11 @@ from torch.optim import Optimizer
 
 from splitwire.models.fallback import Fallback
 from splitwire.models.loading import FALLBACK, filled
-from splitwire.models.training.data.batches import Batches
-from splitwire.models.training.fitting.device import Compute
-from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import StageSettings, Widths
-from splitwire.models.training.stages.classification import CrossEntropy, validate_classification
+from splitwire.models.training.stages.classification import CrossEntropy
 from splitwire.models.training.stages.features import FeatureStage
-from splitwire.models.training.stages.stage import Earlier, chain
-
-if TYPE_CHECKING:
-    from splitwire.models.training.export import Draft
-    from splitwire.models.training.run import StageResult
-    from splitwire.shared.bundle import Bundle
+from splitwire.models.training.stages.stage import Draft, Earlier, StageResult, chain
+from splitwire.shared.bundle import Bundle
 
 
 class FallbackSettings(StageSettings):
@@ -53,11 +45,6 @@ class FallbackStage(FeatureStage[Fallback]):
 
     def loss(self, earlier: Earlier) -> nn.Module:
         return CrossEntropy(label_smoothing=self.settings.label_smoothing)
-
-    def validate(
-        self, network: Fallback, held_out: Batches, earlier: Earlier, compute: Compute
-    ) -> Validation:
-        return validate_classification(network, held_out, compute)
 
     def export(self, network: Fallback, draft: Draft) -> None:
         draft.device.append(draft.add("device/fallback.safetensors", {FALLBACK: network.layers}))

@@ -26,14 +26,12 @@ from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.autoencoder import AutoencoderStage
 from splitwire.models.training.stages.classification import validate_beside
 from splitwire.models.training.stages.features import FeatureStage
-from splitwire.models.training.stages.stage import AnyStage, Earlier, chain
-from splitwire.shared.bundle import Files, Quality
+from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier, StageResult, chain
+from splitwire.shared.bundle import Bundle, Files, Quality
 from splitwire.shared.codecs.factorised import ANALYSIS, SYNTHESIS, Factorised
 
 if TYPE_CHECKING:
-    from splitwire.models.training.export import Draft
-    from splitwire.models.training.run import Run, StageResult
-    from splitwire.shared.bundle import Bundle
+    from splitwire.models.training.run import Run
 
 _SPREAD_FEATURES = 500
 _FIRST_ID = 16
@@ -78,19 +76,9 @@ class LearnedQuality(nn.Module):
         latent, bits = self.bottleneck(self.encoder(feature))
         return self.decoder(latent), bits
 
-
-class Integers(nn.Module):
-    """Feature -> integers: [N, 512, 7, 7] -> [N, d]."""
-
-    def __init__(self, quality: LearnedQuality) -> None:
-        super().__init__()
-        self.encoder = quality.encoder
-        self.bottleneck = quality.bottleneck
-
-    def forward(self, feature: Tensor) -> Tensor:
-        """Compute what would be coded."""
-        integers: Tensor = self.bottleneck.integers(self.encoder(feature))
-        return integers
+    def integers(self, feature: Tensor) -> Tensor:
+        """Compute what would be coded: [N, 512, 7, 7] -> [N, d]."""
+        return self.bottleneck.integers(self.encoder(feature))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +121,14 @@ class QualityStage(FeatureStage[LearnedQuality]):
         self, network: LearnedQuality, held_out: Batches, earlier: Earlier, compute: Compute
     ) -> Validation:
         """Mean bytes under the prior as the loss, and the accuracy through rounded numbers."""
-        answer = _Answer(network, earlier[self.backbone].classifier)
+        classifier = earlier[self.backbone].classifier.to(compute.device).eval()
+
+        def answer(inputs: Tensor) -> tuple[Tensor, Tensor]:
+            feature, bits = network(inputs)
+            return classifier(feature), bits
+
         bits, accuracy = validate_beside(answer, held_out, compute)
-        return Validation(loss=float(bits.mean()) / 8, accuracy=accuracy)
+        return Validation(loss=bits / 8, accuracy=accuracy)
 
     def export(self, network: LearnedQuality, draft: Draft) -> None:
         bottleneck = network.bottleneck
@@ -147,7 +140,7 @@ class QualityStage(FeatureStage[LearnedQuality]):
             f"cloud/{self.name}.safetensors",
             {DECODER: network.decoder, SYNTHESIS: bottleneck.synthesis},
         )
-        integers = draft.of_training(Integers(network)).long().numpy()
+        integers = draft.of_features(network.integers).long().numpy()
         smallest, frequencies = map(torch.from_numpy, frequency_tables(integers))
         tables = f"codecs/{self.name}.safetensors"
         draft.tensors[tables] = {"smallest": smallest, "frequencies": frequencies}
@@ -221,16 +214,3 @@ def _mixed(inputs: Tensor, labels: Tensor, settings: QualitySettings) -> tuple[T
     share[torch.rand(count, device=device) < settings.unmixed] = 1
     weight = share[:, None, None, None]
     return weight * inputs + (1 - weight) * inputs[order], labels[order], share
-
-
-class _Answer(nn.Module):
-    """Logits and bits, as one tensor: [N, classes + 1]."""
-
-    def __init__(self, quality: nn.Module, classifier: nn.Module) -> None:
-        super().__init__()
-        self.quality = quality
-        self.classifier = classifier
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        feature, bits = self.quality(inputs)
-        return torch.cat([self.classifier(feature).float(), bits[:, None]], dim=1)

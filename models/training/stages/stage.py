@@ -15,24 +15,77 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
-from torch import nn
+import torch
+from pydantic import BaseModel, ConfigDict, JsonValue
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from splitwire.models.training.data.batches import Batches, Parts
+from splitwire.models.training.data.batches import Batches, Parts, outputs
 from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.settings import StageSettings
+from splitwire.models.training.settings import DataSettings, StageSettings
+from splitwire.models.training.stages.classification import validate_classification
+from splitwire.shared.bundle import Bundle, Quality
 
 if TYPE_CHECKING:
-    from splitwire.models.training.export import Draft
-    from splitwire.models.training.run import Run, StageResult
-    from splitwire.shared.bundle import Bundle
+    from splitwire.models.training.run import Run
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+class StageResult(BaseModel):
+    """How a stage ended, for model card and report.
+
+    ``stands_on``: the stages it started from or learned from, with the SHA-256 of their networks.
+    ``held_out_loss``: None where it was not kept.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    stands_on: dict[str, str] = {}
+    data: DataSettings
+    classes: tuple[str, ...]
+    training_pictures: int
+    held_out_pictures: int
+    held_out_loss: float | None
+    held_out_accuracy: float
+    settings: dict[str, JsonValue]
+    hours: float
+    compute: str
+    data_sha256: str
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """A bundle while its stages put it together.
+
+    ``tensors``: by file, then by name. ``device``, ``cloud``: files that each side needs for every quality.
+    ``features``: what was trained on, [N, 512, 7, 7].
+    """
+
+    features: Batches
+    compute: Compute
+    tensors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    device: list[str] = field(default_factory=list)
+    cloud: list[str] = field(default_factory=list)
+    qualities: dict[str, Quality] = field(default_factory=dict)
+
+    def add(self, file: str, networks: Mapping[str, nn.Module]) -> str:
+        """Add a file: networks' weights in float16, each under its name. Returns the file's name."""
+        self.tensors[file] = {
+            f"{name}.{key}": value.detach().cpu().to(torch.float16).contiguous()
+            for name, network in networks.items()
+            for key, value in network.state_dict().items()
+        }
+        return file
+
+    def of_features(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Compute something of every feature: [N, ...]."""
+        return torch.cat(list(outputs(function, self.features, self.compute)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +152,9 @@ class Stage(ABC, Generic[Network]):
     def loss(self, earlier: Earlier) -> nn.Module:
         """Build the loss: (network, inputs [N, ...], labels [N] int64) -> scalar."""
 
-    @abstractmethod
     def validate(self, network: Network, held_out: Batches, earlier: Earlier, compute: Compute) -> Validation:
-        """Measure the network on held-out pictures."""
+        """Measure the network on held-out pictures; here as one that classifies them."""
+        return validate_classification(network, held_out, compute)
 
     @abstractmethod
     def sizes(self, run: Run) -> InputSizes:

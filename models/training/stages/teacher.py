@@ -14,14 +14,12 @@ from torch.optim import Optimizer
 from splitwire.models.teacher import Teacher
 from splitwire.models.training.data.augmentation import AugmentedBatches, described
 from splitwire.models.training.data.batches import Batches, Parts
-from splitwire.models.training.fitting.device import Compute
-from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import StageSettings, Widths
-from splitwire.models.training.stages.classification import CrossEntropy, validate_classification
-from splitwire.models.training.stages.stage import Earlier, InputSizes, Stage, chain
+from splitwire.models.training.stages.classification import CrossEntropy
+from splitwire.models.training.stages.stage import Earlier, InputSizes, Stage, StageResult, chain
 
 if TYPE_CHECKING:
-    from splitwire.models.training.run import Run, StageResult
+    from splitwire.models.training.run import Run
 
 _WHITENING_PICTURES = 5000
 
@@ -76,9 +74,6 @@ class TeacherStage(Stage[Teacher]):
 
     def loss(self, earlier: Earlier) -> nn.Module:
         return CrossEntropy(label_smoothing=self.settings.label_smoothing)
-
-    def validate(self, network: Teacher, held_out: Batches, earlier: Earlier, compute: Compute) -> Validation:
-        return validate_classification(network, held_out, compute)
 
     def sizes(self, run: Run) -> InputSizes:
         training = run.pictures.training
