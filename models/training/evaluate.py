@@ -1,6 +1,6 @@
 """Accuracy of a bundle, measured through its real parts: head, codec, tail, in float32.
 
-The head's convolutions are computed by torch here, not by ncnn as on a device.
+Here torch computes the head's convolutions; a device computes them with ncnn.
 """
 
 from __future__ import annotations
