@@ -33,8 +33,9 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
     cae = run.pipeline.cae
     features = cae.inputs(run.trained(cae), run, Earlier(cae, run.trained)).training
     draft = Draft(features=features, compute=run.compute)
-    for stage in filter(run.has_weights, run.needed):
-        stage.export(run.trained(stage), draft)
+    for stage in run.needed:
+        if stage.in_bundle and run.has_ended(stage):
+            stage.export(run.trained(stage).to(run.compute.device), draft)
     for name, tensors in draft.tensors.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / name)

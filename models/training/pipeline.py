@@ -101,11 +101,13 @@ def pipeline(preset: Preset) -> Pipeline:
         settings=preset.backbone,
         shape=preset.backbone,
         teacher=teacher,
-        final=preset.finetune is None,
+        in_bundle=preset.finetune is None,
     )
     trained = [backbone]
     if preset.finetune:
-        backbone = replace(backbone, name="finetune", settings=preset.finetune, before=backbone, final=True)
+        backbone = replace(
+            backbone, name="finetune", settings=preset.finetune, before=backbone, in_bundle=True
+        )
         trained.append(backbone)
     cae = AutoencoderStage(name="cae", settings=preset.cae, backbone=backbone)
     sae = FullyConnectedStage(name="sae", settings=preset.sae, backbone=backbone)

@@ -60,5 +60,7 @@ def run_of_bundle(
     for name, result in provenance.results.items():
         stage = run.stage(name)
         network = run.untrained(stage, len(device.manifest.classes))
-        run.end(stage, network if stage.restore(network, device, cloud) else None, result)
+        if stage.in_bundle:
+            stage.restore(network, device, cloud)
+        run.end(stage, network if stage.in_bundle else None, result)
     return run

@@ -37,16 +37,16 @@ def train_stage(
         loss=stage.loss(earlier),
         validate=lambda: stage.validate(network, inputs.held_out, earlier, run.compute),
     )
-    fitted = fit(training, resume=resume, checkpoint_seconds=checkpoint_seconds)
+    validation, seconds = fit(training, resume=resume, checkpoint_seconds=checkpoint_seconds)
     result = StageResult(
         data=run.settings.preset.data,
         classes=pictures.training.classes,
         training_pictures=len(pictures.training),
         held_out_pictures=len(pictures.held_out),
-        held_out_loss=fitted.validation.loss,
-        held_out_accuracy=fitted.validation.accuracy,
+        held_out_loss=validation.loss,
+        held_out_accuracy=validation.accuracy,
         settings=stage.settings.model_dump(mode="json"),
-        hours=fitted.seconds / 3600,
+        hours=seconds / 3600,
         compute=str(run.compute),
         data_sha256=pictures.training.digest(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -31,10 +31,7 @@ class Checkpoint:
     optimizer: Optimizer
     scheduler: LRScheduler
     every: float
-
-    def __post_init__(self) -> None:
-        """Count the time from here."""
-        self._saved = time.monotonic()
+    saved: float = field(default_factory=time.monotonic)
 
     def save(self, step: int) -> None:
         """Replace the file; whenever this is stopped, one whole file is there."""
@@ -51,11 +48,11 @@ class Checkpoint:
             partial,
         )
         partial.replace(self.file)
-        self._saved = time.monotonic()
+        self.saved = time.monotonic()
 
     def save_when_due(self, step: int) -> None:
         """Save if ``every`` seconds have passed since the last time."""
-        if time.monotonic() - self._saved > self.every:
+        if time.monotonic() - self.saved > self.every:
             self.save(step)
 
     def restore(self) -> int:
@@ -69,7 +66,12 @@ class Checkpoint:
             return 0
         try:
             state = torch.load(self.file, map_location="cpu", weights_only=True)
-            self._check(state["identity"])
+            found = state["identity"]
+            different = ", ".join(name for name, value in self.identity.items() if found.get(name) != value)
+            if different:
+                raise TrainingError(
+                    f"{self.file} is of a training with another {different}; repeat that, or leave out --resume"
+                )
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.scheduler.load_state_dict(state["scheduler"])
@@ -81,10 +83,3 @@ class Checkpoint:
                 f"{self.file} does not fit this training ({exc}); leave out --resume"
             ) from exc
         return int(state["step"])
-
-    def _check(self, found: Mapping[str, JsonValue]) -> None:
-        different = ", ".join(name for name in self.identity if found.get(name) != self.identity[name])
-        if different:
-            raise TrainingError(
-                f"{self.file} is of a training with another {different}; repeat that, or leave out --resume"
-            )

@@ -21,21 +21,13 @@ from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import TrainingLog, Validation
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.models.training.fitting.weights import state_digest
-from splitwire.models.training.settings import StageSettings
+from splitwire.models.training.settings import Schedule, StageSettings
 
 CHECKPOINT_SECONDS = 240.0
 """How much of a training is lost at most when it is stopped."""
 
 _LOG_STEPS = 50
 _WARM_UP = 0.15  # share of the steps in which a one-cycle rate rises
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """How a stage ended, and the seconds that training it took, interruptions left out."""
-
-    validation: Validation
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +46,6 @@ class Training:
     """(network, inputs [N, ...], labels [N] int64) -> scalar; its own weights are not trained."""
     validate: Callable[[], Validation]
 
-    @property
-    def steps_an_epoch(self) -> int:
-        """Batches that hold every picture once."""
-        return math.ceil(len(self.batches.labels) / self.settings.batch)
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole training."""
-        return self.settings.epochs * self.steps_an_epoch
-
     def identity(self) -> dict[str, JsonValue]:
         """Everything that decides how the training goes."""
         return {
@@ -75,11 +57,16 @@ class Training:
         }
 
 
-def fit(training: Training, *, resume: bool, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> Fitted:
+def fit(
+    training: Training, *, resume: bool, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> tuple[Validation, float]:
     """Train; leave ``log.csv``, ``loss.png`` and ``checkpoint.pt`` in the folder.
 
     On resumption a checkpoint there is continued, and ends as if it had never stopped;
     a finished one is only validated.
+
+    Returns:
+        How the network does at the end, and the seconds that training took, interruptions left out.
 
     Raises:
         TrainingError: the loss is no number, or the checkpoint can't be continued.
@@ -88,7 +75,9 @@ def fit(training: Training, *, resume: bool, checkpoint_seconds: float = CHECKPO
     training.folder.mkdir(parents=True, exist_ok=True)
     network = training.network.to(training.compute.device).to(memory_format=torch.channels_last)
     training.loss.to(training.compute.device)
-    scheduler = LambdaLR(training.optimizer, _rate_curve(training))
+    steps_an_epoch = math.ceil(len(training.batches.labels) / training.settings.batch)
+    steps = training.settings.epochs * steps_an_epoch
+    scheduler = LambdaLR(training.optimizer, _rate_curve(training.settings.schedule, steps))
     checkpoint = Checkpoint(
         file=training.folder / "checkpoint.pt",
         identity=training.identity(),
@@ -100,13 +89,13 @@ def fit(training: Training, *, resume: bool, checkpoint_seconds: float = CHECKPO
     torch.manual_seed(training.seed)
     step = checkpoint.restore() if resume else 0
     log = TrainingLog(training.folder / "log.csv", step)
-    if step == training.steps:
+    if step == steps:
         network.eval()
-        return Fitted(validation=training.validate(), seconds=log.seconds())
+        return training.validate(), log.seconds()
     with stage_progress() as progress:
-        task = progress.add_task(training.title, total=training.steps, completed=step, note="")
-        while step < training.steps:
-            epoch, first = divmod(step, training.steps_an_epoch)
+        task = progress.add_task(training.title, total=steps, completed=step, note="")
+        while step < steps:
+            epoch, first = divmod(step, steps_an_epoch)
             network.train()
             losses: list[float] = []
             for inputs, labels in _batches(training, epoch, first):
@@ -114,7 +103,7 @@ def fit(training: Training, *, resume: bool, checkpoint_seconds: float = CHECKPO
                 scheduler.step()
                 step += 1
                 progress.update(task, completed=step, note=f"loss {losses[-1]:.4g}")
-                if step % training.steps_an_epoch:
+                if step % steps_an_epoch:
                     checkpoint.save_when_due(step)
                     if step % _LOG_STEPS == 0:
                         log.write(step, epoch + 1, losses)
@@ -128,7 +117,7 @@ def fit(training: Training, *, resume: bool, checkpoint_seconds: float = CHECKPO
                 f"{training.title}: epoch {epoch + 1} of {training.settings.epochs}, held-out pictures: "
                 f"loss {validation.loss:.4g}, accuracy {validation.accuracy:.2%}"
             )
-    return Fitted(validation=validation, seconds=log.seconds())
+    return validation, log.seconds()
 
 
 def _step(training: Training, inputs: Tensor, labels: Tensor) -> float:
@@ -168,13 +157,13 @@ def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tenso
             yield batch
 
 
-def _rate_curve(training: Training) -> Callable[[int], float]:
+def _rate_curve(schedule: Schedule, steps: int) -> Callable[[int], float]:
     """Factor of the rate at a step: 1, or up a line and down a half cosine."""
-    rise = max(1, round(_WARM_UP * training.steps))
+    rise = max(1, round(_WARM_UP * steps))
 
     def one_cycle(step: int) -> float:
         if step < rise:
             return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, training.steps - rise)))
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
-    return one_cycle if training.settings.schedule == "one-cycle" else lambda _: 1.0
+    return one_cycle if schedule == "one-cycle" else lambda _: 1.0

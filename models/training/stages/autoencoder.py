@@ -64,11 +64,10 @@ class AutoencoderStage(FeatureStage[Autoencoder]):
         draft.qualities["int8"] = Quality(id=1, codec=Int8.name, files=scaled)
         draft.qualities["half"] = Quality(id=2, codec=Half.name, files=plain)
 
-    def restore(self, network: Autoencoder, device: Bundle, cloud: Bundle) -> bool:
+    def restore(self, network: Autoencoder, device: Bundle, cloud: Bundle) -> None:
         files = device.manifest.qualities["paper"].files
         filled(network.encoder, ENCODER, device, files.device)
         filled(network.decoder, DECODER, cloud, files.cloud)
-        return True
 
     def rows(self, result: StageResult) -> dict[str, str]:
         return self.recipe(
@@ -86,15 +85,10 @@ class FullyConnectedStage(AutoencoderStage):
     """The SAE, to compare the CAE with. Its 160 million weights stay in the run."""
 
     needed: bool = False
+    in_bundle: bool = False
 
     def build(self, classes: int) -> Autoencoder:
         return sae()
-
-    def export(self, network: Autoencoder, draft: Draft) -> None:
-        pass
-
-    def restore(self, network: Autoencoder, device: Bundle, cloud: Bundle) -> bool:
-        return False
 
 
 class SquaredError(nn.Module):

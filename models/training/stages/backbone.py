@@ -110,14 +110,13 @@ class ConvolutionStage(Stage[Backbone]):
     """Sees pictures: changed at random, or what the frozen blocks make of them.
 
     ``shape``: has the sizes of the classifier. ``before``: the stage that it goes on from; None: it starts from the
-    initial weights. ``final``: no later stage goes on from it, so a bundle has what this one made.
+    initial weights.
     """
 
     settings: ConvolutionSettings
     shape: BackboneSettings
     teacher: TeacherStage
     before: ConvolutionStage | None = None
-    final: bool = True
 
     @property
     def needs(self) -> tuple[AnyStage, ...]:
@@ -193,17 +192,13 @@ class ConvolutionStage(Stage[Backbone]):
         )
 
     def export(self, network: Backbone, draft: Draft) -> None:
-        if self.final:
-            draft.device.append(
-                draft.add("device/convolutions.safetensors", {CONVOLUTIONS: network.convolutions})
-            )
-            draft.cloud.append(draft.add("cloud/classifier.safetensors", {CLASSIFIER: network.classifier}))
+        convolutions = draft.add("device/convolutions.safetensors", {CONVOLUTIONS: network.convolutions})
+        draft.device.append(convolutions)
+        draft.cloud.append(draft.add("cloud/classifier.safetensors", {CLASSIFIER: network.classifier}))
 
-    def restore(self, network: Backbone, device: Bundle, cloud: Bundle) -> bool:
-        if self.final:
-            filled(network.convolutions, CONVOLUTIONS, device, device.manifest.files.device)
-            filled(network.classifier, CLASSIFIER, cloud, cloud.manifest.files.cloud)
-        return self.final
+    def restore(self, network: Backbone, device: Bundle, cloud: Bundle) -> None:
+        filled(network.convolutions, CONVOLUTIONS, device, device.manifest.files.device)
+        filled(network.classifier, CLASSIFIER, cloud, cloud.manifest.files.cloud)
 
     def rows(self, result: StageResult) -> dict[str, str]:
         settings, frozen = self.settings, self.settings.frozen_blocks

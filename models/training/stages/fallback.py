@@ -49,9 +49,8 @@ class FallbackStage(FeatureStage[Fallback]):
     def export(self, network: Fallback, draft: Draft) -> None:
         draft.device.append(draft.add("device/fallback.safetensors", {FALLBACK: network.layers}))
 
-    def restore(self, network: Fallback, device: Bundle, cloud: Bundle) -> bool:
+    def restore(self, network: Fallback, device: Bundle, cloud: Bundle) -> None:
         filled(network.layers, FALLBACK, device, device.manifest.files.device)
-        return True
 
     def rows(self, result: StageResult) -> dict[str, str]:
         settings = self.settings

@@ -150,14 +150,13 @@ class QualityStage(FeatureStage[LearnedQuality]):
             files=Files(device=(encoder, tables), cloud=(decoder, tables)),
         )
 
-    def restore(self, network: LearnedQuality, device: Bundle, cloud: Bundle) -> bool:
+    def restore(self, network: LearnedQuality, device: Bundle, cloud: Bundle) -> None:
         """Take all but the prior, which only training needs: a bundle has tables instead."""
         files = device.manifest.qualities[self.name].files
         filled(network.encoder, ENCODER, device, files.device)
         filled(network.bottleneck.analysis, ANALYSIS, device, files.device)
         filled(network.bottleneck.synthesis, SYNTHESIS, cloud, files.cloud)
         filled(network.decoder, DECODER, cloud, files.cloud)
-        return True
 
     table = (
         "The learned qualities: encoder and decoder from the `cae` stage on, and what lies between them, for the divergence\n"

@@ -106,12 +106,14 @@ class InputSizes:
 class Stage(ABC, Generic[Network]):
     """One stage of a training; its methods are called in the order in which they stand here.
 
-    ``needed``: a bundle needs it; other stages are trained when they are asked for.
+    ``needed``: it is trained for every bundle; other stages are when they are asked for. ``in_bundle``: a bundle
+    holds its network.
     """
 
     name: str
     settings: StageSettings
     needed: bool = True
+    in_bundle: bool = True
 
     prefix: ClassVar[str] = ""
     """Stands before the names of the network's weights in the run's folder."""
@@ -163,9 +165,8 @@ class Stage(ABC, Generic[Network]):
     def export(self, network: Network, draft: Draft) -> None:
         """Add to a bundle what the two sides need."""
 
-    def restore(self, network: Network, device: Bundle, cloud: Bundle) -> bool:
-        """Take the weights back out of a bundle; False where it does not hold them."""
-        return False
+    def restore(self, network: Network, device: Bundle, cloud: Bundle) -> None:
+        """Take the weights back out of a bundle."""
 
     table: ClassVar[str] = ""
     """What the model card says before the table that has this stage's column."""

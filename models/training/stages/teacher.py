@@ -44,6 +44,7 @@ class TeacherStage(Stage[Teacher]):
     """Sees the pictures' own pixels, [N, 3, side, side], 0..255, mirrored and moved."""
 
     settings: TeacherSettings
+    in_bundle: bool = False
     prefix = "teacher."
 
     def build(self, classes: int) -> Teacher:
