@@ -28,49 +28,31 @@ from splitwire.shared.evaluation import Evaluation
 
 app = command_group("Train Splitwire's networks and write them as a model bundle: `release` does it all.")
 
-DataPath = Annotated[
-    Path,
-    typer.Option(
-        envvar="SPLITWIRE_DATA",
-        help="CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that.",
-    ),
-]
+_DATA = "CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that."
+_WEIGHTS = f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names."
+_PRESET = (
+    "cached: a first result on a small machine; shipped: what made the shipped bundle; "
+    "paper: the paper's rates, batch and epochs; full: every layer, for a GPU."
+)
+_SET = "Change a setting of the preset: STAGE.NAME=VALUE; may be repeated."
+_RESUME = "Keep what has ended, go on from the last checkpoint of what has not."
+_FROM = "Go on from this bundle, with its preset: its networks need no training."
+_STAGES = f"Of {', '.join(STAGES)}, in order; none: all that a bundle needs."
+_PRECISION = "auto, float32 or bfloat16 (mixed precision; auto: where fast)."
+_WEIGHTS_ORIGIN = "Origin and licence of initial weights from a file: a sentence for the card."
+
+DataPath = Annotated[Path, typer.Option(envvar="SPLITWIRE_DATA", help=_DATA)]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run: logs, checkpoints, caches.")]
-InitialWeights = Annotated[
-    str,
-    typer.Option(
-        envvar="SPLITWIRE_INITIAL_WEIGHTS",
-        help=f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names.",
-    ),
-]
-PresetOption = Annotated[
-    PresetName,
-    typer.Option(
-        "--preset",
-        help="cached: a first result on a small machine; shipped: what made the shipped bundle; "
-        "paper: the paper's rates, batch and epochs; full: every layer, for a GPU.",
-    ),
-]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a setting of the preset: STAGE.NAME=VALUE; may be repeated."),
-]
-Resume = Annotated[
-    bool,
-    typer.Option("--resume", help="Keep what has ended, go on from the last checkpoint of what has not."),
-]
+InitialWeights = Annotated[str, typer.Option(envvar="SPLITWIRE_INITIAL_WEIGHTS", help=_WEIGHTS)]
+PresetOption = Annotated[PresetName, typer.Option("--preset", help=_PRESET)]
+Changes = Annotated[list[str] | None, typer.Option("--set", help=_SET)]
+Resume = Annotated[bool, typer.Option("--resume", help=_RESUME)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-PrecisionName = Annotated[
-    Precision,
-    typer.Option("--precision", help="auto, float32 or bfloat16 (mixed precision; auto: where fast)."),
-]
-BundleFolder = Annotated[
-    Path, typer.Option("--bundle", help="Folder to write; its name becomes the bundle's id.")
-]
-WeightsOrigin = Annotated[
-    str | None,
-    typer.Option(help="Origin and licence of initial weights from a file: a sentence for the card."),
-]
+PrecisionName = Annotated[Precision, typer.Option("--precision", help=_PRECISION)]
+FromBundle = Annotated[Path | None, typer.Option("--from", help=_FROM)]
+StageNames = Annotated[list[str] | None, typer.Argument(help=_STAGES)]
+BundleFolder = Annotated[Path, typer.Option(help="Folder to write; its name becomes the bundle's id.")]
+WeightsOrigin = Annotated[str | None, typer.Option(help=_WEIGHTS_ORIGIN)]
 DataOrigin = Annotated[str, typer.Option(help="Origin and licence of the pictures: a sentence for the card.")]
 _DEFAULT_RUN = Path("runs/default")
 
@@ -93,8 +75,7 @@ def release(
     check_name(bundle)
     settings = _settings(data, initial_weights, preset, changes)
     origins = _origins(initial_weights, weights_origin, data_origin)
-    test = load_pictures(data, "test")
-    test.check_readable()
+    test = _test_pictures(data)
     opened = begin_run(run, choose_compute(device, precision), settings, resume=resume)
     _train(opened, [*_needed(opened), "sae"], resume=resume)
     _export(opened, bundle, test, origins)
@@ -107,12 +88,7 @@ def begin(
     initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
     preset: PresetOption = "cached",
     changes: Changes = None,
-    from_bundle: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", help="Go on from this bundle, with its preset: its networks need no training."
-        ),
-    ] = None,
+    from_bundle: FromBundle = None,
 ) -> None:
     """Write the settings of a run, to train it stage by stage."""
     cpu = choose_compute("cpu")
@@ -127,10 +103,7 @@ def begin(
 
 @app.command()
 def train(
-    stages: Annotated[
-        list[str] | None,
-        typer.Argument(help=f"Of {', '.join(STAGES)}, in order; none: all that a bundle needs."),
-    ] = None,
+    stages: StageNames = None,
     run: RunFolder = _DEFAULT_RUN,
     resume: Resume = False,
     device: Device = "auto",
@@ -167,8 +140,7 @@ def export(
     """Write the networks of a trained run as a bundle, measured on the test pictures."""
     opened = open_run(run, choose_compute(device, precision))
     origins = _origins(opened.settings.initial_weights, weights_origin, data_origin)
-    test = load_pictures(data, "test")
-    test.check_readable()
+    test = _test_pictures(data)
     _export(opened, bundle, test, origins)
 
 
@@ -181,15 +153,19 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")] = False,
 ) -> None:
     """Measure a bundle on the test pictures, through its real head, codecs and tail."""
-    test = load_pictures(data, "test")
-    if limit:
-        test = test.subset(balanced_sample(test.labels, limit, seed))
-    test.check_readable()
-    evaluation = evaluate_bundle(bundle, test)
+    evaluation = evaluate_bundle(bundle, _test_pictures(data, limit, seed))
     if as_json:
         typer.echo(evaluation.model_dump_json(indent=2))
     else:
         _print_scores(evaluation)
+
+
+def _test_pictures(data: Path, limit: int = 0, seed: int = 0) -> Pictures:
+    test = load_pictures(data, "test")
+    if limit:
+        test = test.subset(balanced_sample(test.labels, limit, seed))
+    test.check_readable()
+    return test
 
 
 def _settings(data: Path, initial_weights: str, preset: PresetName, changes: list[str] | None) -> RunSettings:
