@@ -44,12 +44,12 @@ def forecast(run: Run, stages: Sequence[AnyStage]) -> list[Forecast]:
 
     """
     forecasts = []
-    counted: set[tuple[int, int]] = set()
+    counted: set[tuple[str, int, int]] = set()
     for stage in stages:
         sizes = stage.sizes(run)
         steps = stage.settings.epochs * math.ceil(sizes.count / stage.settings.batch)
         seconds, disk = steps * _step_seconds(run, stage, sizes.shape), 0
-        cached = (sizes.cached_blocks, sizes.cached_count)
+        cached = (sizes.cache, sizes.cached_blocks, sizes.cached_count)
         if sizes.cached_blocks and cached not in counted:
             counted.add(cached)
             seconds += sizes.cached_count * _picture_seconds(sizes.cached_blocks, run.compute)

@@ -308,6 +308,13 @@ def test_a_forecast_tells_steps_disk_and_memory(settings: RunSettings, tmp_path:
     assert not (run.folder / "cache").exists()
 
 
+def test_features_are_forecast_once_for_all_stages_that_see_them(run: Run) -> None:
+    backbone, cae, quality = forecast(run, [run.stage(name) for name in ("backbone", "cae", "q1")])
+    assert run.settings.preset.backbone.frozen_blocks == 5, "as many elements, and still another cache"
+    assert backbone.disk == cae.disk == 2 * 48 * 512 * 7 * 7
+    assert quality.disk == 0
+
+
 def test_a_learned_quality_answers_in_a_few_bytes_as_its_network_did(
     run: Run, colours: Path, tmp_path: Path
 ) -> None:

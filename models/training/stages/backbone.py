@@ -187,6 +187,7 @@ class ConvolutionStage(Stage[Backbone]):
         return InputSizes(
             shape=(3, side, side) if self.settings.augmented else BLOCK_SHAPES[blocks],
             count=len(training),
+            cache="frozen",
             cached_blocks=blocks,
             cached_count=len(held_out) + (0 if self.settings.augmented else len(training)),
         )

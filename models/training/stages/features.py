@@ -49,6 +49,7 @@ class FeatureStage(Stage[Network]):
         return InputSizes(
             shape=FEATURE_SHAPE,
             count=count,
+            cache="features",
             cached_blocks=_ALL_BLOCKS,
             cached_count=count + len(run.pictures.held_out),
         )

@@ -92,12 +92,13 @@ class Draft:
 class InputSizes:
     """What a stage's inputs will be, known before they are there.
 
-    ``shape``: of one input; ``count``: inputs to train on. Of ``cached_count`` pictures, the output of the
-    first ``cached_blocks`` of VGG16's blocks is computed once and cached.
+    ``shape``: of one input; ``count``: inputs to train on. Of ``cached_count`` pictures, what the first
+    ``cached_blocks`` of VGG16's blocks make of them is computed once and kept in the cache named ``cache``.
     """
 
     shape: tuple[int, ...]
     count: int
+    cache: str = ""
     cached_blocks: int = 0
     cached_count: int = 0
 
