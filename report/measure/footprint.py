@@ -20,16 +20,14 @@ from pydantic import BaseModel, ConfigDict
 from threadpoolctl import threadpool_limits
 
 from splitwire.edge.compute.encoder import Encoder
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.ncnn_head import NcnnHead
 from splitwire.models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder
-from splitwire.models.loading import CONVOLUTIONS, DECODER, ENCODER, FALLBACK
-from splitwire.models.split import PICTURE_SHAPE
-from splitwire.models.vgg16 import FEATURE_SHAPE, Classifier
+from splitwire.models.vgg16 import FEATURE_SHAPE, PICTURE_SHAPE, Classifier
 from splitwire.report.statistics import Spread, spread
-from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.shared.bundle import CONVOLUTIONS, DECODER, ENCODER, FALLBACK, default_bundle_path, load_bundle
 from splitwire.shared.command import command_group, run
 from splitwire.shared.errors import SettingsError
-from splitwire.shared.fallback import Fallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from splitwire.edge.compute.encoder import Encoder
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.frame import Frame, pack
 
 if TYPE_CHECKING:
@@ -19,18 +18,18 @@ class Framer:
     """Encodes features in one quality, each in a frame of its own."""
 
     def __init__(self, bundle: Bundle, quality: str) -> None:
-        """Load the quality's encoder and codec.
+        """Load the quality's encoder.
 
         Raises:
             QualityMissing: the bundle has no such quality.
             BundleInvalid: weights or tables can't be used.
 
         """
-        self._encoder, self._codec = Encoder(bundle, quality), codec_of(bundle, quality)
+        self._encoder = Encoder(bundle, quality)
         self._fingerprint = bundle.manifest.fingerprint(quality)
         self._id = bundle.manifest.qualities[quality].id
 
     def __call__(self, feature: NDArray[np.float32]) -> bytes:
         """Make the frame of a feature [512, 7, 7]."""
-        payload = self._codec.encode(self._encoder(feature))
-        return pack(Frame(fingerprint=self._fingerprint, quality=self._id, payloads=(payload,)))
+        payloads = (self._encoder(feature),)
+        return pack(Frame(fingerprint=self._fingerprint, quality=self._id, payloads=payloads))

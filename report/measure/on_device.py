@@ -9,9 +9,9 @@ import torch
 import zstandard
 from pydantic import BaseModel, ConfigDict
 
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.models.loading import load_tails
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.fallback import Fallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from splitwire.edge.errors import CloudAnswerInvalid, CloudUnreachable
-from splitwire.models.loading import FALLBACK
 from splitwire.report.measure import footprint, shaped
 from splitwire.report.measure.exchanges import (
     Answers,
@@ -41,7 +40,7 @@ from splitwire.report.measure.scoring import choose, picture_result, quality_res
 from splitwire.report.measure.timing import StageClock, Times
 from splitwire.report.page import ways
 from splitwire.report.testbed.servers import SPLIT, WHOLE, running
-from splitwire.shared.bundle import load_bundle
+from splitwire.shared.bundle import FALLBACK, load_bundle
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.messages import Model
 

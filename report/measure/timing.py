@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.head import open_head
 from splitwire.models.loading import load_tails
 from splitwire.report.measure.exchanges import send_frame, send_picture
@@ -19,7 +20,6 @@ from splitwire.report.measure.features import HEAD
 from splitwire.report.measure.frames import Framer
 from splitwire.report.statistics import Spread, spread
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.fallback import Fallback
 from splitwire.shared.pictures.loading import load_picture, prepare
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from splitwire.report.results import Check, Elements, Report, SlowerDevice, Wher
 from splitwire.report.testbed import environment
 from splitwire.report.testbed.shaped_link import BURST_BYTES
 from splitwire.shared.bundle import MANIFEST
+from splitwire.shared.cores import usable_cores
 from splitwire.shared.evaluation import EVALUATION
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _where(
     manifest = (bundle.path / MANIFEST).read_bytes()
     return Where(
         processor=environment.processor(),
-        cores=environment.cores(),
+        cores=usable_cores(),
         memory_bytes=environment.memory_bytes(),
         system=environment.system(),
         threads=environment.threads(),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from splitwire.models.loading import DECODER
 from splitwire.report.measure.footprint import CLASSIFIER, IN_CLOUD, ON_DEVICE, WIDE, WIDE_CLASSIFIER
 from splitwire.report.measure.timing import STAGES
 from splitwire.report.page import plots, ways, words
 from splitwire.report.page.conclusion import ROUND_TRIP_MS
 from splitwire.report.page.time_model import FIRST_FLIGHT, PACKET_BYTES, PACKET_HEADER_BYTES
+from splitwire.shared.bundle import DECODER
 from splitwire.shared.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import platform
 import re
 import subprocess
@@ -15,6 +14,7 @@ import torch
 from PIL import Image
 
 from splitwire.models.training.data.pictures import CLASS_ORDER
+from splitwire.shared.cores import usable_cores
 
 if TYPE_CHECKING:
     from splitwire.models.training.data.pictures import Pictures
@@ -32,14 +32,9 @@ def processor() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def threads() -> str:
     """Say how many threads device and cloud compute with."""
-    return f"{cores()} for the convolutions on ncnn, {torch.get_num_threads()} for torch, 1 for numpy"
+    return f"{usable_cores()} for the convolutions on ncnn, {torch.get_num_threads()} for torch, 1 for numpy"
 
 
 def memory_bytes() -> int | None:

@@ -21,13 +21,14 @@ import splitwire.shared.answer
 from splitwire.cloud.http.accept import wants_compact
 from splitwire.cloud.http.server import listen, server_of, url_of
 from splitwire.cloud.settings import ServerSettings
+from splitwire.edge.compute.fallback import likeliest, prediction
 from splitwire.edge.compute.head import open_head
 from splitwire.models.device import choose_device
 from splitwire.models.loading import load_tails
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_group, run
 from splitwire.shared.errors import PictureError
-from splitwire.shared.messages import Answer, ErrorAnswer, Timings, likeliest, prediction
+from splitwire.shared.messages import Answer, ErrorAnswer, Timings
 from splitwire.shared.pictures.loading import load_picture, prepare
 
 if TYPE_CHECKING:

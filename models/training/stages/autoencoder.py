@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from splitwire.models.autoencoder import Autoencoder, cae, sae
-from splitwire.models.loading import DECODER, ENCODER, filled
+from splitwire.models.loading import filled
 from splitwire.models.training.data.batches import Batches
 from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
@@ -19,10 +19,7 @@ from splitwire.models.training.settings import StageSettings
 from splitwire.models.training.stages.classification import validate_beside
 from splitwire.models.training.stages.features import FeatureStage
 from splitwire.models.training.stages.stage import Draft, Earlier, StageResult
-from splitwire.shared.bundle import Bundle, Files, Quality
-from splitwire.shared.codecs.float32 import Float32
-from splitwire.shared.codecs.half import Half
-from splitwire.shared.codecs.int8 import LARGEST, Int8
+from splitwire.shared.bundle import DECODER, ENCODER, Bundle, Files, Quality
 
 
 class AutoencoderSettings(StageSettings):
@@ -56,18 +53,16 @@ class AutoencoderStage(FeatureStage[Autoencoder]):
     def export(self, network: Autoencoder, draft: Draft) -> None:
         encoder = draft.add("device/cae.safetensors", {ENCODER: network.encoder})
         decoder = draft.add("cloud/cae.safetensors", {DECODER: network.decoder})
-        scales = "codecs/int8.safetensors"
-        draft.tensors[scales] = {"scales": int8_scales(draft.of_features(network.encoder))}
+        scales = draft.fit("codecs/int8.safetensors", "int8", network.encoder)
         plain = Files(device=(encoder,), cloud=(decoder,))
         scaled = Files(device=(encoder, scales), cloud=(decoder, scales))
-        draft.qualities["paper"] = Quality(id=0, codec=Float32.name, files=plain)
-        draft.qualities["int8"] = Quality(id=1, codec=Int8.name, files=scaled)
-        draft.qualities["half"] = Quality(id=2, codec=Half.name, files=plain)
+        draft.qualities["paper"] = Quality(id=0, codec="float32", files=plain)
+        draft.qualities["int8"] = Quality(id=1, codec="int8", files=scaled)
+        draft.qualities["half"] = Quality(id=2, codec="half", files=plain)
 
     def restore(self, network: Autoencoder, device: Bundle, cloud: Bundle) -> None:
-        files = device.manifest.qualities["paper"].files
-        filled(network.encoder, ENCODER, device, files.device)
-        filled(network.decoder, DECODER, cloud, files.cloud)
+        filled(network.encoder, ENCODER, device, "paper")
+        filled(network.decoder, DECODER, cloud, "paper")
 
     def rows(self, result: StageResult) -> dict[str, str]:
         return self.recipe(
@@ -113,14 +108,3 @@ def validate_reconstruction(
 
     loss, accuracy = validate_beside(answer, held_out, compute)
     return Validation(loss=loss, accuracy=accuracy)
-
-
-def int8_scales(latents: Tensor) -> Tensor:
-    """One scale a channel: the largest magnitude of training latents becomes the largest symbol.
-
-    Args:
-        latents: [N, channels, rows, columns], float32.
-
-    """
-    largest = latents.abs().amax(dim=(0, 2, 3)).clamp_min(1e-6)
-    return (largest / LARGEST).float()

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from splitwire.models.loading import CLASSIFIER, CONVOLUTIONS, filled
+from splitwire.models.loading import filled
 from splitwire.models.training.data.augmentation import AugmentedBatches, Enlarge, described
 from splitwire.models.training.data.batches import Batches, Parts, PictureBatches
 from splitwire.models.training.data.cache import Frozen, frozen_network
@@ -31,7 +31,7 @@ from splitwire.models.training.stages.stage import (
 )
 from splitwire.models.training.stages.teacher import TeacherStage
 from splitwire.models.vgg16 import BLOCK_SHAPES, Classifier, convolutions, split_blocks
-from splitwire.shared.bundle import Bundle
+from splitwire.shared.bundle import CLASSIFIER, CONVOLUTIONS, Bundle
 
 if TYPE_CHECKING:
     from splitwire.models.training.run import Run
@@ -198,8 +198,8 @@ class ConvolutionStage(Stage[Backbone]):
         draft.cloud.append(draft.add("cloud/classifier.safetensors", {CLASSIFIER: network.classifier}))
 
     def restore(self, network: Backbone, device: Bundle, cloud: Bundle) -> None:
-        filled(network.convolutions, CONVOLUTIONS, device, device.manifest.files.device)
-        filled(network.classifier, CLASSIFIER, cloud, cloud.manifest.files.cloud)
+        filled(network.convolutions, CONVOLUTIONS, device, None)
+        filled(network.classifier, CLASSIFIER, cloud, None)
 
     def rows(self, result: StageResult) -> dict[str, str]:
         settings, frozen = self.settings, self.settings.frozen_blocks

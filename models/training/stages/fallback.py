@@ -10,12 +10,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from splitwire.models.fallback import Fallback
-from splitwire.models.loading import FALLBACK, filled
+from splitwire.models.loading import filled
 from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.classification import CrossEntropy
 from splitwire.models.training.stages.features import FeatureStage
 from splitwire.models.training.stages.stage import Draft, Earlier, StageResult, chain
-from splitwire.shared.bundle import Bundle
+from splitwire.shared.bundle import FALLBACK, Bundle
 
 
 class FallbackSettings(StageSettings):
@@ -50,7 +50,7 @@ class FallbackStage(FeatureStage[Fallback]):
         draft.device.append(draft.add("device/fallback.safetensors", {FALLBACK: network.layers}))
 
     def restore(self, network: Fallback, device: Bundle, cloud: Bundle) -> None:
-        filled(network.layers, FALLBACK, device, device.manifest.files.device)
+        filled(network.layers, FALLBACK, device, None)
 
     def rows(self, result: StageResult) -> dict[str, str]:
         settings = self.settings

@@ -17,18 +17,16 @@ from torch.optim import Optimizer
 
 from splitwire.models.autoencoder import cae
 from splitwire.models.bottleneck import Bottleneck
-from splitwire.models.loading import DECODER, ENCODER, filled
+from splitwire.models.loading import filled
 from splitwire.models.training.data.batches import Batches
 from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.frequency_tables import frequency_tables
 from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.autoencoder import AutoencoderStage
 from splitwire.models.training.stages.classification import validate_beside
 from splitwire.models.training.stages.features import FeatureStage
 from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier, StageResult, chain
-from splitwire.shared.bundle import Bundle, Files, Quality
-from splitwire.shared.codecs.factorised import ANALYSIS, SYNTHESIS, Factorised
+from splitwire.shared.bundle import ANALYSIS, DECODER, ENCODER, SYNTHESIS, Bundle, Files, Quality
 
 if TYPE_CHECKING:
     from splitwire.models.training.run import Run
@@ -131,32 +129,24 @@ class QualityStage(FeatureStage[LearnedQuality]):
         return Validation(loss=bits / 8, accuracy=accuracy)
 
     def export(self, network: LearnedQuality, draft: Draft) -> None:
-        bottleneck = network.bottleneck
-        encoder = draft.add(
-            f"device/{self.name}.safetensors",
-            {ENCODER: network.encoder, ANALYSIS: bottleneck.analysis},
-        )
-        decoder = draft.add(
-            f"cloud/{self.name}.safetensors",
-            {DECODER: network.decoder, SYNTHESIS: bottleneck.synthesis},
-        )
-        integers = draft.of_features(network.integers).long().numpy()
-        smallest, frequencies = map(torch.from_numpy, frequency_tables(integers))
-        tables = f"codecs/{self.name}.safetensors"
-        draft.tensors[tables] = {"smallest": smallest, "frequencies": frequencies}
-        draft.qualities[self.name] = Quality(
+        name, bottleneck = self.name, network.bottleneck
+        analysed = {ENCODER: network.encoder, ANALYSIS: bottleneck.analysis}
+        restored = {DECODER: network.decoder, SYNTHESIS: bottleneck.synthesis}
+        encoder = draft.add(f"device/{name}.safetensors", analysed)
+        decoder = draft.add(f"cloud/{name}.safetensors", restored)
+        tables = draft.fit(f"codecs/{name}.safetensors", "factorised", network.integers)
+        draft.qualities[name] = Quality(
             id=max(_FIRST_ID, *(quality.id + 1 for quality in draft.qualities.values())),
-            codec=Factorised.name,
+            codec="factorised",
             files=Files(device=(encoder, tables), cloud=(decoder, tables)),
         )
 
     def restore(self, network: LearnedQuality, device: Bundle, cloud: Bundle) -> None:
         """Take all but the prior, which only training needs: a bundle has tables instead."""
-        files = device.manifest.qualities[self.name].files
-        filled(network.encoder, ENCODER, device, files.device)
-        filled(network.bottleneck.analysis, ANALYSIS, device, files.device)
-        filled(network.bottleneck.synthesis, SYNTHESIS, cloud, files.cloud)
-        filled(network.decoder, DECODER, cloud, files.cloud)
+        filled(network.encoder, ENCODER, device, self.name)
+        filled(network.bottleneck.analysis, ANALYSIS, device, self.name)
+        filled(network.bottleneck.synthesis, SYNTHESIS, cloud, self.name)
+        filled(network.decoder, DECODER, cloud, self.name)
 
     table = (
         "The learned qualities: encoder and decoder from the `cae` stage on, and what lies between them, for the divergence\n"

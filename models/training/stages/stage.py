@@ -30,6 +30,7 @@ from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import DataSettings, StageSettings
 from splitwire.models.training.stages.classification import validate_classification
 from splitwire.shared.bundle import Bundle, Quality
+from splitwire.shared.codecs import CODECS
 
 if TYPE_CHECKING:
     from splitwire.models.training.run import Run
@@ -83,9 +84,13 @@ class Draft:
         }
         return file
 
-    def of_features(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Compute something of every feature: [N, ...]."""
-        return torch.cat(list(outputs(function, self.features, self.compute)))
+    def fit(self, file: str, codec: str, latents: Callable[[Tensor], Tensor]) -> str:
+        """Add a file: a codec's tables, that suit the latents of all features. Returns the file's name."""
+        measured = torch.cat(list(outputs(latents, self.features, self.compute))).numpy()
+        self.tensors[file] = {
+            name: torch.from_numpy(table) for name, table in CODECS[codec].fit(measured).items()
+        }
+        return file
 
 
 @dataclass(frozen=True, kw_only=True)
