@@ -60,6 +60,13 @@ class PictureBatches:
         return torch.from_numpy(np.stack([prepare(picture, self._preparation) for picture in pictures]))
 
 
+def some(batches: Batches, about: int) -> Tensor:
+    """Fetch about so many inputs as they are, evenly from all: [N, ...]."""
+    count = len(batches.labels)
+    indices = np.arange(0, count, max(1, count // about), dtype=np.int64)
+    return batches.batch(indices, np.zeros_like(indices))
+
+
 @torch.inference_mode()
 def run_batch(network: Callable[[Tensor], Tensor], inputs: Tensor, compute: Compute) -> Tensor:
     """Run a network on one batch: its output as float32 on the CPU."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from torch.optim import Optimizer
 from splitwire.models.autoencoder import cae
 from splitwire.models.bottleneck import Bottleneck
 from splitwire.models.loading import filled
-from splitwire.models.training.data.batches import Batches
+from splitwire.models.training.data.batches import Batches, some
 from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import StageSettings, Widths
@@ -103,10 +102,8 @@ class QualityStage(FeatureStage[LearnedQuality]):
         network.decoder.load_state_dict(earlier[self.cae].decoder.state_dict())
 
     def calibrate(self, network: LearnedQuality, inputs: Batches) -> None:
-        count = len(inputs.labels)
-        some = np.arange(0, count, max(1, count // _SPREAD_FEATURES), dtype=np.int64)
         with torch.no_grad():
-            network.bottleneck.spread(network.encoder(inputs.batch(some, some).float()))
+            network.bottleneck.spread(network.encoder(some(inputs, _SPREAD_FEATURES).float()))
 
     def optimizer(self, network: LearnedQuality) -> Optimizer:
         settings = self.settings

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
@@ -13,7 +12,7 @@ from torch.optim import Optimizer
 
 from splitwire.models.teacher import Teacher
 from splitwire.models.training.data.augmentation import AugmentedBatches, described
-from splitwire.models.training.data.batches import Batches, Parts
+from splitwire.models.training.data.batches import Batches, Parts, some
 from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.classification import CrossEntropy
 from splitwire.models.training.stages.stage import Earlier, InputSizes, Stage, StageResult, chain
@@ -60,9 +59,7 @@ class TeacherStage(Stage[Teacher]):
         )
 
     def calibrate(self, network: Teacher, inputs: Batches) -> None:
-        count = len(inputs.labels)
-        some = np.arange(0, count, max(1, count // _WHITENING_PICTURES), dtype=np.int64)
-        network.whiten(inputs.batch(some, np.zeros_like(some)).cpu())
+        network.whiten(some(inputs, _WHITENING_PICTURES).cpu())
 
     def optimizer(self, network: Teacher) -> Optimizer:
         return torch.optim.SGD(
