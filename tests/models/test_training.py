@@ -26,8 +26,8 @@ from splitwire.models.training.export import export_bundle
 from splitwire.models.training.fitting.device import choose_compute
 from splitwire.models.training.fitting.weights import initial_convolutions
 from splitwire.models.training.forecast import forecast
-from splitwire.models.training.pipeline import PRESETS, Preset
-from splitwire.models.training.provenance import PROVENANCE, run_of_bundle
+from splitwire.models.training.pipeline import PRESETS, Preset, pipeline
+from splitwire.models.training.provenance import PROVENANCE, Provenance, run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
 from splitwire.models.training.settings import DataSettings
 from splitwire.models.training.stages.autoencoder import AutoencoderSettings
@@ -36,7 +36,7 @@ from splitwire.models.training.stages.classification import CrossEntropy
 from splitwire.models.training.stages.features import features
 from splitwire.models.training.stages.stage import StageResult
 from splitwire.models.training.train import train_stage
-from splitwire.shared.bundle import load_bundle
+from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import share
 from splitwire.shared.pictures.loading import Preparation
@@ -373,6 +373,14 @@ def test_a_run_that_began_from_a_bundle_gives_the_same_bundle_and_trains_on(
     (tmp_path / "one" / "bundle" / PROVENANCE).unlink()
     with pytest.raises(TrainingError, match="begin a run from a preset"):
         run_of_bundle(tmp_path / "run3", tmp_path / "one" / "bundle", colours, weights, COMPUTE, [])
+
+
+def test_what_the_shipped_bundle_says_of_its_training_is_still_read() -> None:
+    provenance = Provenance.model_validate_json((default_bundle_path() / PROVENANCE).read_bytes())
+    stages = {stage.name: stage for stage in pipeline(provenance.preset).stages}
+    assert stages.keys() == provenance.results.keys()
+    for name, result in provenance.results.items():
+        assert result.stands_on.keys() <= {needed.name for needed in stages[name].needs}
 
 
 def test_the_paper_preset_has_the_papers_figures() -> None:
