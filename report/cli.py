@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from pydantic import ValidationError
 
 from splitwire.edge.network.address import address
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.pictures import Pictures, load_pictures
+from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.export import SAE
 from splitwire.models.training.fitting.progress import CONSOLE
 from splitwire.models.training.sae import AutoencoderComparison
-from splitwire.report.measure.run import Measuring, Sample, plan
+from splitwire.report.measure.run import Measuring, forecast
 from splitwire.report.page.assemble import assemble
 from splitwire.report.page.html import write_report
-from splitwire.report.progress import Steps
-from splitwire.report.sample import spread_sample
+from splitwire.report.sample import take_sample
 from splitwire.report.settings import ReportSettings
+from splitwire.report.steps import Steps
 from splitwire.report.testbed import environment
-from splitwire.report.work import Work
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_group
 from splitwire.shared.errors import BundleInvalid
@@ -105,36 +104,24 @@ def make_report(settings: ReportSettings) -> Report:
         raise TrainingError(
             f"the pictures' classes are not those of {settings.bundle}; use the data set that it was trained on"
         )
-    sample = _sample(settings, everything)
-    work = Work(
-        settings.out / "work",
-        {
-            "commit": commit,
-            "bundle": device.manifest.model_dump(mode="json"),
-            "pictures": sample.pictures.digest(),
-            "qualities": list(names),
-            "seed": settings.seed,
-            "cloud": settings.cloud and address(settings.cloud, settings.key).url,
-            "counts": [len(sample.coded), len(sample.timed)],
-        },
+    sample = take_sample(
+        everything, settings.limit, settings.codec_pictures, settings.timed_pictures, settings.seed
     )
-    with Steps(plan(sample, names)) as steps:
-        measured = Measuring(settings, names, sample, work, steps).run()
-    report = assemble(settings, device, everything, sample, measured, autoencoders, commit, work.seconds)
+    identity: dict[str, Any] = {
+        "commit": commit,
+        "bundle": device.manifest.model_dump(mode="json"),
+        "pictures": sample.pictures.digest(),
+        "qualities": list(names),
+        "seed": settings.seed,
+        "cloud": settings.cloud and address(settings.cloud, settings.key).url,
+        "counts": [len(sample.coded), len(sample.timed)],
+    }
+    with Steps(settings.out / "work", identity, forecast(sample, names)) as steps:
+        measured = Measuring(settings, names, sample, steps).run()
+    report = assemble(settings, device, everything, sample, measured, autoencoders, commit, steps.seconds)
     write_report(report, settings.out)
-    work.remove()
+    shutil.rmtree(steps.folder, ignore_errors=True)
     return report
-
-
-def _sample(settings: ReportSettings, everything: Pictures) -> Sample:
-    pictures = everything
-    if settings.limit is not None:
-        pictures = everything.subset(spread_sample(everything.labels, settings.limit, settings.seed))
-
-    def some(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return spread_sample(pictures.labels, min(count, len(pictures)), settings.seed)
-
-    return Sample(pictures=pictures, coded=some(settings.codec_pictures), timed=some(settings.timed_pictures))
 
 
 def load_comparison(bundle: Path) -> AutoencoderComparison | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,28 @@ from splitwire.models.errors import TrainingError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from splitwire.models.training.data.pictures import Pictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The pictures that are measured; ``coded``, ``timed``: indices of those sent as files, and of those timed."""
+
+    pictures: Pictures
+    coded: NDArray[np.int64]
+    timed: NDArray[np.int64]
+
+
+def take_sample(everything: Pictures, limit: int | None, coded: int, timed: int, seed: int) -> Sample:
+    """Take at most ``limit`` pictures, and of these at most ``coded`` and ``timed``; see ``spread_sample``."""
+    pictures = everything
+    if limit is not None:
+        pictures = everything.subset(spread_sample(everything.labels, limit, seed))
+    of_coded, of_timed = (
+        spread_sample(pictures.labels, min(count, len(pictures)), seed) for count in (coded, timed)
+    )
+    return Sample(pictures=pictures, coded=of_coded, timed=of_timed)
 
 
 def spread_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

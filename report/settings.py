@@ -6,10 +6,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-CODEC_PICTURES, TIMED_PICTURES = 250, 100
-LIMITED_CODEC_PICTURES, LIMITED_TIMED_PICTURES = 25, 40
-"""With a limit."""
-
 
 class ReportSettings(BaseModel):
     """Settings of one report.
@@ -34,9 +30,9 @@ class ReportSettings(BaseModel):
     @property
     def codec_pictures(self) -> int:
         """How many pictures are sent as files, at most."""
-        return CODEC_PICTURES if self.limit is None else min(self.limit, LIMITED_CODEC_PICTURES)
+        return 250 if self.limit is None else min(self.limit, 25)
 
     @property
     def timed_pictures(self) -> int:
         """How many pictures are timed, at most."""
-        return TIMED_PICTURES if self.limit is None else min(self.limit, LIMITED_TIMED_PICTURES)
+        return 100 if self.limit is None else min(self.limit, 40)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splitwire.models import paper
-from splitwire.report.results import PaperAccuracy, PaperTable, Published
+from splitwire.report.results import Published
 
 _LATENT_ELEMENTS = 128 * 5 * 5
 _CIFAR_PIXELS = 32 * 32
@@ -19,19 +19,6 @@ _SHAO = (
 )
 _CHAMAIN_POINTS = ((0.825, 87.4), (1.454, 88.3), (1.882, 88.5))
 """Bits a pixel, and percent."""
-
-
-def paper_table() -> PaperTable:
-    """Give the paper's table 1."""
-
-    def both(accuracy: tuple[float, float]) -> PaperAccuracy:
-        without, coded = accuracy
-        return PaperAccuracy(without=without, coded=coded)
-
-    return PaperTable(
-        by_class={name: both(accuracy) for name, accuracy in paper.ACCURACY.items()},
-        average=both(paper.AVERAGE_ACCURACY),
-    )
 
 
 def published() -> tuple[Published, ...]:

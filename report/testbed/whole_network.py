@@ -17,13 +17,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-import splitwire.shared.answer
 from splitwire.cloud.http.accept import wants_compact
 from splitwire.cloud.http.server import listen, server_of, url_of
 from splitwire.cloud.settings import ServerSettings
 from splitwire.edge.compute.head import open_head
 from splitwire.models.device import choose_device
 from splitwire.models.loading import load_tails
+from splitwire.shared.answer import CONTENT_TYPE, compact, pack
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_group, run
 from splitwire.shared.errors import PictureError
@@ -62,15 +62,6 @@ class WholeNetwork:
         tails = load_tails(load_bundle(path, "cloud"))
         self._classifier = tails[self.manifest.default_quality].classifier.to(self.device)
 
-    def prepared(self, data: bytes) -> NDArray[np.float32]:
-        """Picture's file -> the network's input [3, 224, 224], float32.
-
-        Raises:
-            PictureBroken: the bytes are no usable picture.
-
-        """
-        return prepare(load_picture(data), self.manifest.preparation)
-
     @torch.inference_mode()
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         """Classify a prepared picture: [3, 224, 224] -> probabilities [classes], both float32."""
@@ -87,9 +78,8 @@ def create_app(network: WholeNetwork) -> FastAPI:
 
     @application.exception_handler(HTTPException)
     async def refuse(_: Request, error: HTTPException) -> JSONResponse:
-        answer = ErrorAnswer(
-            error=HTTPStatus(error.status_code).phrase.replace(" ", ""), message=error.detail
-        )
+        name = HTTPStatus(error.status_code).phrase.replace(" ", "")
+        answer = ErrorAnswer(error=name, message=error.detail)
         return JSONResponse(answer.model_dump(exclude_none=True), error.status_code)
 
     @application.post("/classify")
@@ -98,7 +88,9 @@ def create_app(network: WholeNetwork) -> FastAPI:
         data = await _body(request)
         started = time.monotonic()
         try:
-            picture = await asyncio.to_thread(network.prepared, data)
+            picture = await asyncio.to_thread(
+                lambda: prepare(load_picture(data), network.manifest.preparation)
+            )
         except PictureError as exc:
             raise HTTPException(400, f"{exc}; send a picture's file") from exc
         decoded = time.monotonic()
@@ -112,18 +104,16 @@ def create_app(network: WholeNetwork) -> FastAPI:
             tail=round(1e3 * (done - begun), 3),
         )
         if wants_compact(request.headers.get("accept", "").encode("latin-1")):
-            compact = splitwire.shared.answer.compact([likeliest(probabilities, top=1)], timings)
-            return Response(
-                splitwire.shared.answer.pack(compact), media_type=splitwire.shared.answer.CONTENT_TYPE
-            )
-        answer = Answer(
+            answer = pack(compact([likeliest(probabilities, top=1)], timings))
+            return Response(answer, media_type=CONTENT_TYPE)
+        full = Answer(
             predictions=(prediction(probabilities, network.manifest.classes, top=1),),
             bundle=network.manifest.id,
             quality=QUALITY,
             device=str(network.device),
             timings_ms=timings,
         )
-        return Response(answer.model_dump_json(), media_type="application/json")
+        return Response(full.model_dump_json(), media_type="application/json")
 
     return application
 

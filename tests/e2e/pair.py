@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from splitwire.report.testbed.shaped_link import CLOUD_ADDRESS, Link, Node, Traffic, slow_link
+from splitwire.report.testbed.shaped_link import CLOUD_ADDRESS, Node, ShapedLink, Traffic, shaped_link
 from tests.e2e.containers import ROOT, Container, Mount, read_container
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Run:
 class Pair:
     """The link, the device's container to be run, and the cloud's, running."""
 
-    link: Link
+    link: ShapedLink
     edge: Container
     cloud: Container
     cloud_process: subprocess.Popen[str]
@@ -121,7 +121,7 @@ def running_pair(*, rate: int, delay_ms: float = 0, whole_network: bool = False)
         PairError: the cloud does not start.
 
     """
-    with tempfile.TemporaryDirectory() as name, slow_link(rate=rate, delay_ms=delay_ms) as link:
+    with tempfile.TemporaryDirectory() as name, shaped_link(rate=rate, delay_ms=delay_ms) as link:
         folder = Path(name)
         root, hosts, key = folder / "root", folder / "hosts", folder / "api-key"
         root.mkdir()

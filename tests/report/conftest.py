@@ -12,9 +12,8 @@ from PIL import Image
 
 from splitwire.models.training.data.pictures import CLASS_ORDER, Pictures
 from splitwire.report.measure.picture_codecs import settings as codec_settings
-from splitwire.report.measure.run import Sample
 from splitwire.report.page.assemble import assemble
-from splitwire.report.sample import spread_sample
+from splitwire.report.sample import Sample, spread_sample
 from splitwire.report.settings import ReportSettings
 from splitwire.shared.bundle import Bundle, Quality
 from tests.report.drawn import QUALITIES, Drawn, comparison

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from splitwire.report.page.conclusion import conclude
-from splitwire.report.page.time_model import Way
+from splitwire.report.results import Way
 
 if TYPE_CHECKING:
     from splitwire.report.results import Conclusion, Report

@@ -1,75 +1,56 @@
-"""Time: by stage, against the link, and the model against what was measured."""
+"""Time: by phase, against the link, and the model against what was measured."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from splitwire.report.measure.timing import STAGES
-from splitwire.report.page import ways, words
+from splitwire.report.page import words
 from splitwire.report.page.plots.style import OURS, WIDTH
 from splitwire.report.page.time_model import ROUND_TRIPS_MS
+from splitwire.report.results import AS_IT_IS, PHASES, WHOLE, rewritten, split
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
-    from splitwire.report.measure.timing import WayTimes
     from splitwire.report.results import Check, Report
 
 _LINES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
-_LOOKS = {
-    "load": ("0.2", ""),
-    "head": ("0.85", "//"),
-    "encode": ("0.5", ""),
-    "network": ("1.0", "xx"),
-    "queue": ("0.35", ""),
-    "decode": ("0.65", ""),
-    "tail": ("1.0", ".."),
-    "answer": ("0.0", ""),
-}
-"""Tone and hatching of each stage."""
+_TONES = ("0.2", "0.85", "0.5", "1.0", "0.35", "0.65", "1.0", "0.0")
+_HATCHES = ("", "//", "", "xx", "", "", "..", "")
+"""Of each phase."""
 
 
-def stages(report: Report) -> Figure:
-    """Draw the medians of the stages of each way as one bar."""
-    times = report.times
-    bars: list[tuple[str, WayTimes]] = [
-        (ways.split(report.chosen.quality), times.qualities[report.chosen.quality]),
-        (ways.rewritten(report.chosen.picture), times.rewritten),
-        (ways.AS_IT_IS, times.picture),
-        (ways.WHOLE, times.whole),
-    ]
+def phases(report: Report) -> Figure:
+    """Draw the medians of the phases of each way as one bar."""
+    chosen = report.chosen
+    names = (split(chosen.quality), rewritten(chosen.picture), AS_IT_IS, WHOLE)
     figure = Figure(figsize=(WIDTH, 2.9))
     axes = figure.add_subplot()
     axes.grid(visible=False, axis="y")
-    for row, (_, way) in enumerate(bars):
+    for row, name in enumerate(names):
         left = 0.0
-        for stage, (tone, hatch) in _LOOKS.items():
-            if stage in way.stages:
-                width = way.stages[stage].median
-                axes.barh(
-                    -row,
-                    width,
-                    left=left,
-                    height=0.6,
-                    color=tone,
-                    hatch=hatch,
-                    edgecolor="black",
-                    linewidth=0.5,
-                    label=stage,
-                )
-                left += width
-        axes.annotate(
-            words.duration(left), (left, -row), xytext=(4, 0), textcoords="offset points", va="center"
-        )
-    axes.set_yticks([-row for row in range(len(bars))], [name for name, _ in bars])
+        for phase, tone, hatch in zip(PHASES, _TONES, _HATCHES, strict=True):
+            if found := report.times[name].phases.get(phase):
+                look: dict[str, Any] = {
+                    "color": tone,
+                    "hatch": hatch,
+                    "edgecolor": "black",
+                    "linewidth": 0.5,
+                    "label": phase,
+                }
+                axes.barh(-row, found.median, 0.6, left, **look)
+                left += found.median
+        place: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(words.duration(left), (left, -row), **place)
+    axes.set_yticks([-row for row in range(len(names))], names)
     axes.set_xlabel("milliseconds for one picture on loopback (medians, added up)")
     axes.margins(x=0.12)
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    order = [stage for stage in STAGES if stage in handles]
-    figure.legend([handles[stage] for stage in order], order, loc="outside lower center", ncols=8)
+    order = [phase for phase in PHASES if phase in handles]
+    figure.legend([handles[phase] for phase in order], order, loc="outside lower center", ncols=8)
     return figure
 
 
@@ -124,10 +105,11 @@ def checks(found: tuple[Check, ...]) -> Figure:
             elinewidth=0.8,
             label=way,
         )
-    ends = [min(check.modelled_ms for check in found) / 1.5, max(check.modelled_ms for check in found) * 1.5]
+    modelled = [check.modelled_ms for check in found]
+    ends = [min(modelled) / 1.5, max(modelled) * 1.5]
     axes.plot(ends, ends, color="0.5", linewidth=1, linestyle="--", label="model = measured")
-    for axis in (axes.xaxis, axes.yaxis):
-        _in_time(axis)
+    _in_time(axes.xaxis)
+    _in_time(axes.yaxis)
     axes.set_xlabel("exchange by the model")
     axes.set_ylabel("exchange as measured")
     figure.legend(loc="outside lower center", ncols=4)

@@ -18,9 +18,9 @@ from splitwire.report.testbed.shaped_link import (
     BURST_BYTES,
     CLOUD_ADDRESS,
     INTERFACE,
-    Link,
+    ShapedLink,
     obstacle,
-    slow_link,
+    shaped_link,
 )
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1) as con
 """
 HOLDER = """
 import time
-from splitwire.report.testbed.shaped_link import slow_link
-with slow_link(rate=1_000_000) as link:
+from splitwire.report.testbed.shaped_link import shaped_link
+with shaped_link(rate=1_000_000) as link:
     started = [node.start(["sleep", "600"]).pid for node in (link.device, link.cloud)]
     print(link.device.pid, link.cloud.pid, *started, flush=True)
     time.sleep(600)
@@ -57,20 +57,20 @@ def _possible() -> None:
 
 
 @pytest.fixture(params=[0, 5], ids=["prompt", "delayed"])
-def link(request: pytest.FixtureRequest) -> Iterator[Link]:
-    with slow_link(rate=1_000_000, delay_ms=request.param) as link:
+def link(request: pytest.FixtureRequest) -> Iterator[ShapedLink]:
+    with shaped_link(rate=1_000_000, delay_ms=request.param) as link:
         server = link.cloud.start([sys.executable, "-c", SERVER], stdout=subprocess.PIPE)
         assert server.stdout
         server.stdout.readline()
         yield link
 
 
-def reaches(link: Link) -> bool:
+def reaches(link: ShapedLink) -> bool:
     argv = [sys.executable, "-c", CLIENT, CLOUD_ADDRESS, str(link.port(9))]
     return link.device.run(argv, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def test_packets_pass_both_ways_and_are_counted_until_the_link_is_cut(link: Link) -> None:
+def test_packets_pass_both_ways_and_are_counted_until_the_link_is_cut(link: ShapedLink) -> None:
     before = link.traffic()
     assert reaches(link)
     passed = link.traffic().since(before)
@@ -84,7 +84,7 @@ def test_packets_pass_both_ways_and_are_counted_until_the_link_is_cut(link: Link
     assert reaches(link)
 
 
-def test_the_rate_changes_at_both_ends_and_the_burst_stays_one_packet(link: Link) -> None:
+def test_the_rate_changes_at_both_ends_and_the_burst_stays_one_packet(link: ShapedLink) -> None:
     link.set_rate(20_000)
     for node in (link.device, link.cloud):
         done = node.run(["tc", "-json", "qdisc", "show", "dev", INTERFACE], capture_output=True)
@@ -116,7 +116,7 @@ def _runs(pid: int) -> bool:
     return False
 
 
-def test_a_node_does_not_reach_this_machines_own_network(link: Link) -> None:
+def test_a_node_does_not_reach_this_machines_own_network(link: ShapedLink) -> None:
     with socket.create_server(("127.0.0.1", 0)) as ours:
         argv = [sys.executable, "-c", CLIENT, "127.0.0.1", str(ours.getsockname()[1])]
         assert link.device.run(argv, stderr=subprocess.DEVNULL).returncode
