@@ -142,14 +142,6 @@ class FeatureBytes(Part):
     zstd: float
 
 
-class Elements(Part):
-    """The paper's way to count: elements of feature and latent, whatever an element takes."""
-
-    feature: int
-    latent: int
-    saved: float
-
-
 class Cost(Part):
     """Of a part of the network: ``resident_bytes``: growth of its process, None where unknown; time for one picture."""
 
@@ -181,14 +173,6 @@ class Way(Part):
     def on_slower_device(self, times: float) -> Way:
         """Let the device take so many times as long."""
         return self.model_copy(update={"device_ms": times * self.device_ms})
-
-
-class Curve(Part):
-    """Milliseconds from picture to answer, by rate, at one round trip."""
-
-    way: str
-    round_trip_ms: float
-    milliseconds: tuple[float, ...]
 
 
 class Crossing(Part):
@@ -231,14 +215,6 @@ class Finding(Part):
     sentence: str
 
 
-class Conclusion(Part):
-    """What is gained, what is lost, and when it should rather be the picture, or nothing."""
-
-    gain: Finding
-    loss: Finding
-    rather: Finding
-
-
 class Published(Part):
     """Somebody else's measurement, accuracy in percent; None where it was not stated, or for another task."""
 
@@ -255,16 +231,6 @@ class PaperAccuracy(Part):
 
     without: float
     coded: float
-
-    @property
-    def points(self) -> float:
-        """What the autoencoder changes."""
-        return self.coded - self.without
-
-    @property
-    def relative(self) -> float:
-        """The same, in percent of the accuracy without."""
-        return 100 * (self.coded / self.without - 1)
 
 
 class Machine(Part):
@@ -303,7 +269,10 @@ class Where(Part):
 class Report(Scores):
     """Everything that the page shows.
 
-    ``paper``: its table 1 by class; ``paper_average``: over all. ``pulled_bytes``: of the files that a device fetches
+    ``conclusion``: what is gained, what is lost, and when to send the picture, or nothing. ``paper``: its table 1 by
+    class; ``paper_average``: over all. ``feature_elements``, ``latent_elements``: the paper's way to count, whatever
+    an element takes. ``curves``: milliseconds from picture to answer at every rate (bits a second), by round trip in
+    milliseconds and way. ``pulled_bytes``: of the files that a device fetches
     when only the cloud's classifier is new. ``slower``: where split and sending the picture take equally long, if the
     device took so many times as long. ``obstacle``: why there are no ``checks``.
     """
@@ -311,12 +280,13 @@ class Report(Scores):
     format: Literal[2] = 2
     where: Where
     classes: tuple[str, ...]
-    conclusion: Conclusion
+    conclusion: tuple[Finding, Finding, Finding]
     paper: dict[str, PaperAccuracy]
     paper_average: PaperAccuracy
     paper_quality: str
     feature: FeatureBytes
-    elements: Elements
+    feature_elements: int
+    latent_elements: int
     published: tuple[Published, ...]
     costs: dict[str, Cost]
     file_bytes: dict[str, int]
@@ -325,7 +295,7 @@ class Report(Scores):
     times: dict[str, WayTimes]
     ways: tuple[Way, ...]
     rates: tuple[float, ...]
-    curves: tuple[Curve, ...]
+    curves: dict[float, dict[str, tuple[float, ...]]]
     crossings: tuple[Crossing, ...]
     slower: dict[float, Crossing]
     checks: tuple[Check, ...]

@@ -19,20 +19,23 @@ if TYPE_CHECKING:
 class Sample:
     """The pictures that are measured; ``coded``, ``timed``: indices of those sent as files, and of those timed."""
 
+    everything: Pictures
     pictures: Pictures
     coded: NDArray[np.int64]
     timed: NDArray[np.int64]
+    seed: int
 
 
-def take_sample(everything: Pictures, limit: int | None, coded: int, timed: int, seed: int) -> Sample:
-    """Take at most ``limit`` pictures, and of these at most ``coded`` and ``timed``; see ``spread_sample``."""
+def take_sample(everything: Pictures, limit: int | None, seed: int) -> Sample:
+    """Take at most ``limit`` pictures; see ``spread_sample``."""
     pictures = everything
     if limit is not None:
         pictures = everything.subset(spread_sample(everything.labels, limit, seed))
-    of_coded, of_timed = (
-        spread_sample(pictures.labels, min(count, len(pictures)), seed) for count in (coded, timed)
+    coded, timed = (
+        spread_sample(pictures.labels, min(most, len(pictures)), seed)
+        for most in ((250, 100) if limit is None else (25, 40))
     )
-    return Sample(pictures=pictures, coded=of_coded, timed=of_timed)
+    return Sample(everything=everything, pictures=pictures, coded=coded, timed=timed, seed=seed)
 
 
 def spread_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from splitwire.edge.compute.coder import Coder
 from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import CloudUnreachable
 from splitwire.edge.network.connection import Connection, Exchange, connect
@@ -16,13 +17,33 @@ from splitwire.edge.network.response import read, read_answer
 from splitwire.edge.settings import DeviceSettings
 from splitwire.report.results import Answers
 from splitwire.shared.answer import MAX_ANSWER_BYTES
+from splitwire.shared.frame import Frame, pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from splitwire.shared.bundle import Bundle
+
 SECONDS_A_PICTURE = 60.0
 _AT_A_TIME = 8
+
+
+class Framer:
+    """Makes a frame of one feature as a device does, in one quality."""
+
+    def __init__(self, bundle: Bundle, quality: str) -> None:
+        self._coder = Coder(bundle, quality)
+        self._fingerprint = bundle.manifest.fingerprint(quality)
+        self._id = bundle.manifest.qualities[quality].id
+
+    def __call__(self, feature: NDArray[np.float32]) -> bytes:
+        """Make the frame of a feature [512, 7, 7]."""
+        payload = self._coder(feature, left=SECONDS_A_PICTURE).payload
+        return pack(Frame(fingerprint=self._fingerprint, quality=self._id, payloads=(payload,)))
 
 
 def open_connection(

@@ -17,9 +17,8 @@ from threadpoolctl import threadpool_limits
 from splitwire.edge.errors import CloudAnswerInvalid, CloudUnreachable
 from splitwire.models.loading import FALLBACK
 from splitwire.report.measure import footprint, shaped
-from splitwire.report.measure.exchanges import ask_all, open_connection
+from splitwire.report.measure.exchanges import Framer, ask_all, open_connection
 from splitwire.report.measure.features import base_answers, compute_features, feature_bytes, own_answers
-from splitwire.report.measure.frames import Framer
 from splitwire.report.measure.picture_codecs import settings as codec_settings
 from splitwire.report.measure.scoring import score_all
 from splitwire.report.measure.timing import Clock
@@ -41,13 +40,13 @@ from splitwire.shared.messages import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from splitwire.report.measure.picture_codecs import Setting
     from splitwire.report.sample import Sample
-    from splitwire.report.settings import ReportSettings
     from splitwire.report.steps import Steps
 
 FEATURES, BASE, OWN, ZSTD = "head", "VGG16 alone", "the device's own classifier", "zstd"
@@ -59,9 +58,10 @@ _LARGEST = "paper"
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """All that was measured. ``cloud``: what it computes with. ``obstacle``: why there are no shaped links."""
+    """All that was measured. ``cloud``: what it computes with; ``cloud_here``: it was started here. ``obstacle``: why there are no shaped links."""
 
     cloud: str
+    cloud_here: bool
     scores: Scores
     feature: FeatureBytes
     times: dict[str, WayTimes]
@@ -90,10 +90,23 @@ class Measuring:
     """One run over one sample, in some of the bundle's qualities."""
 
     def __init__(
-        self, settings: ReportSettings, qualities: Sequence[str], sample: Sample, steps: Steps
+        self,
+        bundle: Path,
+        qualities: Sequence[str],
+        sample: Sample,
+        steps: Steps,
+        cloud: str | None,
+        key: str | None,
     ) -> None:
-        self._settings, self._qualities, self._sample, self._steps = settings, qualities, sample, steps
-        self._bundle = load_bundle(settings.bundle, "device")
+        """Load the device's half; ``cloud``: URL of one that runs already, with its API key.
+
+        Raises:
+            BundleError: the bundle can't be used.
+
+        """
+        self._qualities, self._sample, self._steps = qualities, sample, steps
+        self._cloud, self._key = cloud, key
+        self._bundle = load_bundle(bundle, "device")
         self._classes = self._bundle.manifest.classes
         self._media_type = media_type_of(sample.pictures.files[0])
 
@@ -104,11 +117,11 @@ class Measuring:
             SplitwireError: a picture, the bundle or a cloud can't be used.
 
         """
-        bundle, steps = self._settings.bundle, self._steps
+        bundle, steps = self._bundle.path, self._steps
         with ExitStack() as stack:
             # As on a device: numpy's BLAS would let its threads wait in a loop, on cores that are being timed.
             stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
-            cloud = self._settings.cloud or stack.enter_context(running(SPLIT, bundle))
+            cloud = self._cloud or stack.enter_context(running(SPLIT, bundle))
             whole = stack.enter_context(running(WHOLE, bundle))
             described = asyncio.run(self._describe(cloud))
             with steps.showing(FEATURES) as advance:
@@ -146,6 +159,7 @@ class Measuring:
             )
         return Measured(
             cloud=described,
+            cloud_here=self._cloud is None,
             scores=scores,
             feature=feature,
             times=times,
@@ -156,7 +170,7 @@ class Measuring:
 
     async def _describe(self, url: str) -> str:
         """Say what the cloud computes with, after making sure that it serves every quality."""
-        async with open_connection(url, self._classes, self._settings.key) as connection:
+        async with open_connection(url, self._classes, self._key) as connection:
             try:
                 response = await connection.client.get("/model", headers={"Accept": "application/json"})
                 model = Model.model_validate_json(response.content)
@@ -171,7 +185,7 @@ class Measuring:
                 raise SettingsError(
                     f"the cloud at {url} does not serve {name} of this bundle; start it with that"
                 )
-        place = "on loopback" if self._settings.cloud is None else "another process, named with --cloud"
+        place = "on loopback" if self._cloud is None else "another process, named with --cloud"
         return f"{place}, {model.device}, {model.precision}"
 
     def _quality(self, url: str, name: str, features: NDArray[np.float32]) -> tuple[str, Answers]:
@@ -179,7 +193,7 @@ class Measuring:
         framer = Framer(self._bundle, name)
 
         def compute(advance: Callable[[int], None]) -> Answers:
-            return self._ask_all(url, map(framer, features), None, advance, key=self._settings.key)
+            return self._ask_all(url, map(framer, features), None, advance, key=self._key)
 
         answers = self._steps.run(split(name), Answers, compute)
         return self._bundle.manifest.qualities[name].codec, answers
@@ -225,10 +239,10 @@ class Measuring:
         rewriting = next(each for each in codec_settings() if each.title == picture)
         pictures = self._sample.pictures.subset(self._sample.timed)
         async with (
-            open_connection(url, self._classes, self._settings.key) as cloud,
+            open_connection(url, self._classes, self._key) as cloud,
             open_connection(whole_url, self._classes) as whole,
         ):
-            clock = Clock(self._settings.bundle, self._qualities, rewriting, cloud, whole)
+            clock = Clock(self._bundle.path, self._qualities, rewriting, cloud, whole)
             return await clock.measure(pictures, self._media_type, advance)
 
     def _loads(self, quality: str, features: NDArray[np.float32]) -> dict[str, shaped.Load]:

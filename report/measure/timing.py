@@ -11,9 +11,8 @@ import torch
 
 from splitwire.edge.compute.head import open_head
 from splitwire.models.loading import load_tails
-from splitwire.report.measure.exchanges import ask
+from splitwire.report.measure.exchanges import Framer, ask
 from splitwire.report.measure.features import HEAD
-from splitwire.report.measure.frames import Framer
 from splitwire.report.results import AS_IT_IS, OWN, PHASES, WHOLE, WayTimes, rewritten, split
 from splitwire.report.statistics import spread
 from splitwire.shared.bundle import load_bundle

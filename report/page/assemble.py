@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
 
 from splitwire.edge.network.cost import link_seconds
 from splitwire.models import paper
 from splitwire.report.measure.features import HEAD
 from splitwire.report.page.conclusion import ROUND_TRIP_MS, conclude
-from splitwire.report.page.published import published
 from splitwire.report.page.time_model import ROUND_TRIPS_MS, crossing, curves, rates, ways_of
 from splitwire.report.results import (
     AS_IT_IS,
     BEYOND,
     WHOLE,
     Check,
-    Elements,
     PaperAccuracy,
+    Published,
     Report,
     Where,
     rewritten,
@@ -32,24 +34,21 @@ from splitwire.shared.evaluation import EVALUATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
-    from splitwire.models.training.data.pictures import Pictures
     from splitwire.models.training.sae import AutoencoderComparison
     from splitwire.report.measure.run import Measured
     from splitwire.report.results import OnLink, Way, WayTimes
     from splitwire.report.sample import Sample
-    from splitwire.report.settings import ReportSettings
     from splitwire.shared.bundle import Bundle
 
 PAPER = "paper"
+_PUBLISHED = Path(__file__).with_name("published.json")
+"""What others measured, on their own pictures and machines; what could not be traced to its source is not there."""
 SLOWER = (1.0, 3.0, 10.0)
 
 
 def assemble(
-    settings: ReportSettings,
     bundle: Bundle,
-    everything: Pictures,
     sample: Sample,
     measured: Measured,
     autoencoders: AutoencoderComparison | None,
@@ -72,7 +71,6 @@ def assemble(
     divided, as_it_is, sent, alone = (
         ways[name] for name in (split(chosen.quality), AS_IT_IS, rewritten(other.name), WHOLE)
     )
-    feature, latent = math.prod(manifest.feature_shape), math.prod(manifest.latent_shape)
     return Report(
         **dict(scores),
         where=Where(
@@ -82,14 +80,14 @@ def assemble(
             manifest_sha256=hashlib.sha256((bundle.path / MANIFEST).read_bytes()).hexdigest(),
             hidden=manifest.hidden,
             cloud=measured.cloud,
-            cloud_here=settings.cloud is None,
-            data=environment.describe_data(everything),
-            data_sha256=everything.digest(),
-            test_pictures=len(everything),
+            cloud_here=measured.cloud_here,
+            data=environment.describe_data(sample.everything),
+            data_sha256=sample.everything.digest(),
+            test_pictures=len(sample.everything),
             pictures=len(sample.pictures),
             codec_pictures=len(sample.coded),
             timed_pictures=len(sample.timed),
-            seed=settings.seed,
+            seed=sample.seed,
             head=HEAD,
             date=datetime.now(UTC).date().isoformat(),
             seconds=seconds,
@@ -107,8 +105,9 @@ def assemble(
         paper_average=_paper(paper.AVERAGE_ACCURACY),
         paper_quality=PAPER if PAPER in scores.qualities else chosen.quality,
         feature=measured.feature,
-        elements=Elements(feature=feature, latent=latent, saved=1 - latent / feature),
-        published=published(),
+        feature_elements=math.prod(manifest.feature_shape),
+        latent_elements=math.prod(manifest.latent_shape),
+        published=TypeAdapter(tuple[Published, ...]).validate_json(_PUBLISHED.read_bytes()),
         costs=measured.costs,
         file_bytes=_sizes(bundle.path, manifest.sha256),
         pulled_bytes=_sizes(bundle.path, [MANIFEST, EVALUATION]),

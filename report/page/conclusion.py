@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from splitwire.report.measure.footprint import CLASSIFIER
 from splitwire.report.page import words
 from splitwire.report.page.time_model import crossing
-from splitwire.report.results import Conclusion, Finding
+from splitwire.report.results import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def conclude(
     own: Scored | None,
     costs: Mapping[str, Cost],
     ways: Sequence[Way],
-) -> Conclusion:
+) -> tuple[Finding, Finding, Finding]:
     """Say what splitting gains and loses, and when something else is better.
 
     Args:
@@ -38,10 +38,10 @@ def conclude(
     """
     name, result = quality
     split, sent, alone = ways
-    return Conclusion(
-        gain=_gain(name, result, picture),
-        loss=_loss(name, result.scored, base),
-        rather=_rather(crossing(split, sent, ROUND_TRIP_MS), split, alone, base, own, costs),
+    return (
+        _gain(name, result, picture),
+        _loss(name, result.scored, base),
+        _rather(crossing(split, sent, ROUND_TRIP_MS), split, alone, base, own, costs),
     )
 
 

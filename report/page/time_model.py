@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from splitwire.edge.network.cost import link_seconds
-from splitwire.report.results import BEYOND, Crossing, Curve, Way
+from splitwire.report.results import BEYOND, Crossing, Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,17 +52,12 @@ def milliseconds(way: Way, rate: float, round_trip_ms: float) -> float:
     )
 
 
-def curves(ways: Sequence[Way]) -> tuple[Curve, ...]:
+def curves(ways: Sequence[Way]) -> dict[float, dict[str, tuple[float, ...]]]:
     """Draw every way at every round trip over ``rates()``."""
-    return tuple(
-        Curve(
-            way=way.name,
-            round_trip_ms=round_trip,
-            milliseconds=tuple(milliseconds(way, rate, round_trip) for rate in rates()),
-        )
+    return {
+        round_trip: {way.name: tuple(milliseconds(way, rate, round_trip) for rate in rates()) for way in ways}
         for round_trip in ROUND_TRIPS_MS
-        for way in ways
-    )
+    }
 
 
 def crossing(one: Way, other: Way, round_trip_ms: float) -> Crossing:

@@ -10,14 +10,12 @@ link, even where that one is killed: the kernel then removes namespaces, interfa
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,18 +37,6 @@ TOOLS = {"ip": "iproute2", "tc": "iproute2", **dict.fromkeys(("nsenter", "setpri
 STOP_SECONDS = 20
 DELAYED_PORT_OFFSET = 1000
 _CLONE_NEWNET = 0x40000000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Traffic:
-    """Bytes that the device's interface sent and received, Ethernet headers included."""
-
-    sent: int
-    received: int
-
-    def since(self, earlier: Traffic) -> Traffic:
-        """Give what came after an earlier reading."""
-        return Traffic(sent=self.sent - earlier.sent, received=self.received - earlier.received)
 
 
 class Node:
@@ -111,17 +97,16 @@ class ShapedLink:
         self.cloud = cloud
         self._delay_ms = delay_ms
         self._delayed_ports: set[int] = set()
-        self._kernel_delays = delay_ms > 0 and all(_kernel_delays(node, delay_ms) for node in (device, cloud))
+        self.delayed_by = "nothing"
+        """Or ``netem`` or ``proxy``."""
+        if delay_ms:
+            by_kernel = all(_kernel_delays(node, delay_ms) for node in (device, cloud))
+            self.delayed_by = "netem" if by_kernel else "proxy"
 
     def set_rate(self, rate: int) -> None:
         """Change the rate, in bits a second, each way; what is under way stays under way."""
         for node in (self.device, self.cloud):
             _within(node, "tc", "qdisc", "change", *_shape(rate))
-
-    @property
-    def delayed_by(self) -> str:
-        """What delays: ``netem``, ``proxy`` or ``nothing``."""
-        return "nothing" if not self._delay_ms else "netem" if self._kernel_delays else "proxy"
 
     def port(self, listening: int) -> int:
         """Give the port at the cloud's address by which the device reaches, delayed, what listens there on another."""
@@ -139,20 +124,6 @@ class ShapedLink:
             raise OSError("the delaying proxy did not start")
         self._delayed_ports.add(port)
         return port
-
-    def cut(self) -> None:
-        """Let every packet be lost, both ways, without a word to either node's programs."""
-        _within(self.cloud, "ip", "link", "set", INTERFACE, "down")
-
-    def restore(self) -> None:
-        """Undo ``cut``."""
-        _within(self.cloud, "ip", "link", "set", INTERFACE, "up")
-
-    def traffic(self) -> Traffic:
-        """Read the counters of the device's interface, both ways."""
-        shown = _within(self.device, "ip", "-json", "-statistics", "link", "show", INTERFACE)
-        counted = json.loads(shown)[0]["stats64"]
-        return Traffic(sent=counted["tx"]["bytes"], received=counted["rx"]["bytes"])
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from splitwire.report.testbed.shaped_link import CLOUD_ADDRESS, Node, ShapedLink, Traffic, shaped_link
+from splitwire.report.testbed.shaped_link import CLOUD_ADDRESS, Node, ShapedLink, shaped_link
 from tests.e2e.containers import ROOT, Container, Mount, read_container
+from tests.e2e.wire import Traffic, traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,7 @@ class Pair:
         return _largest_resident_set(self.cloud_process.pid)
 
     def _run(self, argv: Sequence[str], said: Callable[[int], None]) -> Run:
-        before = self.link.traffic()
+        before = traffic(self.link)
         process = self.link.device.start(
             argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
         )
@@ -105,7 +106,7 @@ class Pair:
         return Run(
             records=tuple(records),
             seconds=last - started,
-            traffic=self.link.traffic().since(before),
+            traffic=traffic(self.link).since(before),
             memory=memory,
         )
 

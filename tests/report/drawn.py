@@ -125,6 +125,7 @@ class Drawn:
         chosen = Chosen(within=WITHIN, quality="q2", picture="WebP, quality 90")
         return Measured(
             cloud="on loopback, cpu, float32",
+            cloud_here=True,
             scores=scores.model_copy(update={"chosen": chosen}),
             feature=FeatureBytes(plain=100_352, zstd=6_105.5),
             times=self.times(chosen.picture),

@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_and_writes_the_report(
     assert sorted(file.name for file in out.iterdir()) == ["plots", "report.html", "report.json"]
     report = Report.model_validate_json((out / "report.json").read_bytes())
     assert printed.count("\n") == 3
-    assert report.conclusion.gain.sentence in printed
+    assert report.conclusion[0].sentence in printed
     where = report.where
     assert where.commit == "c0ffee"
     assert (where.pictures, where.test_pictures, where.codec_pictures, where.timed_pictures) == (5, 20, 5, 5)

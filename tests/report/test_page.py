@@ -61,6 +61,8 @@ def test_the_papers_numbers_are_there_too(folder: Path) -> None:
     found = json.loads((folder / "report.json").read_text())
     assert {name: tuple(each.values()) for name, each in found["paper"].items()} == paper.ACCURACY
     assert tuple(found["paper_average"].values()) == paper.AVERAGE_ACCURACY
+    assert found["published"][0]["accuracy"] == paper.AVERAGE_ACCURACY[1]
+    assert found["published"][0]["body_bytes"] == 4 * found["latent_elements"]
 
 
 def test_every_plot_is_there_as_svg_and_png(folder: Path) -> None:
@@ -89,9 +91,8 @@ def test_the_page_needs_nothing_else(page: str) -> None:
 
 
 def test_the_first_screen_is_the_conclusion(page: str, drawn_report: Report) -> None:
-    conclusion = drawn_report.conclusion
     first = text_of(page[: page.index("<nav")])
-    for finding in (conclusion.gain, conclusion.loss, conclusion.rather):
+    for finding in drawn_report.conclusion:
         for each in (finding.number, finding.label, finding.sentence):
             assert " ".join(each.split()) in first
 

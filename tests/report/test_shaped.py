@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from splitwire.report.measure import shaped
-from splitwire.report.measure.frames import Framer
+from splitwire.report.measure.exchanges import Framer
 from splitwire.report.testbed.shaped_link import obstacle
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from splitwire.report.testbed.shaped_link import (
     obstacle,
     shaped_link,
 )
+from tests.e2e.wire import cut, restore, traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,16 +72,16 @@ def reaches(link: ShapedLink) -> bool:
 
 
 def test_packets_pass_both_ways_and_are_counted_until_the_link_is_cut(link: ShapedLink) -> None:
-    before = link.traffic()
+    before = traffic(link)
     assert reaches(link)
-    passed = link.traffic().since(before)
+    passed = traffic(link).since(before)
     assert passed.sent > len("hello")
     assert passed.received > len("HELLO")
-    link.cut()
-    before = link.traffic()
+    cut(link)
+    before = traffic(link)
     assert not reaches(link)
-    assert link.traffic().since(before).received == 0
-    link.restore()
+    assert traffic(link).since(before).received == 0
+    restore(link)
     assert reaches(link)
 
 

@@ -9,7 +9,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from splitwire.report.page import words
 from splitwire.report.page.plots.style import OURS, WIDTH
-from splitwire.report.page.time_model import ROUND_TRIPS_MS
 from splitwire.report.results import AS_IT_IS, PHASES, WHOLE, rewritten, split
 
 if TYPE_CHECKING:
@@ -58,22 +57,21 @@ def bandwidth(report: Report) -> Figure:
     """Draw time against rate by the model, a panel for each round trip."""
     figure = Figure(figsize=(WIDTH, 6.2))
     panels = list(figure.subplots(2, 2, sharex=True, sharey=True).flat)
-    for axes, round_trip in zip(panels, ROUND_TRIPS_MS, strict=True):
+    for axes, (round_trip, curves) in zip(panels, report.curves.items(), strict=True):
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_title(f"round trip {round_trip:.0f} ms", fontsize=9)
-        curves = [curve for curve in report.curves if curve.round_trip_ms == round_trip]
-        for curve, (line, marker) in zip(curves, _LINES, strict=True):
+        for (way, milliseconds), (line, marker) in zip(curves.items(), _LINES, strict=True):
             axes.plot(
                 report.rates,
-                curve.milliseconds,
+                milliseconds,
                 color=OURS,
                 linestyle=line,
                 marker=marker,
                 markerfacecolor="white",
                 markersize=4,
                 markevery=8,
-                label=curve.way if axes is panels[0] else None,
+                label=way if axes is panels[0] else None,
             )
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.rate(value)))
         _in_time(axes.yaxis)
