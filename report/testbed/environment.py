@@ -7,22 +7,21 @@ import os
 import platform
 import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 
+from splitwire import __version__
 from splitwire.models.training.data.pictures import CLASS_ORDER
 from splitwire.report.results import Machine
 
 if TYPE_CHECKING:
     from splitwire.models.training.data.pictures import Pictures
 
-PACKAGES = (
-    "splitwire", "torch", "ncnn", "numpy", "pillow", "httpx", "fastapi", "uvicorn", "zstandard", "matplotlib",
-)  # fmt: skip
+PACKAGES = ("torch", "ncnn", "numpy", "pillow", "httpx", "fastapi", "uvicorn", "zstandard", "matplotlib")
 ORIGINAL_TEST_PICTURES, RAW_BYTES = 10_000, 3 * 32 * 32
 
 
@@ -38,7 +37,7 @@ def machine() -> Machine:
         memory_bytes=1024 * int(memory) if memory else None,
         system=f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}",
         threads=f"{cores} for the convolutions on ncnn, {torch.get_num_threads()} for torch, 1 for numpy",
-        versions={package: _version(package) for package in PACKAGES},
+        versions={"splitwire": __version__, **{package: version(package) for package in PACKAGES}},
     )
 
 
@@ -71,13 +70,6 @@ def describe_data(pictures: Pictures) -> str:
 def _find(file: Path, pattern: str) -> str | None:
     found = re.search(pattern, file.read_text(), re.MULTILINE) if file.exists() else None
     return found[1] if found else None
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _git(*arguments: str) -> str:
