@@ -49,22 +49,12 @@ class Framer:
 def open_connection(
     url: str, classes: tuple[str, ...], key: str | None = None
 ) -> AbstractAsyncContextManager[Connection]:
-    """Open the device's way to a cloud.
-
-    Raises:
-        SettingsError: not a URL, or a key that can't be one.
-
-    """
+    """Open the device's way to a cloud."""
     return connect(DeviceSettings(cloud=url, key=key), classes)
 
 
 async def ask(connection: Connection, body: bytes, media_type: str | None) -> Exchange:
-    """Have one picture answered; ``media_type``: of its file, which a whole network takes, or None for a frame.
-
-    Raises:
-        CloudError: there is no answer; see ``Connection.infer``.
-
-    """
+    """Have one picture answered; ``media_type``: of its file, which a whole network takes, or None for a frame."""
     if media_type is None:
         deadline = Deadline.after(SECONDS_A_PICTURE)
         return await connection.infer(body, pictures=1, top=1, deadline=deadline)

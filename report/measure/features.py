@@ -46,11 +46,6 @@ def compute_features(
     Returns:
         [pictures, 512, 7, 7], float32, memory-mapped.
 
-    Raises:
-        BundleError: the convolutions can't be used.
-        PictureError: a picture can't be read.
-        SettingsError: the disk has no room for them.
-
     """
     shape = bundle.manifest.feature_shape
     file, size = folder / "features.f32", 4 * math.prod(shape)

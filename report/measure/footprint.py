@@ -59,11 +59,6 @@ def measure(part: str, path: Path) -> Cost:
 
     The device's parts are those that it runs. The cloud's are plain networks in torch with random weights, on whose
     values memory and time do not depend.
-
-    Raises:
-        SettingsError: there is no such part.
-        BundleError: the bundle can't be used.
-
     """
     torch.ones(64, 64) @ torch.ones(64, 64)  # what torch takes in any case comes before the first look
     before = _resident()

@@ -58,7 +58,10 @@ _LARGEST = "paper"
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """All that was measured. ``cloud``: what it computes with; ``cloud_here``: it was started here. ``obstacle``: why there are no shaped links."""
+    """All that was measured.
+
+    ``cloud``: what it computes with; ``cloud_here``: it was started here. ``obstacle``: why there are no shaped links.
+    """
 
     cloud: str
     cloud_here: bool
@@ -98,12 +101,7 @@ class Measuring:
         cloud: str | None,
         key: str | None,
     ) -> None:
-        """Load the device's half; ``cloud``: URL of one that runs already, with its API key.
-
-        Raises:
-            BundleError: the bundle can't be used.
-
-        """
+        """Load the device's half; ``cloud``: URL of one that runs already, with its API key."""
         self._qualities, self._sample, self._steps = qualities, sample, steps
         self._cloud, self._key = cloud, key
         self._bundle = load_bundle(bundle, "device")
@@ -111,12 +109,7 @@ class Measuring:
         self._media_type = media_type_of(sample.pictures.files[0])
 
     def run(self) -> Measured:
-        """Measure all.
-
-        Raises:
-            SplitwireError: a picture, the bundle or a cloud can't be used.
-
-        """
+        """Measure all."""
         bundle, steps = self._bundle.path, self._steps
         with ExitStack() as stack:
             # As on a device: numpy's BLAS would let its threads wait in a loop, on cores that are being timed.
@@ -126,9 +119,9 @@ class Measuring:
             described = asyncio.run(self._describe(cloud))
             with steps.showing(FEATURES) as advance:
                 features = compute_features(steps.folder, self._bundle, self._sample.pictures, advance)
-            base = steps.run(BASE, Answers, lambda advance: base_answers(bundle, features, advance))
-            own = steps.run(OWN, Answers, lambda advance: own_answers(self._bundle, features, advance))
-            feature = steps.run(ZSTD, FeatureBytes, lambda advance: feature_bytes(features, advance))
+            base = steps.run(BASE, Answers, partial(base_answers, bundle, features))
+            own = steps.run(OWN, Answers, partial(own_answers, self._bundle, features))
+            feature = steps.run(ZSTD, FeatureBytes, partial(feature_bytes, features))
             scores = score_all(
                 self._sample.pictures.labels,
                 self._classes,
@@ -139,24 +132,15 @@ class Measuring:
                 self._files(whole),
             )
             chosen = scores.chosen
-            times = steps.run(
-                TIMES,
-                dict[str, WayTimes],
-                lambda advance: asyncio.run(self._times(cloud, whole, chosen.picture, advance)),
-            )
+            times = steps.run(TIMES, dict[str, WayTimes], partial(self._times, cloud, whole, chosen.picture))
         parts = [part for part in footprint.PARTS if part != FALLBACK or own.classes]
-        costs = steps.run(
-            COSTS, dict[str, Cost], lambda advance: footprint.measure_all(bundle, parts, advance)
-        )
+        costs = steps.run(COSTS, dict[str, Cost], partial(footprint.measure_all, bundle, parts))
         no_links = obstacle()
         on_links: tuple[OnLink, ...] = ()
         if no_links is None:
             loads = self._loads(chosen.quality, features)
-            on_links = steps.run(
-                LINKS,
-                tuple[OnLink, ...],
-                lambda advance: shaped.measure(bundle, self._classes, loads, advance),
-            )
+            measure = partial(shaped.measure, bundle, self._classes, loads)
+            on_links = steps.run(LINKS, tuple[OnLink, ...], measure)
         return Measured(
             cloud=described,
             cloud_here=self._cloud is None,
@@ -190,12 +174,10 @@ class Measuring:
 
     def _quality(self, url: str, name: str, features: NDArray[np.float32]) -> tuple[str, Answers]:
         """Give a quality's codec and what came of its frames."""
-        framer = Framer(self._bundle, name)
-
-        def compute(advance: Callable[[int], None]) -> Answers:
-            return self._ask_all(url, map(framer, features), None, advance, key=self._key)
-
-        answers = self._steps.run(split(name), Answers, compute)
+        frames = map(Framer(self._bundle, name), features)
+        answers = self._steps.run(
+            split(name), Answers, partial(self._ask_all, url, frames, None, key=self._key)
+        )
         return self._bundle.manifest.qualities[name].codec, answers
 
     def _files(self, url: str) -> list[tuple[str, str, Answers]]:
@@ -208,16 +190,12 @@ class Measuring:
                 answers = self._ask_all(url, [file.data for file in files], setting.media_type, advance)
                 return answers.model_copy(update={"bare_bytes": tuple(file.bare_bytes for file in files)})
 
-            as_they_are = self._steps.result(
-                AS_IT_IS, Answers, lambda: self._ask_all(url, pictures.files, self._media_type, advance)
-            )
-            return [
-                ("", "file as it is", as_they_are),
-                *(
-                    (each.codec, each.name, self._steps.result(each.title, Answers, partial(written, each)))
-                    for each in codec_settings()
-                ),
-            ]
+            as_they_are = partial(self._ask_all, url, pictures.files, self._media_type, advance)
+            found = [("", "file as it is", self._steps.result(AS_IT_IS, Answers, as_they_are))]
+            for each in codec_settings():
+                answers = self._steps.result(each.title, Answers, partial(written, each))
+                found.append((each.codec, each.name, answers))
+        return found
 
     def _ask_all(
         self,
@@ -233,17 +211,21 @@ class Measuring:
 
         return asyncio.run(sending())
 
-    async def _times(
+    def _times(
         self, url: str, whole_url: str, picture: str, advance: Callable[[int], None]
     ) -> dict[str, WayTimes]:
         rewriting = next(each for each in codec_settings() if each.title == picture)
         pictures = self._sample.pictures.subset(self._sample.timed)
-        async with (
-            open_connection(url, self._classes, self._key) as cloud,
-            open_connection(whole_url, self._classes) as whole,
-        ):
-            clock = Clock(self._bundle.path, self._qualities, rewriting, cloud, whole)
-            return await clock.measure(pictures, self._media_type, advance)
+
+        async def timing() -> dict[str, WayTimes]:
+            async with (
+                open_connection(url, self._classes, self._key) as cloud,
+                open_connection(whole_url, self._classes) as whole,
+            ):
+                clock = Clock(self._bundle.path, self._qualities, rewriting, cloud, whole)
+                return await clock.measure(pictures, self._media_type, advance)
+
+        return asyncio.run(timing())
 
     def _loads(self, quality: str, features: NDArray[np.float32]) -> dict[str, shaped.Load]:
         """Make what is sent over shaped links."""

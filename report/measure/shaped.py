@@ -50,13 +50,7 @@ def measure(
     advance: Callable[[int], None],
     conditions: Mapping[float, tuple[float, ...]] = CONDITIONS,
 ) -> tuple[OnLink, ...]:
-    """Send every way's bodies over every shaped link.
-
-    Raises:
-        CloudError: there is no answer.
-        SettingsError: a server did not start.
-
-    """
+    """Send every way's bodies over every shaped link."""
     found: list[OnLink] = []
     for delay_ms, rates in conditions.items():
         with shaped_link(rate=round(rates[0]), delay_ms=delay_ms) as link:

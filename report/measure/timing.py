@@ -34,12 +34,7 @@ class Clock:
     def __init__(
         self, path: Path, qualities: Sequence[str], rewriting: Setting, cloud: Connection, whole: Connection
     ) -> None:
-        """Load the device's half, and for the device alone the classifier too.
-
-        Raises:
-            BundleError: the bundle can't be used.
-
-        """
+        """Load the device's half, and for the device alone the classifier too."""
         bundle = load_bundle(path, "device")
         self._preparation = bundle.manifest.preparation
         self._head = open_head(HEAD, bundle)
@@ -60,10 +55,6 @@ class Clock:
         """Time every picture on every way; the first one is done twice, so that all is warm.
 
         Of the two ways that send a picture's file, either comes first for every other picture.
-
-        Raises:
-            CloudError: a cloud gives no answer.
-
         """
         await self._time(pictures.files[0], media_type)
         for laps in self._laps.values():

@@ -45,12 +45,7 @@ class WholeNetwork:
     """
 
     def __init__(self, path: Path) -> None:
-        """Load both halves.
-
-        Raises:
-            BundleError: the bundle can't be used.
-
-        """
+        """Load both halves."""
         self._device = choose_device("auto")
         bundle = load_bundle(path, "device")
         self.manifest = bundle.manifest

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from splitwire.models import paper
 from splitwire.report.page.html import write_report
+from splitwire.report.page.plots.style import draw_shares
 from splitwire.report.results import Report
 from splitwire.shared.errors import SettingsError
+from splitwire.shared.evaluation import share
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +83,12 @@ def test_the_same_numbers_give_the_same_plots(folder: Path, drawn_report: Report
         assert (tmp_path / "plots" / f"{name}.svg").read_bytes() == (
             folder / "plots" / f"{name}.svg"
         ).read_bytes()
+
+
+def test_shares_of_all_and_of_none_are_drawn() -> None:
+    axes = Figure().add_subplot()
+    draw_shares(axes, [0, 1], [share(hits, n) for hits, n in ((0, 4), (4, 4))])
+    draw_shares(axes, list(range(1, 50)), [share(n, n) for n in range(1, 50)], across=True)
 
 
 def test_the_page_needs_nothing_else(page: str) -> None:

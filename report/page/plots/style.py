@@ -34,9 +34,10 @@ def draw_shares(
 ) -> None:
     """Draw shares in percent with their 95 % intervals, upwards over ``places`` or across at these heights."""
     values = [100 * each.value for each in shares]
+    # Of all or none of a few pictures, the interval's end can be off by a rounding error.
     bars = [
-        [100 * (each.value - each.low) for each in shares],
-        [100 * (each.high - each.value) for each in shares],
+        [100 * max(0.0, each.value - each.low) for each in shares],
+        [100 * max(0.0, each.high - each.value) for each in shares],
     ]
     options: dict[str, Any] = {"marker": "o", "color": OURS, "elinewidth": 0.5, **look}
     if across:
