@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from threadpoolctl import threadpool_limits
 
 from splitwire.edge.compute.coder import Coder
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.head import open_head
 from splitwire.edge.compute.memory import give_back
 from splitwire.edge.compute.picture_decoder import Decoder
@@ -29,7 +30,6 @@ from splitwire.edge.network.sender import Sender
 from splitwire.edge.records import Encoded, Record, problem
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.errors import SplitwireError, shown
-from splitwire.shared.fallback import Fallback
 from splitwire.shared.pictures.loading import prepare
 
 if TYPE_CHECKING:

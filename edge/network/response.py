@@ -20,8 +20,9 @@ from splitwire.edge.errors import (
     CloudRefused,
     CloudUnreachable,
 )
+from splitwire.edge.network.answer_check import check, predictions
 from splitwire.shared.answer import CONTENT_TYPE as COMPACT
-from splitwire.shared.answer import MAX_ANSWER_BYTES, MAX_GUESSES, check, predictions, unpack
+from splitwire.shared.answer import MAX_ANSWER_BYTES, MAX_GUESSES, unpack
 from splitwire.shared.errors import LONGEST_SHOWN, AnswerError, shown
 from splitwire.shared.messages import Answer, ErrorAnswer
 

@@ -9,13 +9,11 @@ import torch
 from torch import nn
 
 from splitwire.models.errors import TrainingError
-from splitwire.models.loading import load_convolutions, load_encoder, load_tails
+from splitwire.models.loading import load_convolutions, load_encoder, load_fallback, load_tails
 from splitwire.models.training.data.sources import PictureSource
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.evaluation import BASE, DEVICE, Evaluation, Score, Share, share
-from splitwire.shared.fallback import Fallback
 from splitwire.shared.frame import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from splitwire.models.split import Tail
+    from splitwire.models.tail import Tail
     from splitwire.models.training.data.pictures import Pictures
     from splitwire.shared.codecs.abc import Codec
 
@@ -44,10 +42,9 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
     convolutions = load_convolutions(device_side)
     encoders = {name: load_encoder(device_side, name) for name in manifest.qualities}
     tails = load_tails(cloud_side)
-    encoding = {name: codec_of(device_side, name) for name in manifest.qualities}
-    decoding = {name: codec_of(cloud_side, name) for name in manifest.qualities}
+    codecs = {name: cloud_side.codec(name) for name in manifest.qualities}
     classifier = tails[manifest.default_quality].classifier
-    fallback = Fallback.load(device_side)
+    fallback = load_fallback(device_side)
     networks = (BASE, *((DEVICE,) if fallback else ()), *manifest.qualities)
     source = PictureSource(pictures, manifest.preparation)
     answers: dict[str, list[NDArray[np.int64]]] = {name: [] for name in networks}
@@ -61,12 +58,11 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
             feature = convolutions(inputs)
             answers[BASE].append(_classes(classifier, feature))
             if fallback:
-                own = [fallback(each, top=1).class_id for each in feature.contiguous().numpy()]
-                answers[DEVICE].append(np.array(own))
+                answers[DEVICE].append(_classes(fallback, feature))
             for name in manifest.qualities:
-                payloads = _encode(encoders[name], encoding[name], feature)
+                payloads = _encode(encoders[name], codecs[name], feature)
                 sizes[name] += [HEADER_BYTES + len(payload) for payload in payloads]
-                answers[name].append(_decode(tails[name], decoding[name], payloads))
+                answers[name].append(_decode(tails[name], codecs[name], payloads))
             progress.update(task, advance=len(chosen))
 
     given = {name: np.concatenate(parts) for name, parts in answers.items()}
@@ -84,11 +80,12 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
 
 def _encode(encoder: nn.Module, codec: Codec, feature: torch.Tensor) -> list[bytes]:
     latents = encoder(feature).contiguous().numpy()
-    return [codec.encode(latent) for latent in latents]
+    return [codec.encode(codec.quantise(latent)) for latent in latents]
 
 
 def _decode(tail: Tail, codec: Codec, payloads: list[bytes]) -> NDArray[np.int64]:
-    return _classes(tail, torch.from_numpy(np.stack([codec.decode(payload) for payload in payloads])))
+    symbols = np.stack([codec.decode(payload) for payload in payloads])
+    return _classes(tail, torch.from_numpy(codec.dequantise(symbols)))
 
 
 def _classes(network: nn.Module, inputs: torch.Tensor) -> NDArray[np.int64]:

@@ -9,29 +9,35 @@ import torch
 from safetensors.torch import save_file
 
 from splitwire.models.autoencoder import LATENT_SHAPE
-from splitwire.models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK
 from splitwire.models.training.card import Origins, model_card
 from splitwire.models.training.data.inputs import feature_inputs
 from splitwire.models.training.data.sources import outputs
 from splitwire.models.training.evaluate import evaluate_bundle
-from splitwire.models.training.frequency_tables import frequency_tables
 from splitwire.models.training.provenance import RECORD, record_of
 from splitwire.models.training.sae import compare_autoencoders
 from splitwire.models.training.stages.qualities import Integers
 from splitwire.models.vgg16 import FEATURE_SHAPE
-from splitwire.shared.bundle import ID, MANIFEST, Files, Manifest, Quality
-from splitwire.shared.codecs.factorised import ANALYSIS, SYNTHESIS, Factorised
-from splitwire.shared.codecs.float32 import Float32
-from splitwire.shared.codecs.half import Half
-from splitwire.shared.codecs.int8 import LARGEST, Int8
+from splitwire.shared.bundle import (
+    ANALYSIS,
+    CLASSIFIER,
+    CONVOLUTIONS,
+    DECODER,
+    ENCODER,
+    FALLBACK,
+    ID,
+    MANIFEST,
+    SYNTHESIS,
+    Files,
+    Manifest,
+    Quality,
+)
+from splitwire.shared.codecs import CODECS
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import EVALUATION, Evaluation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from splitwire.models.training.data.pictures import Pictures
@@ -70,20 +76,20 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
         _CLASSIFIER_FILE: _half(CLASSIFIER, backbone.classifier),
         _ENCODER_FILE: _half(ENCODER, autoencoder.encoder),
         _DECODER_FILE: _half(DECODER, autoencoder.decoder),
-        _INT8_FILE: {"scales": int8_scales(of_training(autoencoder.encoder))},
+        _INT8_FILE: _tables("int8", of_training(autoencoder.encoder)),
     }
     plain = Files(device=(_ENCODER_FILE,), cloud=(_DECODER_FILE,))
     scaled = Files(device=(*plain.device, _INT8_FILE), cloud=(*plain.cloud, _INT8_FILE))
     qualities = {
-        "paper": Quality(id=0, codec=Float32.name, files=plain),
-        "int8": Quality(id=1, codec=Int8.name, files=scaled),
-        "half": Quality(id=2, codec=Half.name, files=plain),
+        "paper": Quality(id=0, codec="float32", files=plain),
+        "int8": Quality(id=1, codec="int8", files=scaled),
+        "half": Quality(id=2, codec="half", files=plain),
     }
     for number, name in enumerate(filter(run.has_ended, run.settings.preset.qualities)):
-        quality = Quality(id=_FIRST_LEARNED_ID + number, codec=Factorised.name, files=_learned_files(name))
+        quality = Quality(id=_FIRST_LEARNED_ID + number, codec="factorised", files=_learned_files(name))
         learned = run.trained_quality(name)
         qualities[name] = quality
-        files |= _learned_tensors(quality.files, learned, of_training(Integers(learned)).long().numpy())
+        files |= _learned_tensors(quality.files, learned, of_training(Integers(learned)))
     device_files: tuple[str, ...] = (_CONVOLUTIONS_FILE,)
     if run.has_ended("fallback"):
         files[_FALLBACK_FILE] = _half(FALLBACK, run.trained_fallback().layers)
@@ -135,28 +141,18 @@ def _learned_files(name: str) -> Files:
     return Files(device=(f"device/{name}.safetensors", tables), cloud=(f"cloud/{name}.safetensors", tables))
 
 
-def _learned_tensors(
-    files: Files, quality: LearnedQuality, integers: NDArray[np.int64]
-) -> dict[str, dict[str, Tensor]]:
+def _learned_tensors(files: Files, quality: LearnedQuality, integers: Tensor) -> dict[str, dict[str, Tensor]]:
     device, tables = files.device
     cloud, _ = files.cloud
-    smallest, frequencies = frequency_tables(integers)
     return {
         device: {**_half(ENCODER, quality.encoder), **_half(ANALYSIS, quality.bottleneck.analysis)},
         cloud: {**_half(DECODER, quality.decoder), **_half(SYNTHESIS, quality.bottleneck.synthesis)},
-        tables: {"smallest": torch.from_numpy(smallest), "frequencies": torch.from_numpy(frequencies)},
+        tables: _tables("factorised", integers),
     }
 
 
-def int8_scales(latents: Tensor) -> Tensor:
-    """One scale a channel: the largest magnitude of training latents becomes the largest symbol.
-
-    Args:
-        latents: [N, channels, rows, columns], float32.
-
-    """
-    largest = latents.abs().amax(dim=(0, 2, 3)).clamp_min(1e-6)
-    return (largest / LARGEST).float()
+def _tables(codec: str, latents: Tensor) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(table) for name, table in CODECS[codec].fit(latents.numpy()).items()}
 
 
 def _half(prefix: str, network: nn.Module) -> dict[str, Tensor]:

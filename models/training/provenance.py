@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from splitwire.models.errors import TrainingError
-from splitwire.models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK, filled
+from splitwire.models.loading import filled
 from splitwire.models.training.run import Run, RunSettings, StageResult, begin_run
 from splitwire.models.training.settings import Preset
 from splitwire.models.training.stages.autoencoder import build_autoencoder
 from splitwire.models.training.stages.fallback import build_fallback
-from splitwire.shared.bundle import load_bundle
-from splitwire.shared.codecs.factorised import ANALYSIS, SYNTHESIS
+from splitwire.shared.bundle import (
+    ANALYSIS,
+    CLASSIFIER,
+    CONVOLUTIONS,
+    DECODER,
+    ENCODER,
+    FALLBACK,
+    SYNTHESIS,
+    load_bundle,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,16 +78,15 @@ def run_of_bundle(
     )
     run = begin_run(folder, compute, settings, resume=False)
     manifest = device.manifest
-    convolutional, shared = manifest.qualities["paper"].files, manifest.files
     backbone = run.untrained_backbone(len(manifest.classes))
     autoencoder = build_autoencoder("cae", run.seed)
     fallback = build_fallback(settings.preset.fallback, len(manifest.classes), run.seed)
-    filled(backbone.convolutions, CONVOLUTIONS, device, shared.device)
-    filled(backbone.classifier, CLASSIFIER, cloud, shared.cloud)
-    filled(autoencoder.encoder, ENCODER, device, convolutional.device)
-    filled(autoencoder.decoder, DECODER, cloud, convolutional.cloud)
+    filled(backbone.convolutions, CONVOLUTIONS, device, None)
+    filled(backbone.classifier, CLASSIFIER, cloud, None)
+    filled(autoencoder.encoder, ENCODER, device, "paper")
+    filled(autoencoder.decoder, DECODER, cloud, "paper")
     if "fallback" in record.results:
-        filled(fallback.layers, FALLBACK, device, shared.device)
+        filled(fallback.layers, FALLBACK, device, None)
     held: dict[str, dict[str, nn.Module]] = {
         run.last_backbone_stage: {"convolutions": backbone.convolutions, "classifier": backbone.classifier},
         "fallback": {"fallback": fallback},
@@ -94,9 +101,8 @@ def run_of_bundle(
 
 def _filled_quality(quality: LearnedQuality, name: str, device: Bundle, cloud: Bundle) -> LearnedQuality:
     """Fill all but the prior, which only training needs: a bundle has tables instead."""
-    files = device.manifest.qualities[name].files
-    filled(quality.encoder, ENCODER, device, files.device)
-    filled(quality.bottleneck.analysis, ANALYSIS, device, files.device)
-    filled(quality.bottleneck.synthesis, SYNTHESIS, cloud, files.cloud)
-    filled(quality.decoder, DECODER, cloud, files.cloud)
+    filled(quality.encoder, ENCODER, device, name)
+    filled(quality.bottleneck.analysis, ANALYSIS, device, name)
+    filled(quality.bottleneck.synthesis, SYNTHESIS, cloud, name)
+    filled(quality.decoder, DECODER, cloud, name)
     return quality

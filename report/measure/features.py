@@ -10,12 +10,12 @@ import numpy as np
 import torch
 import zstandard
 
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.head import open_head
 from splitwire.models.loading import load_tails
 from splitwire.report.results import Answers, FeatureBytes
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.errors import SettingsError
-from splitwire.shared.fallback import Fallback
 from splitwire.shared.pictures.loading import prepare
 
 if TYPE_CHECKING:

@@ -15,16 +15,14 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from splitwire.edge.compute.encoder import Encoder
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.ncnn_head import NcnnHead
 from splitwire.models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder
-from splitwire.models.loading import CONVOLUTIONS, DECODER, ENCODER, FALLBACK
-from splitwire.models.split import PICTURE_SHAPE
-from splitwire.models.vgg16 import FEATURE_SHAPE, Classifier
+from splitwire.models.vgg16 import FEATURE_SHAPE, PICTURE_SHAPE, Classifier
 from splitwire.report.results import Cost
 from splitwire.report.statistics import spread
-from splitwire.shared.bundle import load_bundle
+from splitwire.shared.bundle import CONVOLUTIONS, DECODER, ENCODER, FALLBACK, load_bundle
 from splitwire.shared.errors import SettingsError
-from splitwire.shared.fallback import Fallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

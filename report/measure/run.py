@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from splitwire.edge.errors import CloudAnswerInvalid, CloudUnreachable
-from splitwire.models.loading import FALLBACK
 from splitwire.report.measure import footprint, shaped
 from splitwire.report.measure.exchanges import Framer, ask_all, open_connection
 from splitwire.report.measure.features import base_answers, compute_features, feature_bytes, own_answers
@@ -34,7 +33,7 @@ from splitwire.report.results import (
 )
 from splitwire.report.testbed.servers import SPLIT, WHOLE, running
 from splitwire.report.testbed.shaped_link import obstacle
-from splitwire.shared.bundle import load_bundle
+from splitwire.shared.bundle import FALLBACK, load_bundle
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.messages import Model
 

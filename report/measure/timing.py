@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.head import open_head
 from splitwire.models.loading import load_tails
 from splitwire.report.measure.exchanges import Framer, ask
@@ -16,7 +17,6 @@ from splitwire.report.measure.features import HEAD
 from splitwire.report.results import AS_IT_IS, OWN, PHASES, WHOLE, WayTimes, rewritten, split
 from splitwire.report.statistics import spread
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.fallback import Fallback
 from splitwire.shared.pictures.loading import load_picture, prepare
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import platform
 import re
 import subprocess
@@ -17,6 +16,7 @@ from PIL import Image
 from splitwire import __version__
 from splitwire.models.training.data.pictures import CLASS_ORDER
 from splitwire.report.results import Machine
+from splitwire.shared.cores import usable_cores
 
 if TYPE_CHECKING:
     from splitwire.models.training.data.pictures import Pictures
@@ -27,16 +27,15 @@ ORIGINAL_TEST_PICTURES, RAW_BYTES = 10_000, 3 * 32 * 32
 
 def machine() -> Machine:
     """Describe this machine, and what is installed of the packages that matter."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = _find(Path("/proc/meminfo"), r"^MemTotal:\s*(\d+) kB")
     return Machine(
         processor=_find(Path("/proc/cpuinfo"), r"^model name\s*:\s*(.+)$")
         or platform.processor()
         or platform.machine(),
-        cores=cores,
+        cores=usable_cores(),
         memory_bytes=1024 * int(memory) if memory else None,
         system=f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}",
-        threads=f"{cores} for the convolutions on ncnn, {torch.get_num_threads()} for torch, 1 for numpy",
+        threads=f"{usable_cores()} for the convolutions on ncnn, {torch.get_num_threads()} for torch, 1 for numpy",
         versions={"splitwire": __version__, **{package: version(package) for package in PACKAGES}},
     )
 

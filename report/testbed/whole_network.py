@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from splitwire.cloud.http.server import listen, server_of, url_of
 from splitwire.cloud.settings import ServerSettings
+from splitwire.edge.compute.fallback import likeliest
 from splitwire.edge.compute.head import open_head
 from splitwire.models.device import choose_device
 from splitwire.models.loading import load_tails
@@ -26,7 +27,7 @@ from splitwire.shared.answer import CONTENT_TYPE, compact, pack
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_group, run
 from splitwire.shared.errors import PictureError
-from splitwire.shared.messages import ErrorAnswer, Timings, likeliest
+from splitwire.shared.messages import ErrorAnswer, Timings
 from splitwire.shared.pictures.loading import load_picture, prepare
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from splitwire.edge.commands import cli
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.errors import FallbackMissing
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.fallback import Fallback
 
 if TYPE_CHECKING:
     from pathlib import Path

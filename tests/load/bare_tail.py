@@ -17,9 +17,8 @@ import torch
 from splitwire.cloud.inference.engine import Decoded, Engine
 from splitwire.models.loading import load_tails
 from splitwire.models.packed import pack_tails
+from splitwire.models.tail import Tail
 from splitwire.shared.bundle import default_bundle_path, load_bundle
-from splitwire.shared.codecs import codec_of
-from splitwire.shared.codecs.float32 import Float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,31 +36,35 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     options = parser.parse_args()
     bundle = load_bundle(default_bundle_path(), "cloud")
-    shape = (options.batch, *bundle.manifest.latent_shape)
-    latents = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     runs = {
-        "tail": _tail(bundle, options.quality, latents),
-        "folded": _folded(bundle, options.quality, latents),
+        "tail": _tail(bundle, options.quality, _latents(options.batch, bundle.manifest.latent_shape)),
+        "folded": _folded(bundle, options.quality, options.batch),
     }
     rates = {name: options.batch * _a_second(run, options.seconds) for name, run in runs.items()}
     json.dump(rates, sys.stdout)
 
 
+def _latents(pictures: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.random.default_rng(0).normal(size=(pictures, *shape)).astype(np.float32)
+
+
 def _tail(bundle: Bundle, quality: str, latents: NDArray[np.float32]) -> Callable[[], object]:
-    as_they_are = Float32(bundle.manifest.latent_shape)
-    widening, tail = pack_tails({quality: load_tails(bundle)[quality]}, {quality: as_they_are})[quality]
+    loaded = load_tails(bundle)[quality]
+    tail = pack_tails({quality: Tail(loaded.decoder, loaded.classifier)})[quality]
 
     @torch.inference_mode()
     def run() -> object:
-        return torch.softmax(tail(widening(latents)), dim=1).numpy()
+        return torch.softmax(tail(torch.from_numpy(latents)), dim=1).numpy()
 
     return run
 
 
-def _folded(bundle: Bundle, quality: str, latents: NDArray[np.float32]) -> Callable[[], object]:
-    coder = codec_of(load_bundle(default_bundle_path(), "device"), quality)
-    fingerprint = bundle.manifest.fingerprint(quality)
-    frames = [Decoded(fingerprint=fingerprint, symbols=[coder.symbols(latent)]) for latent in latents]
+def _folded(bundle: Bundle, quality: str, pictures: int) -> Callable[[], object]:
+    codec, fingerprint = bundle.codec(quality), bundle.manifest.fingerprint(quality)
+    frames = [
+        Decoded(fingerprint=fingerprint, symbols=[codec.quantise(latent)])
+        for latent in _latents(pictures, codec.latent_shape)
+    ]
     engine = Engine([bundle], "cpu")
     return lambda: engine.classify(frames)
 

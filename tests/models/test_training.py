@@ -22,7 +22,7 @@ from splitwire.models.training.data.inputs import features
 from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.data.sources import PictureSource, cache_features
 from splitwire.models.training.evaluate import evaluate_bundle
-from splitwire.models.training.export import export_bundle, int8_scales
+from splitwire.models.training.export import export_bundle
 from splitwire.models.training.fitting import checkpoint, loop
 from splitwire.models.training.fitting.device import choose_compute
 from splitwire.models.training.fitting.weights import initial_convolutions
@@ -39,7 +39,6 @@ from splitwire.models.training.settings import (
 from splitwire.models.training.stages.qualities import Integers
 from splitwire.models.training.stages.registry import train_stage
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import share
 from splitwire.shared.pictures.loading import Preparation
@@ -329,10 +328,10 @@ def test_a_learned_quality_answers_in_a_few_bytes_as_its_network_did(
         integers = Integers(quality)(tested).numpy()
         latents = encoder(tested).numpy()
         expected = backbone.classifier.eval()(quality(tested)[0]).argmax(1)
-        payloads = [codec_of(device, "q1").encode(latent) for latent in latents]
-        decoded = np.stack([codec_of(cloud, "q1").decode(payload) for payload in payloads])
-        answers = tail(torch.from_numpy(decoded)).argmax(1)
-    symbols = np.stack([codec_of(cloud, "q1").unpack(payload) for payload in payloads])
+        encoding, decoding = device.codec("q1"), cloud.codec("q1")
+        payloads = [encoding.encode(encoding.quantise(latent)) for latent in latents]
+        symbols = np.stack([decoding.decode(payload) for payload in payloads])
+        answers = tail(torch.from_numpy(decoding.dequantise(symbols))).argmax(1)
     assert (symbols == integers).mean() > 0.9, "but for a rounding of float16 weights, or a clamp"
     assert (answers == expected).float().mean() > 0.9
 
@@ -458,11 +457,6 @@ def test_initial_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(SettingsError, match="can't be used here"):
         choose_compute("cuda:99")
-
-
-def test_scales_map_each_channels_largest_latent_to_the_largest_symbol() -> None:
-    latents = torch.tensor([[[[1.0]], [[-254.0]]], [[[-0.5]], [[127.0]]]])
-    assert torch.allclose(int8_scales(latents), torch.tensor([1 / 127, 2.0]))
 
 
 def test_shares_have_wilsons_interval() -> None:
