@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from splitwire.edge.compute.coder import Coder
+from splitwire.edge.compute.encoder import Encoder
 from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import CloudUnreachable
 from splitwire.edge.network.connection import Connection, Exchange, connect
@@ -36,14 +36,14 @@ class Framer:
     """Makes a frame of one feature as a device does, in one quality."""
 
     def __init__(self, bundle: Bundle, quality: str) -> None:
-        self._coder = Coder(bundle, quality)
+        self._encoder = Encoder(bundle, quality)
         self._fingerprint = bundle.manifest.fingerprint(quality)
         self._id = bundle.manifest.qualities[quality].id
 
     def __call__(self, feature: NDArray[np.float32]) -> bytes:
         """Make the frame of a feature [512, 7, 7]."""
-        payload = self._coder(feature, left=SECONDS_A_PICTURE).payload
-        return pack(Frame(fingerprint=self._fingerprint, quality=self._id, payloads=(payload,)))
+        payloads = (self._encoder(feature),)
+        return pack(Frame(fingerprint=self._fingerprint, quality=self._id, payloads=payloads))
 
 
 def open_connection(

@@ -85,7 +85,7 @@ def _built(part: str, path: Path) -> tuple[int, Callable[[], object]]:
         return _parameters(bundle, part), lambda: head(picture)
     if part == ENCODER:
         encoder = Encoder(bundle, bundle.manifest.default_quality)
-        return _parameters(bundle, part), lambda: encoder(feature)
+        return _parameters(bundle, part), lambda: encoder.latent(feature)
     if part == FALLBACK and (own := Fallback.load(bundle)):
         return _parameters(bundle, part), lambda: own(feature, top=1)
     if part == DECODER:

@@ -58,7 +58,6 @@ def assemble(
     """Work the report out; ``commit``: of the code that measured; ``seconds``: that it took."""
     manifest, scores = bundle.manifest, measured.scores
     chosen = scores.chosen
-    quality = scores.qualities[chosen.quality]
     other = next(each for each in scores.pictures if each.name == chosen.picture)
     ways = ways_of(
         measured.times,
@@ -93,14 +92,7 @@ def assemble(
             seconds=seconds,
         ),
         classes=manifest.classes,
-        conclusion=conclude(
-            (chosen.quality, quality),
-            other,
-            scores.base,
-            scores.own,
-            measured.costs,
-            (divided, sent, alone),
-        ),
+        conclusion=conclude(scores, measured.costs, divided, sent, alone),
         paper={name: _paper(both) for name, both in paper.ACCURACY.items()},
         paper_average=_paper(paper.AVERAGE_ACCURACY),
         paper_quality=PAPER if PAPER in scores.qualities else chosen.quality,

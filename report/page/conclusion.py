@@ -10,38 +10,33 @@ from splitwire.report.page.time_model import crossing
 from splitwire.report.results import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from splitwire.report.results import Cost, Crossing, Scored, Sent, Way
+    from splitwire.report.results import Cost, Crossing, Scored, Scores, Sent, Way
 
 ROUND_TRIP_MS = 50.0
 
 
 def conclude(
-    quality: tuple[str, Sent],
-    picture: Sent,
-    base: Scored,
-    own: Scored | None,
-    costs: Mapping[str, Cost],
-    ways: Sequence[Way],
+    scores: Scores, costs: Mapping[str, Cost], split: Way, sent: Way, alone: Way
 ) -> tuple[Finding, Finding, Finding]:
     """Say what splitting gains and loses, and when something else is better.
 
     Args:
-        quality: the chosen one and its name.
-        picture: the chosen file.
-        base: VGG16 alone.
-        own: the device's own classifier.
+        scores: with the chosen quality and picture's file.
         costs: by part.
-        ways: split in that quality, that file sent, the device alone with the whole network.
+        split: in that quality.
+        sent: that file.
+        alone: the device with the whole network.
 
     """
-    name, result = quality
-    split, sent, alone = ways
+    name = scores.chosen.quality
+    result = scores.qualities[name]
+    picture = next(each for each in scores.pictures if each.name == scores.chosen.picture)
     return (
         _gain(name, result, picture),
-        _loss(name, result.scored, base),
-        _rather(crossing(split, sent, ROUND_TRIP_MS), split, alone, base, own, costs),
+        _loss(name, result.scored, scores.base),
+        _rather(crossing(split, sent, ROUND_TRIP_MS), split, alone, scores, costs[CLASSIFIER]),
     )
 
 
@@ -72,9 +67,7 @@ def _loss(name: str, scored: Scored, base: Scored) -> Finding:
     )
 
 
-def _rather(
-    found: Crossing, split: Way, alone: Way, base: Scored, own: Scored | None, costs: Mapping[str, Cost]
-) -> Finding:
+def _rather(found: Crossing, split: Way, alone: Way, scores: Scores, classifier: Cost) -> Finding:
     """Say when to send the picture, and when nothing: the device runs all convolutions in any case."""
     link = f"with a round trip of {found.round_trip_ms:.0f} ms"
     split_first = found.first == split.name
@@ -91,13 +84,13 @@ def _rather(
             if split_first
             else "the picture wherever time counts: it is answered sooner on every link"
         )
-    memory = costs[CLASSIFIER].resident_bytes
+    memory = classifier.resident_bytes
     room = "the classifier" if memory is None else f"{words.megabytes(memory)} more, for the classifier"
-    small = f", its own small classifier {words.percent(own.accuracy)}" if own else ""
+    small = f", its own small classifier {words.percent(scores.own.accuracy)}" if scores.own else ""
     return Finding(
         number=number,
         label=label,
         sentence=f"Rather send {picture}; and nothing at all where the device has room for {room}: it runs all "
-        f"convolutions in any case, and alone it is right on {words.percent(base.accuracy)} in "
+        f"convolutions in any case, and alone it is right on {words.percent(scores.base.accuracy)} in "
         f"{words.duration(alone.device_ms)}{small}.",
     )

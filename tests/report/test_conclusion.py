@@ -18,15 +18,9 @@ def way(name: str, device_ms: float, sent: float) -> Way:
 
 
 def concluded(report: Report, quality: str, split: Way, sent: Way) -> tuple[Finding, Finding, Finding]:
-    picture = next(each for each in report.pictures if each.name == report.chosen.picture)
-    return conclude(
-        (quality, report.qualities[quality]),
-        picture,
-        report.base,
-        report.own,
-        report.costs,
-        (split, sent, way("alone", 98.1, 0)),
-    )
+    chosen = report.chosen.model_copy(update={"quality": quality})
+    scores = report.model_copy(update={"chosen": chosen})
+    return conclude(scores, report.costs, split, sent, way("alone", 98.1, 0))
 
 
 def plain(text: str) -> str:
