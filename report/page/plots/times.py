@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from splitwire.report.results import Check, Report
 
 _LINES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+_OURS = {"color": OURS, "markerfacecolor": "white"}
 _TONES = ("0.2", "0.85", "0.5", "1.0", "0.35", "0.65", "1.0", "0.0")
 _HATCHES = ("", "//", "", "xx", "", "", "..", "")
 """Of each phase."""
@@ -62,17 +63,14 @@ def bandwidth(report: Report) -> Figure:
         axes.set_yscale("log")
         axes.set_title(f"round trip {round_trip:.0f} ms", fontsize=9)
         for (way, milliseconds), (line, marker) in zip(curves.items(), _LINES, strict=True):
-            axes.plot(
-                report.rates,
-                milliseconds,
-                color=OURS,
-                linestyle=line,
-                marker=marker,
-                markerfacecolor="white",
-                markersize=4,
-                markevery=8,
-                label=way if axes is panels[0] else None,
-            )
+            look: dict[str, Any] = {
+                "linestyle": line,
+                "marker": marker,
+                "markersize": 4,
+                "markevery": 8,
+                **_OURS,
+            }
+            axes.plot(report.rates, milliseconds, label=way if axes is panels[0] else None, **look)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.rate(value)))
         _in_time(axes.yaxis)
         axes.tick_params(axis="x", labelrotation=40)
@@ -92,19 +90,12 @@ def checks(found: tuple[Check, ...]) -> Figure:
     axes.set_yscale("log")
     for way, (_, marker) in zip(dict.fromkeys(check.way for check in found), _LINES, strict=False):
         those = [check for check in found if check.way == way]
-        axes.errorbar(
-            [check.modelled_ms for check in those],
-            [check.measured.median for check in those],
-            yerr=[[0.0] * len(those), [check.measured.p95 - check.measured.median for check in those]],
-            linestyle="none",
-            color=OURS,
-            marker=marker,
-            markerfacecolor="white",
-            elinewidth=0.8,
-            label=way,
-        )
-    modelled = [check.modelled_ms for check in found]
-    ends = [min(modelled) / 1.5, max(modelled) * 1.5]
+        modelled = [check.modelled_ms for check in those]
+        medians = [check.measured.median for check in those]
+        above = [[0.0] * len(those), [check.measured.p95 - check.measured.median for check in those]]
+        look: dict[str, Any] = {"linestyle": "none", "marker": marker, "elinewidth": 0.8, **_OURS}
+        axes.errorbar(modelled, medians, yerr=above, label=way, **look)
+    ends = [min(check.modelled_ms for check in found) / 1.5, max(check.modelled_ms for check in found) * 1.5]
     axes.plot(ends, ends, color="0.5", linewidth=1, linestyle="--", label="model = measured")
     _in_time(axes.xaxis)
     _in_time(axes.yaxis)
