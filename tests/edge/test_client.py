@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import traceback
 from pathlib import Path
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from splitwire.shared.bundle import Bundle
-
-README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -126,12 +123,3 @@ async def test_the_asynchronous_client_does_the_same(cat: Path) -> None:
         assert [record.label async for record in client.classify_files([cat])] == ["cat"]
     with pytest.raises(SettingsError, match="not open"):
         await client.classify(cat)
-
-
-def test_the_example_in_the_readme_runs(
-    cat: Path, cloud_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    monkeypatch.chdir(cat.parent)
-    exec(example.replace("http://127.0.0.1:8000", cloud_url).replace("picture.png", cat.name), {})  # noqa: S102
-    assert capsys.readouterr().out.startswith("cat")
