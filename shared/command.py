@@ -102,6 +102,8 @@ def run_module(module: str, *, extra: str = "") -> None:
         except ImportError as exc:
             place = f"'.[{extra}]'" if extra else "."
             remedy = f"install it, in a clone with: pip install {place}"
+            if (exc.name or "").startswith("splitwire."):
+                remedy = f"wheels don't have it; run this in a clone, after: pip install -e {place}"
             raise PackagesMissing(exc.name or module, "this command", remedy) from exc
         result: object = app()
         return result

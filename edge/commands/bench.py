@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from splitwire.edge.compute.encoder import Encoder
 from splitwire.edge.compute.head import open_head
 from splitwire.edge.compute.picture_decoder import MOST_SECONDS, PictureDecoder
-from splitwire.edge.network.throughput import OVERHEAD_BYTES
+from splitwire.edge.network.cost import OVERHEAD_BYTES, throughput_seconds
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.evaluation import load_evaluation
 from splitwire.shared.pictures.loading import prepare
@@ -111,7 +111,7 @@ def bench(settings: HeadSettings, deadline_ms: float) -> Bench:
             encode_ms=encode_ms,
             body_bytes=size,
             seconds_by_link={
-                link: device + round_trip + 8 * (size + OVERHEAD_BYTES) / bits
+                link: device + throughput_seconds(size + OVERHEAD_BYTES, bits / 8, round_trip)
                 for link, (bits, round_trip) in LINKS.items()
                 if size is not None
             },

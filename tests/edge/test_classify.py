@@ -361,7 +361,7 @@ runpy.run_module(sys.argv[1], run_name="__main__")
         "splitwire.edge.commands.entry",
         "splitwire.cloud.entry",
         "splitwire.models.training",
-        "splitwire.report.entry",
+        "splitwire.split_report",
     ],
 )
 def test_ctrl_c_while_a_command_is_still_being_imported_ends_it_as_later(module: str) -> None:
@@ -408,3 +408,14 @@ def test_commands_without_their_packages_say_so(module: str, package: str) -> No
     assert done.returncode == 7
     assert f"needs the package {package}" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_command_whose_code_is_in_no_wheel_says_where_it_is() -> None:
+    code = (
+        "import runpy, sys; sys.modules['splitwire.report'] = None;"
+        "runpy.run_module('splitwire.split_report', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert "needs the package splitwire.report" in done.stderr
+    assert "in a clone, after: pip install -e '.[train]'" in done.stderr

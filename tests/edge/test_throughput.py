@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from splitwire.edge.network.throughput import OVERHEAD_BYTES, Option, ThroughputEstimator
+from splitwire.edge.network.cost import OVERHEAD_BYTES
+from splitwire.edge.network.throughput import Option, ThroughputEstimator
 
 LADDER = [
     Option(name="paper", body_bytes=12_806, accuracy=0.91),

@@ -18,10 +18,11 @@ from splitwire.report.testbed.shaped_link import (
     BURST_BYTES,
     CLOUD_ADDRESS,
     INTERFACE,
-    Link,
+    ShapedLink,
     obstacle,
-    slow_link,
+    shaped_link,
 )
+from tests.e2e.wire import cut, restore, traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +43,8 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1) as con
 """
 HOLDER = """
 import time
-from splitwire.report.testbed.shaped_link import slow_link
-with slow_link(rate=1_000_000) as link:
+from splitwire.report.testbed.shaped_link import shaped_link
+with shaped_link(rate=1_000_000) as link:
     started = [node.start(["sleep", "600"]).pid for node in (link.device, link.cloud)]
     print(link.device.pid, link.cloud.pid, *started, flush=True)
     time.sleep(600)
@@ -57,34 +58,34 @@ def _possible() -> None:
 
 
 @pytest.fixture(params=[0, 5], ids=["prompt", "delayed"])
-def link(request: pytest.FixtureRequest) -> Iterator[Link]:
-    with slow_link(rate=1_000_000, delay_ms=request.param) as link:
+def link(request: pytest.FixtureRequest) -> Iterator[ShapedLink]:
+    with shaped_link(rate=1_000_000, delay_ms=request.param) as link:
         server = link.cloud.start([sys.executable, "-c", SERVER], stdout=subprocess.PIPE)
         assert server.stdout
         server.stdout.readline()
         yield link
 
 
-def reaches(link: Link) -> bool:
+def reaches(link: ShapedLink) -> bool:
     argv = [sys.executable, "-c", CLIENT, CLOUD_ADDRESS, str(link.port(9))]
     return link.device.run(argv, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def test_packets_pass_both_ways_and_are_counted_until_the_link_is_cut(link: Link) -> None:
-    before = link.traffic()
+def test_packets_pass_both_ways_and_are_counted_until_the_link_is_cut(link: ShapedLink) -> None:
+    before = traffic(link)
     assert reaches(link)
-    passed = link.traffic().since(before)
+    passed = traffic(link).since(before)
     assert passed.sent > len("hello")
     assert passed.received > len("HELLO")
-    link.cut()
-    before = link.traffic()
+    cut(link)
+    before = traffic(link)
     assert not reaches(link)
-    assert link.traffic().since(before).received == 0
-    link.restore()
+    assert traffic(link).since(before).received == 0
+    restore(link)
     assert reaches(link)
 
 
-def test_the_rate_changes_at_both_ends_and_the_burst_stays_one_packet(link: Link) -> None:
+def test_the_rate_changes_at_both_ends_and_the_burst_stays_one_packet(link: ShapedLink) -> None:
     link.set_rate(20_000)
     for node in (link.device, link.cloud):
         done = node.run(["tc", "-json", "qdisc", "show", "dev", INTERFACE], capture_output=True)
@@ -116,7 +117,7 @@ def _runs(pid: int) -> bool:
     return False
 
 
-def test_a_node_does_not_reach_this_machines_own_network(link: Link) -> None:
+def test_a_node_does_not_reach_this_machines_own_network(link: ShapedLink) -> None:
     with socket.create_server(("127.0.0.1", 0)) as ours:
         argv = [sys.executable, "-c", CLIENT, "127.0.0.1", str(ours.getsockname()[1])]
         assert link.device.run(argv, stderr=subprocess.DEVNULL).returncode

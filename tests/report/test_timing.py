@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from splitwire.edge.network.connection import Exchange
-from splitwire.report.measure import timing as stages
+from splitwire.report.measure import timing
 from splitwire.report.measure.picture_codecs import settings as codec_settings
-from splitwire.report.measure.timing import StageClock
+from splitwire.report.measure.timing import Clock
+from splitwire.report.results import AS_IT_IS, OWN, WHOLE, rewritten, split
 from splitwire.shared.messages import Timings
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from splitwire.report.measure.run import Sample
+    from splitwire.report.sample import Sample
 
 pytestmark = pytest.mark.anyio
 EXCHANGE = Exchange(
@@ -37,12 +38,8 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Whatever is timed by a clock, by name: no network, no cloud."""
     names: list[str] = []
 
-    async def send_frame(*_: object) -> Exchange:
-        names.append("split")
-        return EXCHANGE
-
-    async def send_picture(_: object, __: bytes, media_type: str) -> Exchange:
-        names.append(media_type)
+    async def ask(_: object, __: bytes, media_type: str | None) -> Exchange:
+        names.append(media_type or "split")
         return EXCHANGE
 
     def classifier(_: torch.Tensor) -> torch.Tensor:
@@ -52,10 +49,9 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def head(_: object) -> NDArray[np.float32]:
         return np.zeros((512, 7, 7), dtype=np.float32)
 
-    monkeypatch.setattr(stages, "send_frame", send_frame)
-    monkeypatch.setattr(stages, "send_picture", send_picture)
-    monkeypatch.setattr(stages, "open_head", lambda *_: head)
-    monkeypatch.setattr(stages, "load_tails", lambda _: {"int8": SimpleNamespace(classifier=classifier)})
+    monkeypatch.setattr(timing, "ask", ask)
+    monkeypatch.setattr(timing, "open_head", lambda *_: head)
+    monkeypatch.setattr(timing, "load_tails", lambda _: {"int8": SimpleNamespace(classifier=classifier)})
     return names
 
 
@@ -64,8 +60,10 @@ async def test_neither_way_to_send_a_picture_is_favoured(
 ) -> None:
     rewriting = next(setting for setting in codec_settings() if setting.codec == "WebP")
     cloud: Any = None
-    clock = StageClock(bundle_path, ["int8"], rewriting, cloud, cloud)
+    clock = Clock(bundle_path, ["int8"], rewriting, cloud, cloud)
     times = await clock.measure(sample.pictures.subset(np.arange(2)), "image/jpeg", lambda _: None)
-    as_it_is, rewritten = "image/jpeg", "image/webp"
-    assert timed[4:] == ["split", as_it_is, rewritten, "alone", "split", rewritten, as_it_is, "alone"]
-    assert times.picture.total.n == times.rewritten.total.n == times.whole.total.n == 2
+    as_it_is, as_webp = "image/jpeg", "image/webp"
+    assert timed[4:] == ["split", as_it_is, as_webp, "alone", "split", as_webp, as_it_is, "alone"]
+    assert {way: each.total.n for way, each in times.items()} == dict.fromkeys(
+        [split("int8"), AS_IT_IS, rewritten(rewriting.title), WHOLE, OWN], 2
+    )
