@@ -6,3 +6,7 @@ from splitwire.shared.command import run_module
 def main() -> None:
     """Run the command."""
     run_module("splitwire.report.cli", extra="train")
+
+
+if __name__ == "__main__":
+    main()

@@ -53,7 +53,7 @@
     │   ├── CloudBusy
     │   ├── CloudRefused
     │   └── CloudAnswerInvalid
-    ├── OutboxError              the record of a watched folder can't be kept
+    ├── OutboxError               the outbox of a watched folder can't be kept
     │   ├── OutboxForeign
     │   └── OutboxHeld
     ├── PackagesMissing           an optional part of the installation is needed

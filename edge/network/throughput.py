@@ -1,4 +1,4 @@
-"""What is known of the way to the cloud, and which quality suits it: ``--quality auto``."""
+"""How fast the link to the cloud is, and which quality suits it: ``--quality auto``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Choice:
     reason: str
 
 
-class Link:
+class ThroughputEstimator:
     """Round trip (seconds) and throughput (bytes a second), as observed."""
 
     def __init__(self) -> None:

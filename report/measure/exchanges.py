@@ -7,12 +7,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-import httpx
 from pydantic import BaseModel, ConfigDict
 
 from splitwire.edge.deadline import Deadline
-from splitwire.edge.errors import CloudUnreachable
 from splitwire.edge.network.connection import Connection, Exchange, connect
+from splitwire.edge.network.exceptions import map_exceptions
 from splitwire.edge.network.response import read, read_answer
 from splitwire.edge.settings import DeviceSettings
 from splitwire.shared.answer import MAX_ANSWER_BYTES
@@ -83,15 +82,13 @@ async def send_picture(connection: Connection, data: bytes, media_type: str) -> 
     request = connection.client.build_request(
         "POST", "/classify", content=data, headers={"Content-Type": media_type}
     )
-    try:
+    with map_exceptions(connection.url, late="no answer in time", unreachable="is it running?"):
         response = await connection.client.send(request, stream=True)
         try:
             answer = await read(connection.url, response, MAX_ANSWER_BYTES)
             wire = connection.counter.since_last(response)
         finally:
             await response.aclose()
-    except httpx.RequestError as exc:
-        raise CloudUnreachable(connection.url, str(exc) or type(exc).__name__) from exc
     seconds = time.monotonic() - started
     found, timings = read_answer(
         connection.url, response, answer, pictures=1, top=1, classes=connection.classes

@@ -1,4 +1,4 @@
-"""A cloud as a device asks it for what is not an answer: its description, and a bundle's files."""
+"""A cloud's API beside /infer: its description, and the files of its bundles."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from splitwire.edge.errors import CloudAnswerInvalid, CloudLate, CloudUnreachable
+from splitwire.edge.errors import CloudAnswerInvalid
 from splitwire.edge.network.address import address, open_client
-from splitwire.edge.network.response import MAX_ERROR_BYTES, chunks, read, refusal
+from splitwire.edge.network.exceptions import map_exceptions, refusal
+from splitwire.edge.network.response import chunks, read
 from splitwire.shared.errors import LONGEST_SHOWN, shown
 from splitwire.shared.messages import BundleList, Health, Model
 
@@ -28,8 +29,8 @@ _LEAST_BYTES = 8192
 """What a file has to bring in each span of ``seconds``."""
 
 
-class Source:
-    """A cloud that describes itself and gives out files.
+class CloudApi:
+    """Asks one cloud; used as ``async with CloudApi(...) as api``.
 
     ``seconds``: for each description; a file has them again whenever it has brought 8 KiB more.
     """
@@ -42,7 +43,7 @@ class Source:
 
         """
         where = address(cloud, key)
-        self.cloud = where.url
+        self.url = where.url
         self._client = open_client(where)
         self._seconds = seconds
 
@@ -81,7 +82,7 @@ class Source:
         """
         async with self._asked(f"/bundles/{bundle}/{file.path}") as (response, limit):
             new = 0
-            async for chunk in chunks(self.cloud, response, file.bytes):
+            async for chunk in chunks(self.url, response, file.bytes):
                 into.write(chunk)
                 new += len(chunk)
                 if new >= _LEAST_BYTES:
@@ -90,26 +91,20 @@ class Source:
 
     async def _describe(self, path: str, kind: type[AnyMessage]) -> AnyMessage:
         async with self._asked(path) as (response, _):
-            body = await read(self.cloud, response, MAX_DESCRIPTION_BYTES)
+            body = await read(self.url, response, MAX_DESCRIPTION_BYTES)
         try:
             return kind.model_validate_json(body)
         except ValidationError as exc:
             what = shown(exc.errors()[0]["msg"].lower(), LONGEST_SHOWN)
             raise CloudAnswerInvalid(
-                self.cloud, f"what it says of {path} is not usable ({what}); is the URL a cloud's?"
+                self.url, f"what it says of {path} is not usable ({what}); is the URL a cloud's?"
             ) from exc
 
     @asynccontextmanager
     async def _asked(self, path: str) -> AsyncIterator[tuple[httpx.Response, asyncio.Timeout]]:
-        try:
+        late = f"{path} came too slowly, or not within {self._seconds:g} s; try again"
+        with map_exceptions(self.url, late, unreachable="is it running?"):
             async with asyncio.timeout(self._seconds) as limit, self._client.stream("GET", path) as response:
                 if response.status_code != httpx.codes.OK:
-                    raise refusal(self.cloud, response, await read(self.cloud, response, MAX_ERROR_BYTES))
+                    raise refusal(self.url, response, await read(self.url, response, MAX_DESCRIPTION_BYTES))
                 yield response, limit
-        except TimeoutError as exc:
-            raise CloudLate(
-                self.cloud, f"{path} came too slowly, or not within {self._seconds:g} s; try again"
-            ) from exc
-        except httpx.RequestError as exc:
-            reason = shown(str(exc) or type(exc).__name__, LONGEST_SHOWN)
-            raise CloudUnreachable(self.cloud, f"{reason}; is it running?") from exc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from splitwire.edge.network.throughput import OVERHEAD_BYTES, Link, Option
+from splitwire.edge.network.throughput import OVERHEAD_BYTES, Option, ThroughputEstimator
 
 LADDER = [
     Option(name="paper", body_bytes=12_806, accuracy=0.91),
@@ -19,7 +19,7 @@ class Shaped:
     """A link of so many bits a second and seconds of round trip, used with ``auto``."""
 
     def __init__(self, deadline: float) -> None:
-        self.link = Link()
+        self.link = ThroughputEstimator()
         self.deadline = deadline
 
     def send(self, bits: float, round_trip: float) -> tuple[str, bool]:
@@ -45,7 +45,7 @@ def best(bits: float, round_trip: float, deadline: float) -> str:
 
 
 def test_the_first_picture_takes_the_smallest() -> None:
-    choice = Link().choose(LADDER, 1.0)
+    choice = ThroughputEstimator().choose(LADDER, 1.0)
     assert choice.name == "q1"
     assert "not known" in choice.reason
 
@@ -60,7 +60,7 @@ def test_it_settles_on_the_best_that_fits_from_10_megabits_to_20_kilobits_and_ba
 
 
 def test_a_dead_link_is_not_flooded() -> None:
-    link = Link()
+    link = ThroughputEstimator()
     link.answered(14_000, 0.01, 0.0)
     for _ in range(6):
         link.late(500, 1.0)
@@ -68,7 +68,7 @@ def test_a_dead_link_is_not_flooded() -> None:
 
 
 def test_where_nothing_fits_the_smallest_is_tried_and_that_is_said() -> None:
-    link = Link()
+    link = ThroughputEstimator()
     link.answered(400, 5.0, 0.1)
     choice = link.choose(LADDER, 0.5)
     assert choice.name == "q1"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from splitwire.edge.compute.picture_decoder import Decoder
+from splitwire.edge.compute.picture_decoder import PictureDecoder
 from splitwire.edge.errors import DecoderFailed
 from splitwire.shared.errors import PictureBroken, PictureCostly
 from splitwire.shared.pictures.decoding import LIMIT_BYTES, decode
@@ -45,8 +45,8 @@ ROTATED[0x0112] = 6
 
 
 @pytest.fixture
-def decoder() -> Iterator[Decoder]:
-    with closing(Decoder()) as made:
+def decoder() -> Iterator[PictureDecoder]:
+    with closing(PictureDecoder()) as made:
         yield made
 
 
@@ -69,7 +69,7 @@ def status(pid: int, key: str) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key))
 
 
-def cost(decoder: Decoder, data: bytes) -> int:
+def cost(decoder: PictureDecoder, data: bytes) -> int:
     """How much more memory decoding takes at its height, here and there, than what is held before."""
     decoder(encoded(Image.new("RGB", (8, 8)), "BMP"), "first", SIDE, 60)  # it has started
     (pid,) = processes()
@@ -102,7 +102,7 @@ def cost(decoder: Decoder, data: bytes) -> int:
     ],
 )
 def test_a_large_picture_is_decoded_within_the_limit(
-    decoder: Decoder, kind: str, size: tuple[int, int], mode: str, options: dict[str, object]
+    decoder: PictureDecoder, kind: str, size: tuple[int, int], mode: str, options: dict[str, object]
 ) -> None:
     assert cost(decoder, encoded(Image.new(mode, size), kind, **options)) < LIMIT_BYTES
 
@@ -136,7 +136,7 @@ def test_a_picture_over_the_limit_is_refused_by_its_header(
     ids=["WebP of 88 million pixels", "JPEG of empty segments", "TIFF of empty strips", "PNG of texts"],
 )
 def test_what_asks_for_more_than_its_header_says_does_not_get_it(
-    decoder: Decoder, make: Callable[[], bytes]
+    decoder: PictureDecoder, make: Callable[[], bytes]
 ) -> None:
     data = make()
     try:
@@ -181,7 +181,7 @@ def test_what_asks_for_more_than_its_header_says_does_not_get_it(
     ],
 )
 def test_a_small_file_takes_at_most_100_mb_of_the_device_itself(
-    decoder: Decoder, make: Callable[[], bytes]
+    decoder: PictureDecoder, make: Callable[[], bytes]
 ) -> None:
     data = make()
     assert len(data) < 1 << 20
@@ -215,7 +215,7 @@ def test_a_small_file_takes_at_most_100_mb_of_the_device_itself(
         "animation",
     ],
 )
-def test_the_first_bytes_tell_what_costs_too_much(decoder: Decoder, data: bytes, message: str) -> None:
+def test_the_first_bytes_tell_what_costs_too_much(decoder: PictureDecoder, data: bytes, message: str) -> None:
     with pytest.raises(PictureCostly, match=f"takes over 200 MB: {message}; make it smaller first"):
         decoder(data, "a picture", SIDE, 60)
 
@@ -260,7 +260,7 @@ def webp() -> bytes:
     return encoded(Image.new("RGB", (8, 8)), "WEBP")
 
 
-def test_a_picture_that_takes_too_long_is_stopped_and_the_next_is_decoded(decoder: Decoder) -> None:
+def test_a_picture_that_takes_too_long_is_stopped_and_the_next_is_decoded(decoder: PictureDecoder) -> None:
     data = many_scans(20_000)
     started = time.monotonic()
     with pytest.raises(PictureCostly, match=r"takes over 0\.5 s"):
@@ -270,7 +270,7 @@ def test_a_picture_that_takes_too_long_is_stopped_and_the_next_is_decoded(decode
     assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
 
 
-def test_a_process_that_was_killed_costs_one_picture(decoder: Decoder) -> None:
+def test_a_process_that_was_killed_costs_one_picture(decoder: PictureDecoder) -> None:
     errors: list[PictureBroken] = []
 
     def slow() -> None:
@@ -293,7 +293,7 @@ def test_a_process_that_was_killed_costs_one_picture(decoder: Decoder) -> None:
     assert decoder(webp(), "a third", SIDE, 60).size == (SIDE, SIDE)
 
 
-def test_closing_stops_a_picture_on_its_way(decoder: Decoder) -> None:
+def test_closing_stops_a_picture_on_its_way(decoder: PictureDecoder) -> None:
     def slow() -> None:
         with pytest.raises(PictureCostly):
             decoder(many_scans(20_000), "a picture", SIDE, 60)
@@ -309,7 +309,7 @@ def test_closing_stops_a_picture_on_its_way(decoder: Decoder) -> None:
     assert processes() == []
 
 
-def test_small_pictures_need_no_process(decoder: Decoder) -> None:
+def test_small_pictures_need_no_process(decoder: PictureDecoder) -> None:
     for kind in ("JPEG", "PNG"):
         decoder(encoded(Image.new("RGB", (640, 480)), kind), "a picture", SIDE, 60)
     decoder(encoded(Image.new("RGB", (640, 480)), "JPEG", exif=ROTATED), "a picture", SIDE, 60)
@@ -317,14 +317,14 @@ def test_small_pictures_need_no_process(decoder: Decoder) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_here_or_there_the_square_is_the_same(decoder: Decoder, kind: str) -> None:
+def test_here_or_there_the_square_is_the_same(decoder: PictureDecoder, kind: str) -> None:
     small = encoded(Image.radial_gradient("L").convert("RGB"), kind)
     large = encoded(Image.radial_gradient("L").convert("RGB").resize((1500, 1200)), kind)
     for data in (small, large, large + bytes(1 << 20)):  # the last is too large to be decoded here
         assert decoder(data, "a picture", SIDE, 60).tobytes() == decode(data, "", SIDE).tobytes()
 
 
-def test_why_there_is_no_picture_comes_from_the_process(decoder: Decoder) -> None:
+def test_why_there_is_no_picture_comes_from_the_process(decoder: PictureDecoder) -> None:
     with pytest.raises(PictureBroken, match=r"^a text: not a picture in a known format \(JPEG, PNG"):
         decoder(b"a text", "a text", SIDE, 60)
     with pytest.raises(PictureBroken, match="several frames"):
@@ -345,7 +345,7 @@ def test_why_there_is_no_picture_comes_from_the_process(decoder: Decoder) -> Non
     ],
 )
 def test_a_process_that_can_not_be_started_is_said_in_time(
-    decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str, reason: str
+    decoder: PictureDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str, reason: str
 ) -> None:
     place = tmp_path / "python"
     if python:
@@ -361,7 +361,7 @@ def test_a_process_that_can_not_be_started_is_said_in_time(
 
 
 def test_a_process_that_starts_late_decodes_the_next_picture(
-    decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    decoder: PictureDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "python"
     place.write_text(f'#!/bin/sh\nsleep 1\nexec {sys.executable} "$@"')
@@ -372,13 +372,13 @@ def test_a_process_that_starts_late_decodes_the_next_picture(
     assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
 
 
-def test_bytes_are_limited_as_files_are(decoder: Decoder) -> None:
+def test_bytes_are_limited_as_files_are(decoder: PictureDecoder) -> None:
     with pytest.raises(PictureBroken, match="over 64 MiB"):
         decoder(bytes(MAX_FILE_BYTES + 1), "a picture", SIDE, 60)
 
 
 def test_nothing_is_imported_from_the_current_folder(
-    decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    decoder: PictureDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "PIL.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The record of a watched folder: what was committed stays, and a picture is answered once."""
+"""The outbox of a watched folder: what was committed stays, and a picture is answered once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from splitwire.edge.errors import OutboxError, OutboxForeign, OutboxHeld
-from splitwire.edge.records import Encoded, Problem, Record
-from splitwire.edge.watch import outbox_file as journal_file
+from splitwire.edge.results import Answered, Encoded, Failed
+from splitwire.edge.watch import outbox_file
 from splitwire.edge.watch.folder import Seen
-from splitwire.edge.watch.outbox import Journal, digest, open_journal
+from splitwire.edge.watch.outbox import Outbox, digest, open_outbox
 from splitwire.shared.errors import codes_of
 from tests.watched import FullDisk
 
@@ -31,14 +31,12 @@ def seen(name: str = "a.png", mtime_ns: int = 2) -> Seen:
     return Seen(path=Path("/pictures") / name, size=1, mtime_ns=mtime_ns, ctime_ns=3)
 
 
-def answer(label: str = "cat") -> Record:
-    return Record(path="/pictures/a.png", label=label, class_id=3, probability=0.75, source="cloud")
+def answer(label: str = "cat") -> Answered:
+    return Answered(path="/pictures/a.png", label=label, class_id=3, probability=0.75, source="cloud")
 
 
-def refusal() -> Record:
-    return Record(
-        path="/pictures/a.png", error=Problem(error="CloudRefused", message="another bundle", exit_code=6)
-    )
+def refusal() -> Failed:
+    return Failed(path="/pictures/a.png", error="CloudRefused", message="another bundle", exit_code=6)
 
 
 @pytest.fixture
@@ -56,112 +54,112 @@ def rows(path: Path, query: str) -> list[tuple[object, ...]]:
 
 
 def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.add(seen(), "1", 7, CODE)
-    with open_journal(path) as journal:
-        (waiting,) = journal.waiting(7, 10)
+    with open_outbox(path) as outbox:
+        outbox.add(seen(), "1", 7, CODE)
+    with open_outbox(path) as outbox:
+        (waiting,) = outbox.waiting(7, 10)
         assert (waiting.sha256, waiting.path, waiting.encoded, waiting.attempts) == (
             "1",
             "/pictures/a.png",
             CODE,
             0,
         )
-        assert journal.knows(seen())
-        assert not journal.knows(seen(mtime_ns=9))
-        assert not journal.knows(seen("b.png"))
+        assert outbox.knows(seen())
+        assert not outbox.knows(seen(mtime_ns=9))
+        assert not outbox.knows(seen("b.png"))
 
 
 def test_a_picture_is_answered_once(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.add(seen(), "1", 7, CODE)
-        journal.settle("answered", {"1": answer("cat")})
+    with open_outbox(path) as outbox:
+        outbox.add(seen(), "1", 7, CODE)
+        outbox.settle("answered", {"1": answer("cat")})
         for state in ("answered", "waiting", "set aside"):
-            journal.settle(state, {"1": answer("dog")})
-        journal.release()
-        journal.encode_again("1", 8, CODE)
-        assert journal.waiting(7, 10) == journal.outdated(7) == []
+            outbox.settle(state, {"1": answer("dog")})
+        outbox.release()
+        outbox.encode_again("1", 8, CODE)
+        assert outbox.waiting(7, 10) == outbox.outdated(7) == []
     assert rows(path, "SELECT state, label, attempts, encoded FROM pictures") == [
         ("answered", "cat", 1, None)
     ]
 
 
 def test_what_was_not_said_is_said_until_it_was(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.add(seen(), "1", 7, CODE)
-        assert journal.unsaid() == {}
-        journal.settle("answered", {"1": answer()})
+    with open_outbox(path) as outbox:
+        outbox.add(seen(), "1", 7, CODE)
+        assert outbox.unsaid() == {}
+        outbox.settle("answered", {"1": answer()})
     for _ in range(2):
-        with open_journal(path) as journal:
-            assert journal.unsaid() == {"1": answer()}
-    with open_journal(path) as journal:
-        journal.said(["1"])
-        assert journal.unsaid() == {}
+        with open_outbox(path) as outbox:
+            assert outbox.unsaid() == {"1": answer()}
+    with open_outbox(path) as outbox:
+        outbox.said(["1"])
+        assert outbox.unsaid() == {}
 
 
 def test_what_was_set_aside_keeps_its_code_and_waits_again_when_released(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.add(seen(), "1", 7, CODE)
-        journal.settle("set aside", {"1": refusal()})
-        assert journal.releasable()
-        assert journal.waiting(7, 10) == []
-        assert journal.unsaid() == {"1": refusal()}
-        journal.release()
-        (waiting,) = journal.waiting(7, 10)
+    with open_outbox(path) as outbox:
+        outbox.add(seen(), "1", 7, CODE)
+        outbox.settle("set aside", {"1": refusal()})
+        assert outbox.releasable()
+        assert outbox.waiting(7, 10) == []
+        assert outbox.unsaid() == {"1": refusal()}
+        outbox.release()
+        (waiting,) = outbox.waiting(7, 10)
         assert (waiting.encoded, waiting.attempts) == (CODE, 1)
-        assert journal.unsaid() == {}
+        assert outbox.unsaid() == {}
 
 
 def test_the_least_tried_pictures_come_first_and_of_them_the_oldest(path: Path) -> None:
-    with open_journal(path) as journal:
+    with open_outbox(path) as outbox:
         for sha256 in ("c", "a", "b"):
-            journal.add(seen(sha256), sha256, 7, CODE)
-        assert [picture.sha256 for picture in journal.waiting(7, 2)] == ["c", "a"]
-        journal.settle("waiting", {"c": refusal()})
-        assert [picture.sha256 for picture in journal.waiting(7, 10)] == ["a", "b", "c"]
+            outbox.add(seen(sha256), sha256, 7, CODE)
+        assert [picture.sha256 for picture in outbox.waiting(7, 2)] == ["c", "a"]
+        outbox.settle("waiting", {"c": refusal()})
+        assert [picture.sha256 for picture in outbox.waiting(7, 10)] == ["a", "b", "c"]
 
 
 def test_a_code_for_another_bundle_is_not_sent_but_made_again(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.add(seen(), "1", 7, CODE)
-        assert journal.waiting(8, 10) == []
-        assert [picture.sha256 for picture in journal.outdated(8)] == ["1"]
-        journal.encode_again("1", 8, CODE)
-        assert [picture.sha256 for picture in journal.waiting(8, 10)] == ["1"]
+    with open_outbox(path) as outbox:
+        outbox.add(seen(), "1", 7, CODE)
+        assert outbox.waiting(8, 10) == []
+        assert [picture.sha256 for picture in outbox.outdated(8)] == ["1"]
+        outbox.encode_again("1", 8, CODE)
+        assert [picture.sha256 for picture in outbox.waiting(8, 10)] == ["1"]
 
 
 def test_one_content_in_several_places_is_one_row(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.add(seen("a.png"), "1", 7, CODE)
-        journal.place(seen("b.png"), "1")
-        journal.place(seen("b.png", mtime_ns=9), "1")
-        assert journal.has("1")
-        assert sorted(journal.paths("1")) == [Path("/pictures/a.png"), Path("/pictures/b.png")]
-        assert journal.knows(seen("b.png", mtime_ns=9))
+    with open_outbox(path) as outbox:
+        outbox.add(seen("a.png"), "1", 7, CODE)
+        outbox.place(seen("b.png"), "1")
+        outbox.place(seen("b.png", mtime_ns=9), "1")
+        assert outbox.has("1")
+        assert sorted(outbox.paths("1")) == [Path("/pictures/a.png"), Path("/pictures/b.png")]
+        assert outbox.knows(seen("b.png", mtime_ns=9))
     assert rows(path, "SELECT count(*) FROM pictures") == [(1,)]
 
 
 def test_what_is_no_picture_has_a_row_with_its_error(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.fail(seen(), digest(b"text"), refusal())
-        assert journal.has(digest(b"text"))
-        assert list(journal.unsaid().values()) == [refusal()]
-        assert journal.waiting(7, 10) == []
+    with open_outbox(path) as outbox:
+        outbox.fail(seen(), digest(b"text"), refusal())
+        assert outbox.has(digest(b"text"))
+        assert list(outbox.unsaid().values()) == [refusal()]
+        assert outbox.waiting(7, 10) == []
     assert rows(path, "SELECT state, error FROM pictures") == [("failed", "another bundle")]
 
 
 @pytest.mark.parametrize("name", [b"plain.png", "ü.png".encode(), b"b\xff\n.png"])
 def test_any_file_name_can_be_kept(path: Path, name: bytes) -> None:
     file = seen(os.fsdecode(name))
-    with open_journal(path) as journal:
-        journal.add(file, "1", 7, CODE)
-        assert journal.knows(file)
-        assert journal.paths("1") == [file.path]
+    with open_outbox(path) as outbox:
+        outbox.add(file, "1", 7, CODE)
+        assert outbox.knows(file)
+        assert outbox.paths("1") == [file.path]
 
 
 def test_others_can_read_it_while_it_is_kept(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.add(seen(), "1", 7, CODE)
-        journal.settle("answered", {"1": answer()})
+    with open_outbox(path) as outbox:
+        outbox.add(seen(), "1", 7, CODE)
+        outbox.settle("answered", {"1": answer()})
         query = "SELECT state, label, class_id, probability, source, error FROM pictures"
         assert rows(path, query) == [("answered", "cat", 3, 0.75, "cloud", None)]
         (moments,) = rows(path, "SELECT first_seen, settled FROM pictures")
@@ -177,18 +175,18 @@ def test_it_survives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) ->
             opened[database] = self
 
     monkeypatch.setattr(sqlite3, "connect", Spied)
-    with open_journal(path):
+    with open_outbox(path):
         assert opened[path].execute("PRAGMA journal_mode").fetchone() == ("wal",)
         full = 2
         assert opened[path].execute("PRAGMA synchronous").fetchone() == (full,)
 
 
 def refused(path: Path) -> OutboxError:
-    with pytest.raises(OutboxError) as raised, open_journal(path):
+    with pytest.raises(OutboxError) as raised, open_outbox(path):
         pass
     assert codes_of(raised.value).exit == 9
     assert "\n" not in str(raised.value)
-    assert str(raised.value).startswith(f"record {path}: ")
+    assert str(raised.value).startswith(f"outbox {path}: ")
     return raised.value
 
 
@@ -207,7 +205,7 @@ def test_a_file_that_is_something_else_is_refused_and_left_as_it_is(path: Path, 
 
 
 def test_a_record_of_a_newer_release_is_refused(path: Path) -> None:
-    with open_journal(path):
+    with open_outbox(path):
         pass
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 2")
@@ -218,59 +216,59 @@ def test_a_record_of_a_newer_release_is_refused(path: Path) -> None:
 
 
 def test_a_record_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
-    assert "--record" in str(refused(tmp_path / "absent" / "record.sqlite"))
-    assert "--record" in str(refused(tmp_path))
+    assert "--outbox" in str(refused(tmp_path / "absent" / "record.sqlite"))
+    assert "--outbox" in str(refused(tmp_path))
 
 
 def test_a_record_of_the_first_release_goes_on(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.add(seen(), "1", 7, CODE)
+    with open_outbox(path) as outbox:
+        outbox.add(seen(), "1", 7, CODE)
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE tries")  # it had none
     connection.close()
-    with open_journal(path) as journal:
-        assert journal.begin("2") == 1
-        assert [picture.sha256 for picture in journal.waiting(7, 10)] == ["1"]
+    with open_outbox(path) as outbox:
+        assert outbox.begin("2") == 1
+        assert [picture.sha256 for picture in outbox.waiting(7, 10)] == ["1"]
 
 
 def test_tries_that_did_not_end_are_counted_over_restarts(path: Path) -> None:
     for times in (1, 2, 3):
-        with open_journal(path) as journal:
-            assert journal.begin("1") == times
-            assert journal.begin(f"another {times}") == 1
-    with open_journal(path) as journal:
-        journal.end("1")
-        assert journal.begin("1") == 1
+        with open_outbox(path) as outbox:
+            assert outbox.begin("1") == times
+            assert outbox.begin(f"another {times}") == 1
+    with open_outbox(path) as outbox:
+        outbox.end("1")
+        assert outbox.begin("1") == 1
 
 
 def test_what_was_avoided_is_said_and_is_not_released_but_may_be_tried_again(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.avoid(seen(), "1", refusal())
-        journal.release()
-        assert journal.unsaid() == {"1": refusal()}
-        assert journal.knows(seen())
-        assert not journal.has("1")
-        assert not journal.releasable()
+    with open_outbox(path) as outbox:
+        outbox.fail(seen(), "1", refusal(), costly=True)
+        outbox.release()
+        assert outbox.unsaid() == {"1": refusal()}
+        assert outbox.knows(seen())
+        assert not outbox.has("1")
+        assert not outbox.releasable()
         assert rows(path, "SELECT state, error FROM pictures") == [("set aside", "another bundle")]
-        journal.add(seen(mtime_ns=9), "1", 7, CODE)
-        assert journal.has("1")
-        assert [picture.sha256 for picture in journal.waiting(7, 10)] == ["1"]
+        outbox.add(seen(mtime_ns=9), "1", 7, CODE)
+        assert outbox.has("1")
+        assert [picture.sha256 for picture in outbox.waiting(7, 10)] == ["1"]
 
 
 def test_what_can_not_be_encoded_again_is_not_released_and_its_tries_have_ended(path: Path) -> None:
-    with open_journal(path) as journal:
-        journal.add(seen(), "1", 7, CODE)
-        journal.begin("1")
-        journal.forgo("1", refusal())
-        journal.release()
-        assert journal.unsaid() == {"1": refusal()}
-        assert not journal.has("1")
-        assert not journal.releasable()
-        assert journal.begin("1") == 1
-        journal.add(seen(mtime_ns=9), "1", 7, CODE)
-        assert [picture.sha256 for picture in journal.waiting(7, 10)] == ["1"]
-        journal.settle("answered", {"1": answer()})
-        journal.forgo("1", refusal())
+    with open_outbox(path) as outbox:
+        outbox.add(seen(), "1", 7, CODE)
+        outbox.begin("1")
+        outbox.forgo("1", refusal())
+        outbox.release()
+        assert outbox.unsaid() == {"1": refusal()}
+        assert not outbox.has("1")
+        assert not outbox.releasable()
+        assert outbox.begin("1") == 1
+        outbox.add(seen(mtime_ns=9), "1", 7, CODE)
+        assert [picture.sha256 for picture in outbox.waiting(7, 10)] == ["1"]
+        outbox.settle("answered", {"1": answer()})
+        outbox.forgo("1", refusal())
         assert rows(path, "SELECT state FROM pictures") == [("answered",)]
 
 
@@ -280,8 +278,8 @@ def test_a_record_that_is_not_where_it_was_takes_nothing(tmp_path: Path, compani
     folder = tmp_path / "folder"
     folder.mkdir()
     path = folder / "record.sqlite"
-    with open_journal(path) as journal:
-        journal.check()
+    with open_outbox(path) as outbox:
+        outbox.check()
         file = path.with_name(path.name + companion)
         if fate == "moved with its folder":
             folder.rename(tmp_path / "elsewhere")
@@ -289,7 +287,7 @@ def test_a_record_that_is_not_where_it_was_takes_nothing(tmp_path: Path, compani
             file.rename(tmp_path / "kept")
         if fate == "replaced":
             file.write_bytes((tmp_path / "kept").read_bytes())
-        for use in (journal.check, lambda: journal.add(seen(), "1", 7, CODE)):
+        for use in (outbox.check, lambda: outbox.add(seen(), "1", 7, CODE)):
             with pytest.raises(OutboxError, match="was deleted or replaced while in use") as raised:
                 use()
             assert codes_of(raised.value).exit == 9
@@ -297,51 +295,51 @@ def test_a_record_that_is_not_where_it_was_takes_nothing(tmp_path: Path, compani
 
 
 def test_others_that_read_it_come_and_go(path: Path) -> None:
-    with open_journal(path) as journal:
+    with open_outbox(path) as outbox:
         for count in range(3):
             assert rows(path, "SELECT count(*) FROM files") == [(count,)]
             subprocess.run([sys.executable, "-c", READER, path], check=True)
-            journal.add(seen(f"{count}.png"), str(count), 7, CODE)
-            journal.check()
+            outbox.add(seen(f"{count}.png"), str(count), 7, CODE)
+            outbox.check()
 
 
 def test_two_watchers_can_not_have_one_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_file, "_BUSY_SECONDS", 0.05)
-    with open_journal(path) as journal:
+    monkeypatch.setattr(outbox_file, "_BUSY_SECONDS", 0.05)
+    with open_outbox(path) as outbox:
         error = refused(path)
         assert isinstance(error, OutboxHeld)
         assert "another edge-client watch" in str(error)
-        journal.add(seen(), "1", 7, CODE)
-    with open_journal(path) as journal:
-        assert journal.has("1")
+        outbox.add(seen(), "1", 7, CODE)
+    with open_outbox(path) as outbox:
+        assert outbox.has("1")
 
 
 def test_a_record_that_another_program_locks_is_one_clear_line(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_file, "_BUSY_SECONDS", 0.05)
-    with open_journal(path) as journal:
-        journal.add(seen(), "1", 7, CODE)
+    monkeypatch.setattr(outbox_file, "_BUSY_SECONDS", 0.05)
+    with open_outbox(path) as outbox:
+        outbox.add(seen(), "1", 7, CODE)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(OutboxHeld, match="another program has locked it"):
-            journal.settle("answered", {"1": answer()})
+            outbox.settle("answered", {"1": answer()})
         other.close()
-        assert len(journal.waiting(7, 10)) == 1
-        journal.settle("answered", {"1": answer()})
+        assert len(outbox.waiting(7, 10)) == 1
+        outbox.settle("answered", {"1": answer()})
 
 
 def test_a_full_disk_is_one_clear_line_and_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill(journal: Journal) -> None:
+    def fill(outbox: Outbox) -> None:
         for number in range(1000):
-            journal.add(seen(f"{number}.png"), str(number), 7, CODE)
+            outbox.add(seen(f"{number}.png"), str(number), 7, CODE)
 
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", FullDisk)
-        with open_journal(path) as journal, pytest.raises(OutboxError, match="the disk is full"):
-            fill(journal)
-    with open_journal(path) as journal:
-        kept = journal.waiting(7, -1)
+        with open_outbox(path) as outbox, pytest.raises(OutboxError, match="the disk is full"):
+            fill(outbox)
+    with open_outbox(path) as outbox:
+        kept = outbox.waiting(7, -1)
         assert len(kept) > 10
-        assert all(journal.knows(seen(f"{picture.sha256}.png")) for picture in kept)
-        assert not journal.has(str(len(kept)))
+        assert all(outbox.knows(seen(f"{picture.sha256}.png")) for picture in kept)
+        assert not outbox.has(str(len(kept)))
