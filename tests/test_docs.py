@@ -63,7 +63,7 @@ def test_commands_have_the_options_that_pages_show(page: Path, options: dict[str
 # A decision speaks of the day on which it was taken.
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if page.parent.name != "adr" and page.name != "architecture.md"],
+    [page for page in PAGES if page.parent.name != "adr"],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_pages_name_files_that_exist(page: Path) -> None:
