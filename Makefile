@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCKS := edge cloud torch-cpu torch-cuda
 
-.PHONY: help demo test check format accuracy heads bench two-nodes load throughput peer overload soak hostile faults performance fuzz golden report lock bounds clean
+.PHONY: help demo test check docs format accuracy heads bench tails two-nodes load throughput peer overload soak hostile faults performance fuzz golden report lock bounds clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
@@ -22,6 +22,9 @@ check: .venv/dev.installed  ## lint, formatting, types, direction of imports, co
 	$(BIN)/hadolint cloud/Dockerfile edge/Dockerfile
 	$(BIN)/python scripts/check-locks
 
+docs: .venv/dev.installed  ## build the site in build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 format: .venv/dev.installed  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -35,7 +38,7 @@ two-nodes: .venv/dev.installed  ## both containers' commands across a slow link,
 load:  ## all of the following six, each written to build/load
 	@$(MAKE) --keep-going throughput peer overload soak hostile faults
 
-throughput: .venv/dev.installed  ## pictures a second at 64 connections, beside the ceilings (needs wrk)
+throughput: .venv/peer.installed  ## pictures a second at 64 connections, beside the ceilings (needs wrk)
 	$(BIN)/python -m tests.load.throughput
 
 peer: .venv/peer.installed  ## the same tail behind LitServe, same client and cores (needs wrk)
@@ -65,6 +68,9 @@ heads: .venv/dev.installed  ## compare the answers of ncnn and torch on 1,000 te
 bench: .venv/dev.installed  ## time the codecs, and a device from file to answer (needs SPLITWIRE_DATA)
 	$(BIN)/python -m tests.bench.codecs
 	$(BIN)/python -m tests.bench.device
+
+tails: .venv/peer.installed  ## time ways to run a tail: torch, compiled, packed, ONNX Runtime, OpenVINO
+	$(BIN)/python -m tests.bench.tails
 
 report: .venv/dev.installed  ## write docs/report (needs SPLITWIRE_DATA; as root it checks the model of time too)
 	$(BIN)/python -m splitwire.report --out docs/report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from splitwire.shared.errors import SplitwireError
+from splitwire.shared.errors import FrameError, SplitwireError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,3 +150,13 @@ class DeadlinePassed(RequestError):
 
     def __init__(self) -> None:
         super().__init__("the deadline passed before the model ran; allow more time or send less")
+
+
+class FrameQualityInvalid(FrameError):
+    """A quality that the addressed bundle does not have."""
+
+    def __init__(self, actual: int, expected: int) -> None:
+        super().__init__(
+            f"the frame says quality {actual}, its fingerprint belongs to quality {expected}; "
+            "encode it again with the bundle's own quality"
+        )

@@ -9,33 +9,39 @@ from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, Thread, main_thread
-from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack
 
 from anyio import CancelScope
-from pydantic import ValidationError
 
-from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import ClientClosed
-from splitwire.edge.pipeline import open_classifier
-from splitwire.edge.settings import DeviceOptions, DeviceSettings
-from splitwire.shared.errors import SettingsError, shown
-from splitwire.shared.pictures.loading import read_file
+from splitwire.edge.pipeline import open_pipeline
+from splitwire.edge.settings import DeviceSettings
+from splitwire.shared.errors import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
     from types import TracebackType
 
-    from splitwire.edge.pipeline import Classifier
-    from splitwire.edge.records import Record
+    from splitwire.edge.pipeline import Pipeline
+    from splitwire.edge.results import Answered, Result
 
-Result = TypeVar("Result")
+Value = TypeVar("Value")
 Arguments = TypeVarTuple("Arguments")
+Options = ParamSpec("Options")
 
 _LOOK_SECONDS = 0.2
 """How soon an open client sees that the program ends."""
+_CLOSED = "the client was closed before there was an answer; close it when it is done"
 
 Picture = str | Path | bytes
 """A file, or the bytes of one."""
+
+
+def _takes(
+    _: Callable[Options, DeviceSettings],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, Options], None]]:
+    """Tell type checkers that a function takes the fields of the settings by name."""
+    return lambda function: function
 
 
 class AsyncClient:
@@ -45,36 +51,37 @@ class AsyncClient:
     ``splitwire.edge.settings.DeviceSettings`` by name.
     """
 
-    def __init__(self, **settings: Unpack[DeviceOptions]) -> None:
+    @_takes(DeviceSettings)
+    def __init__(self, **settings: object) -> None:
         """Check the settings.
 
         Raises:
             SettingsError: there is no setting of a name, or its value is not allowed.
 
         """
-        self._settings = _checked(settings)
+        self._settings = DeviceSettings(**settings)
         self._stack = AsyncExitStack()
-        self._classifier: Classifier | None = None
+        self._pipeline: Pipeline | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls: dict[CancelScope, asyncio.Event] = {}
-        """Those under way, and what tells of their ends."""
+        """Calls under way, each with what is set when it has ended."""
 
     async def __aenter__(self) -> Self:
         """Load the device's half and open the way to the cloud.
 
         Raises:
-            SplitwireError: see ``splitwire.edge.pipeline.open_classifier``.
+            SplitwireError: see ``splitwire.edge.pipeline.open_pipeline``.
 
         """
         self._loop = asyncio.get_running_loop()
-        self._classifier = await self._stack.enter_async_context(open_classifier(self._settings))
+        self._pipeline = await self._stack.enter_async_context(open_pipeline(self._settings))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it; calls that are under way end with ``ClientClosed``."""
-        self._classifier = None
+        self._pipeline = None
         calls = dict(self._calls)
         for scope in calls:
             scope.cancel()
@@ -82,7 +89,7 @@ class AsyncClient:
             await ended.wait()
         await self._stack.__aexit__(kind, error, trace)
 
-    async def classify(self, picture: Picture) -> Record:
+    async def classify(self, picture: Picture) -> Answered:
         """Classify one picture.
 
         Raises:
@@ -93,28 +100,28 @@ class AsyncClient:
         """
         return await self._while_open(self._classify(self._open(), picture))
 
-    async def _classify(self, classifier: Classifier, picture: Picture) -> Record:
-        deadline = Deadline.after(self._settings.deadline_ms / 1e3)
-        name = "picture" if isinstance(picture, bytes) else shown(Path(picture))
-        data = picture if isinstance(picture, bytes) else await asyncio.to_thread(read_file, Path(picture))
-        encoded = await classifier.encode(data, name, deadline)
-        answer = asyncio.create_task(classifier.answer(name, encoded, deadline))
-        await asyncio.sleep(0)  # let it enter the sender's queue
-        classifier.sender.flush()
-        return await answer
+    async def _classify(self, pipeline: Pipeline, picture: Picture) -> Answered:
+        source = picture if isinstance(picture, bytes) else Path(picture)
+        name = "picture" if isinstance(source, bytes) else shown(source)
+        loaded = await asyncio.to_thread(pipeline.load, source, name, pipeline.deadline())
+        encoded = await pipeline.encode(loaded)
+        (answer,) = await pipeline.send([(name, encoded)], loaded.deadline)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
-    async def classify_files(self, paths: Iterable[str | Path]) -> AsyncGenerator[Record]:
-        """Give a record for every file, in order; what went wrong with one is in its record.
+    async def classify_files(self, paths: Iterable[str | Path]) -> AsyncGenerator[Result]:
+        """Give a result for every file, in order: ``Answered``, or ``Failed`` for one that has no answer.
 
         Raises:
             ClientClosed: the client is not open, or was closed meanwhile.
 
         """
-        async with aclosing(self._open().classify(map(Path, paths))) as records:
-            while (record := await self._while_open(anext(records, None))) is not None:
-                yield record
+        async with aclosing(self._open().classify(map(Path, paths))) as results:
+            while (result := await self._while_open(anext(results, None))) is not None:
+                yield result
 
-    async def _while_open(self, work: Awaitable[Result]) -> Result:
+    async def _while_open(self, work: Awaitable[Value]) -> Value:
         with CancelScope() as scope:
             ended = self._calls[scope] = asyncio.Event()
             try:
@@ -122,21 +129,22 @@ class AsyncClient:
             finally:
                 del self._calls[scope]
                 ended.set()
-        raise ClientClosed("the client was closed before there was an answer; close it when it is done")
+        raise ClientClosed(_CLOSED)
 
-    def _open(self) -> Classifier:
-        if self._classifier is None or self._loop is not asyncio.get_running_loop():
+    def _open(self) -> Pipeline:
+        if self._pipeline is None or self._loop is not asyncio.get_running_loop():
             raise ClientClosed(
                 "the client is not open in this event loop; use it as: async with AsyncClient(...) as client"
             )
-        return self._classifier
+        return self._pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Opened:
-    """An open client in an event loop of its own, whose thread closes it when the main thread has ended.
+    """An open client in a thread with an event loop of its own.
 
-    A daemon's would be ended wherever it is, and C++ ends the whole process then.
+    The thread closes the client when the main thread has ended. It is no daemon: one would be ended wherever it is,
+    and C++ ends the whole process then.
     """
 
     client: AsyncClient
@@ -145,35 +153,30 @@ class _Opened:
     thread: Thread
 
     def start(
-        self, work: Callable[[Unpack[Arguments]], Awaitable[Result]], *arguments: *Arguments
-    ) -> Future[Result]:
+        self, work: Callable[[Unpack[Arguments]], Awaitable[Value]], *arguments: *Arguments
+    ) -> Future[Value]:
         """Begin a call of the client."""
 
-        async def call() -> Result:
+        async def call() -> Value:
             return await work(*arguments)
 
         return asyncio.run_coroutine_threadsafe(call(), self.loop)
 
     def close(self) -> None:
         """Close the client, end the loop and its thread."""
-        self.begin_closing()
+        self.__del__()
         self.thread.join()
 
     def __del__(self) -> None:
-        """Let a client that nobody has any more close itself."""
-        self.begin_closing()
-
-    def begin_closing(self) -> None:
-        """Tell the thread, if it is there: not in a fork's child, nor when the program ends."""
+        """Tell the thread to close the client, if it is there: not in a fork's child, nor when the program ends."""
         if self.thread.is_alive():
             self.loop.call_soon_threadsafe(self.closing.set)
 
 
-def _opened(settings: DeviceOptions) -> _Opened:
-    client, closing = AsyncClient(**settings), asyncio.Event()
+def _open(settings: DeviceSettings) -> _Opened:
+    client, closing = AsyncClient(**dict(settings)), asyncio.Event()
     opening: Future[asyncio.AbstractEventLoop] = Future()
-    work = _keep_open(client, opening, closing)
-    thread = Thread(target=asyncio.run, args=(work,), name="client")
+    thread = Thread(target=asyncio.run, args=(_keep_open(client, opening, closing),), name="client")
     thread.start()
     return _Opened(client=client, loop=opening.result(), closing=closing, thread=thread)
 
@@ -195,16 +198,10 @@ async def _keep_open(
 
 @dataclass
 class _InProcess:
-    """What one process has of a client; a fork's copy of its parent's can't be used, its thread is not there."""
+    """The open client of one process: a fork can't use its parent's, whose thread it does not have."""
 
     lock: Lock = field(default_factory=Lock)
     opened: _Opened | None = None
-
-    def open(self, settings: DeviceOptions) -> _Opened:
-        """Open the client, if it is not."""
-        if self.opened is None:
-            self.opened = _opened(settings)
-        return self.opened
 
 
 class Client:
@@ -213,27 +210,26 @@ class Client:
     It takes the settings of ``splitwire.edge.settings.DeviceSettings`` by name. Threads may share one. A fork opens its own.
     """
 
-    def __init__(self, **settings: Unpack[DeviceOptions]) -> None:
+    @_takes(DeviceSettings)
+    def __init__(self, **settings: object) -> None:
         """Check the settings.
 
         Raises:
             SettingsError: there is no setting of a name, or its value is not allowed.
 
         """
-        self._settings = settings
+        self._settings = DeviceSettings(**settings)
         self._processes: dict[int, _InProcess] = {}
-        _checked(settings)
 
     def __enter__(self) -> Self:
         """Load the device's half and open the way to the cloud.
 
         Raises:
-            SplitwireError: see ``splitwire.edge.pipeline.open_classifier``.
+            SplitwireError: see ``splitwire.edge.pipeline.open_pipeline``.
 
         """
-        with self._here() as here:
-            here.open(self._settings)
-        return self
+        with self._opened():
+            return self
 
     def __exit__(self, *_: object) -> None:
         """Close it."""
@@ -249,59 +245,48 @@ class Client:
         if opened is not None:
             opened.close()
 
-    def classify(self, picture: Picture) -> Record:
+    def classify(self, picture: Picture) -> Answered:
         """Classify one picture.
 
         Raises:
             PictureError: it can't be read.
             CloudError: there is no answer.
             ClientClosed: the client was closed meanwhile.
-            SplitwireError: the client can't be opened; see ``splitwire.edge.pipeline.open_classifier``.
+            SplitwireError: the client can't be opened; see ``splitwire.edge.pipeline.open_pipeline``.
 
         """
-        with self._here() as here:
-            opened = here.open(self._settings)
+        with self._opened() as opened:
             answer = opened.start(opened.client.classify, picture)
         return answer.result()
 
-    def classify_files(self, paths: Iterable[str | Path]) -> Iterator[Record]:
-        """Give a record for every file, in order; what went wrong with one is in its record.
+    def classify_files(self, paths: Iterable[str | Path]) -> Iterator[Result]:
+        """Give a result for every file, in order: ``Answered``, or ``Failed`` for one that has no answer.
 
         Raises:
             ClientClosed: the client was closed meanwhile.
 
         """
-        with self._here() as here:
-            opened = here.open(self._settings)
-        records = opened.client.classify_files(paths)
-        while (record := self._call(opened, anext, records, None)) is not None:
-            yield record
+        with self._opened() as opened:
+            results = opened.client.classify_files(paths)
+        while True:
+            with self._here() as here:
+                if here.opened is not opened:
+                    raise ClientClosed(_CLOSED)
+                following = opened.start(anext, results, None)
+            if (result := following.result()) is None:
+                return
+            yield result
 
-    def _call(
-        self,
-        opened: _Opened,
-        work: Callable[[Unpack[Arguments]], Awaitable[Result]],
-        *arguments: *Arguments,
-    ) -> Result:
+    @contextmanager
+    def _opened(self) -> Iterator[_Opened]:
+        """Open the client, if it is not, and keep others from closing it meanwhile."""
         with self._here() as here:
-            if here.opened is not opened:
-                raise ClientClosed(
-                    "the client was closed before there was an answer; close it when it is done"
-                )
-            answer = opened.start(work, *arguments)
-        return answer.result()
+            if here.opened is None:
+                here.opened = _open(self._settings)
+            yield here.opened
 
     @contextmanager
     def _here(self) -> Iterator[_InProcess]:
         here = self._processes.setdefault(os.getpid(), _InProcess())
         with here.lock:
             yield here
-
-
-def _checked(settings: DeviceOptions) -> DeviceSettings:
-    try:
-        return DeviceSettings.model_validate(settings)
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting {name}: {first['msg'].lower()}") from exc

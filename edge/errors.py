@@ -85,12 +85,12 @@ class CloudAnswerInvalid(CloudError):
 
 
 class OutboxError(SplitwireError):
-    """The record of a watched folder can't be kept."""
+    """The outbox of a watched folder can't be kept."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"record {shown(path)}: {reason}")
+        super().__init__(f"outbox {shown(path)}: {reason}")
 
 
 class OutboxForeign(OutboxError):

@@ -1,9 +1,9 @@
-"""Pictures in, records out.
+"""Pictures in, results out.
 
-    path ─load─> picture ─head─> feature ─encode─> payload ─sender─> answer ─> record
+    file ─load─> picture ─head─> feature ─encode─> payload ─sender─> answer ─> result
                                     └─fallback─> the device's own answer
 
-While one picture is in the head, the next one is loaded and earlier ones are on their way.
+While one picture is in the head, the next ones are loaded and earlier ones are on their way.
 """
 
 from __future__ import annotations
@@ -19,32 +19,34 @@ from typing import TYPE_CHECKING
 from threadpoolctl import threadpool_limits
 
 from splitwire.edge.compute.coder import Coder
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.head import open_head
 from splitwire.edge.compute.memory import give_back
-from splitwire.edge.compute.picture_decoder import Decoder
+from splitwire.edge.compute.picture_decoder import PictureDecoder
 from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import CloudBusy, CloudLate, CloudUnreachable, FallbackMissing
 from splitwire.edge.network.connection import connect
 from splitwire.edge.network.sender import Sender
-from splitwire.edge.records import Encoded, Record, problem
+from splitwire.edge.results import Answered, Encoded, failed
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.errors import SplitwireError, shown
-from splitwire.shared.fallback import Fallback
 from splitwire.shared.pictures.loading import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from splitwire.edge.compute.head import Head
+    from splitwire.edge.network.sender import Sent
+    from splitwire.edge.results import Result
     from splitwire.edge.settings import DeviceSettings
     from splitwire.shared.bundle import Manifest
     from splitwire.shared.messages import Prediction
 
-STAGES = ("load", "head", "encode", "network")
+PHASES = ("load", "head", "encode", "network")
 """What a picture passes through, in order; their times add up to its total."""
 
 _AHEAD = 2
@@ -56,7 +58,7 @@ _FALLBACK_SECONDS = 0.005
 
 
 @asynccontextmanager
-async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]:
+async def open_pipeline(settings: DeviceSettings) -> AsyncIterator[Pipeline]:
     """Load the device's half and open the way to its cloud.
 
     Raises:
@@ -69,13 +71,13 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="head") as head_thread,
         # A BLAS with several threads lets them wait in a loop between its small products, and takes the head's cores.
         threadpool_limits(limits=1, user_api="blas"),
-        closing(Decoder()) as decoder,
+        closing(PictureDecoder()) as decoder,
     ):
         loading = asyncio.get_running_loop().run_in_executor(head_thread, _load_half, settings)
         manifest, head, coder, fallback = await loading
         give_back()
         async with connect(settings, manifest.classes) as connection:
-            yield Classifier(
+            yield Pipeline(
                 settings=settings,
                 manifest=manifest,
                 decoder=decoder,
@@ -83,7 +85,7 @@ async def open_classifier(settings: DeviceSettings) -> AsyncIterator[Classifier]
                 head_thread=head_thread,
                 coder=coder,
                 fallback=fallback,
-                sender=Sender(connection, manifest, settings.top, coder.link),
+                sender=Sender(connection, manifest, settings.top, coder.throughput),
             )
 
 
@@ -100,21 +102,20 @@ def _load_half(settings: DeviceSettings) -> tuple[Manifest, Head, Coder, Fallbac
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A picture, or why there is none; ``deadline``: when its answer is due."""
+    """A picture, ready for the head: float32 [3, 224, 224]. ``milliseconds``: loading took; ``deadline``: of its answer."""
 
-    name: str
-    picture: NDArray[np.float32] | SplitwireError
+    picture: NDArray[np.float32]
     milliseconds: float
     deadline: Deadline
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classifier:
+class Pipeline:
     """A device's half for one bundle and quality, and the way to its cloud."""
 
     settings: DeviceSettings
     manifest: Manifest
-    decoder: Decoder
+    decoder: PictureDecoder
     head: Head
     head_thread: ThreadPoolExecutor
     """The only thread that loads and runs the head: OpenMP has workers for each thread that it is called from."""
@@ -122,17 +123,22 @@ class Classifier:
     fallback: Fallback | None
     sender: Sender
 
-    async def classify(self, pictures: Iterable[Path | bytes]) -> AsyncGenerator[Record]:
-        """Give a record for every picture, a file or the bytes of one, in order.
+    async def classify(self, pictures: Iterable[Path | bytes]) -> AsyncGenerator[Result]:
+        """Give a result for every picture, a file or the bytes of one, in order.
 
         One that fails does not stop the others.
         """
-        pending: deque[asyncio.Task[Record]] = deque()
+        pending: deque[asyncio.Task[Result]] = deque()
         try:
-            async for loaded in self._load_ahead(pictures):
-                encoded = await self._encode(loaded)
-                pending.append(asyncio.create_task(self._answer(loaded, encoded)))
-                await asyncio.sleep(0)  # let it enter the sender's queue
+            async for name, loading in self._load_ahead(pictures):
+                try:
+                    loaded = await loading
+                    encoded = await self.encode(loaded)
+                    answering = self._start(name, encoded, loaded.deadline)
+                    result = self._result(name, encoded, answering)
+                except SplitwireError as exc:
+                    result = self._failed(name, exc)
+                pending.append(asyncio.create_task(result))
                 while pending and (pending[0].done() or len(pending) > _UNANSWERED):
                     yield await pending.popleft()
             self.sender.flush()
@@ -142,180 +148,139 @@ class Classifier:
             for task in pending:
                 task.cancel()
 
-    async def _load_ahead(self, pictures: Iterable[Path | bytes]) -> AsyncIterator[Loaded]:
-        loading: deque[asyncio.Task[Loaded]] = deque()
+    async def _load_ahead(
+        self, pictures: Iterable[Path | bytes]
+    ) -> AsyncIterator[tuple[str, asyncio.Task[Loaded]]]:
+        ahead: deque[tuple[str, asyncio.Task[Loaded]]] = deque()
         try:
             for picture in pictures:
-                loading.append(asyncio.create_task(asyncio.to_thread(self._load, picture)))
-                if len(loading) > _AHEAD:
-                    yield await loading.popleft()
-            while loading:
-                yield await loading.popleft()
+                name = "standard input" if isinstance(picture, bytes) else shown(picture)
+                loading = asyncio.to_thread(self.load, picture, name, self.deadline())
+                ahead.append((name, asyncio.create_task(loading)))
+                if len(ahead) > _AHEAD:
+                    yield ahead.popleft()
+            while ahead:
+                yield ahead.popleft()
         finally:
-            for task in loading:
+            for _, task in ahead:
                 task.cancel()
 
-    def _load(self, source: Path | bytes) -> Loaded:
-        started = time.perf_counter()
-        name = "standard input" if isinstance(source, bytes) else shown(source)
-        deadline = Deadline.after(self.settings.deadline_ms / 1e3)
-        picture: NDArray[np.float32] | SplitwireError
-        try:
-            picture = self._prepared(source, name, self.settings.deadline_ms / 1e3)
-        except SplitwireError as exc:
-            picture = exc
-        return Loaded(
-            name=name,
-            picture=picture,
-            milliseconds=_since(started),
-            deadline=deadline,
-        )
+    def deadline(self) -> Deadline:
+        """Say until when a picture that begins now has to be answered."""
+        return Deadline.after(self.settings.deadline_ms / 1e3)
 
-    def _prepared(self, source: Path | bytes, name: str, seconds: float) -> NDArray[np.float32]:
-        preparation = self.manifest.preparation
-        return prepare(self.decoder(source, name, preparation.size, seconds), preparation)
-
-    async def _encode(self, loaded: Loaded) -> Encoded | SplitwireError:
-        try:
-            return await self.encode_loaded(loaded)
-        except SplitwireError as exc:
-            return exc
-
-    async def encode(self, data: bytes, name: str, deadline: Deadline) -> Encoded:
-        """Make the code of one picture from its file's bytes, whose answer is due by ``deadline``.
+    def load(self, source: Path | bytes, name: str, deadline: Deadline) -> Loaded:
+        """Decode and prepare one picture, a file or the bytes of one; ``name``: what errors call it.
 
         Raises:
-            SplitwireError: see ``load`` and ``encode_loaded``.
-
-        """
-        return await self.encode_loaded(await self.load(data, name, deadline))
-
-    async def load(self, data: bytes, name: str, deadline: Deadline) -> Loaded:
-        """Decode and prepare one picture.
-
-        Raises:
-            PictureBroken: the bytes are no usable picture; ``name`` says which.
+            PictureError: it can't be used.
             DecoderFailed: the process that decodes can't be started.
 
         """
+        started = time.perf_counter()
+        preparation = self.manifest.preparation
+        picture = prepare(self.decoder(source, name, preparation.size, deadline.left()), preparation)
+        return Loaded(picture=picture, milliseconds=_since(started), deadline=deadline)
 
-        def load_now() -> Loaded:
-            started = time.perf_counter()
-            picture = self._prepared(data, name, deadline.left())
-            return Loaded(name=name, picture=picture, milliseconds=_since(started), deadline=deadline)
-
-        return await asyncio.to_thread(load_now)
-
-    async def encode_loaded(self, loaded: Loaded) -> Encoded:
-        """Make the code of a picture that was loaded.
+    async def encode(self, loaded: Loaded) -> Encoded:
+        """Make the code of a picture.
 
         Raises:
-            SplitwireError: there was no picture.
             LatentInvalid: the head made of it what can't be coded.
 
         """
-        if isinstance(loaded.picture, SplitwireError):
-            raise loaded.picture
-        return await asyncio.get_running_loop().run_in_executor(
-            self.head_thread, self._encode_now, loaded.picture, loaded.milliseconds, loaded.deadline
-        )
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.head_thread, self._encode_now, loaded)
 
-    def _encode_now(self, picture: NDArray[np.float32], load: float, deadline: Deadline) -> Encoded:
+    def _encode_now(self, loaded: Loaded) -> Encoded:
         started = time.perf_counter()
-        feature = self.head(picture)
-        computed = time.perf_counter()
+        feature = self.head(loaded.picture)
+        head_ms, computed = _since(started), time.perf_counter()
         own = self.fallback(feature, self.settings.top) if self.fallback else None
-        coded = self.coder(feature, deadline.left())
-        encoded = time.perf_counter()
+        coded = self.coder(feature, loaded.deadline.left())
         return Encoded(
             payload=coded.payload,
             quality=coded.quality,
             reason=coded.reason,
             own=own,
-            timings_ms={
-                "load": load,
-                "head": _milliseconds(computed - started),
-                "encode": _milliseconds(encoded - computed),
-            },
+            timings_ms={"load": loaded.milliseconds, "head": head_ms, "encode": _since(computed)},
         )
 
-    async def _answer(self, loaded: Loaded, encoded: Encoded | SplitwireError) -> Record:
-        path = loaded.name
-        if isinstance(encoded, SplitwireError):
-            return self._record(path, None).model_copy(update={"error": problem(encoded)})
-        started = time.perf_counter()
-        try:
-            return await self.answer(path, encoded, loaded.deadline)
-        except SplitwireError as exc:
-            return self._record(path, encoded).model_copy(
-                update={
-                    "payload_bytes": len(encoded.payload),
-                    "timings_ms": {**encoded.timings_ms, "network": _since(started)},
-                    "error": problem(exc),
-                }
-            )
+    async def send(
+        self, pictures: Sequence[tuple[str, Encoded]], deadline: Deadline
+    ) -> list[Answered | BaseException]:
+        """Send pictures, path and code, without waiting for others; give the answer of each, or what was raised.
 
-    async def answer(self, path: str, encoded: Encoded, deadline: Deadline) -> Record:
-        """Get the answer for one picture: from the cloud, or where that may be, from the device itself.
-
-        It is sent with others; ``sender.flush`` says that no more will come now.
-
-        Raises:
-            CloudError: there is none; see ``Connection.infer``.
-
+        The fallback answers where it is sure enough, and where the cloud gives no answer in time and it may.
         """
-        record = self._record(path, encoded).model_copy(
-            update={"payload_bytes": len(encoded.payload), "timings_ms": encoded.timings_ms}
-        )
+        answering = [self._start(path, encoded, deadline) for path, encoded in pictures]
+        self.sender.flush()
+        return await asyncio.gather(*answering, return_exceptions=True)
+
+    def _start(self, path: str, encoded: Encoded, deadline: Deadline) -> asyncio.Task[Answered]:
         own, confident = encoded.own, self.settings.confident
         if own and confident is not None and own.probability >= confident:
-            return _own_answer(
-                record.model_copy(update={"payload_bytes": 0, "body_bytes": 0.0, "wire_bytes": 0.0}),
-                own,
-                f"at least {confident:g} sure",
-            )
-        started = time.perf_counter()
+            return asyncio.create_task(self._answer_unsent(path, encoded, own))
+        sending = self.sender.send(encoded.payload, encoded.quality, deadline.before(_FALLBACK_SECONDS))
+        return asyncio.create_task(self._answer(path, encoded, sending))
+
+    async def _answer_unsent(self, path: str, encoded: Encoded, own: Prediction) -> Answered:
+        reason = f"at least {self.settings.confident:g} sure"
+        answer = _own_answer(path, encoded, own, reason, encoded.timings_ms)
+        return answer.model_copy(update={"payload_bytes": 0, "body_bytes": 0.0, "wire_bytes": 0.0})
+
+    async def _answer(self, path: str, encoded: Encoded, sending: asyncio.Future[Sent]) -> Answered:
+        started, own = time.perf_counter(), encoded.own
         try:
-            sent = await self.sender.send(
-                encoded.payload, encoded.quality, deadline.before(_FALLBACK_SECONDS)
-            )
+            sent = await sending
         except (CloudUnreachable, CloudBusy, CloudLate) as exc:
             if own is None or not self.settings.fallback:
                 raise
-            timings = {**encoded.timings_ms, "network": _since(started)}
             reason = f"{encoded.reason}; {exc}" if encoded.reason else str(exc)
-            return _own_answer(record.model_copy(update={"timings_ms": timings}), own, reason)
-        timings = {**encoded.timings_ms, "network": _since(started)}
-        timings["total"] = round(sum(timings.values()), 3)
-        return record.model_copy(
-            update={
-                **dict(sent.prediction),
-                "body_bytes": sent.body_bytes,
-                "wire_bytes": sent.wire_bytes,
-                "timings_ms": {**timings, **sent.timings_ms.model_dump()},
-                "bundle": self.manifest.id,
-            }
-        )
-
-    def _record(self, path: str, encoded: Encoded | None) -> Record:
-        return Record(
+            return _own_answer(path, encoded, own, reason, {**encoded.timings_ms, "network": _since(started)})
+        timings = _with_total({**encoded.timings_ms, "network": _since(started)})
+        return Answered(
             path=path,
-            quality=encoded.quality if encoded else self.coder.quality,
+            **dict(sent.prediction),
+            quality=encoded.quality,
+            payload_bytes=len(encoded.payload),
+            body_bytes=sent.body_bytes,
+            wire_bytes=sent.wire_bytes,
             source=self.sender.source,
-            reason=encoded.reason if encoded else None,
+            reason=encoded.reason,
+            timings_ms={**timings, **sent.timings_ms.model_dump()},
+            bundle=self.manifest.id,
         )
 
+    async def _result(self, path: str, encoded: Encoded, answering: asyncio.Task[Answered]) -> Result:
+        started = time.perf_counter()
+        try:
+            return await answering
+        except SplitwireError as exc:
+            timings = {**encoded.timings_ms, "network": _since(started)}
+            return failed(path, exc, encoded, source=self.sender.source, timings_ms=timings)
 
-def _own_answer(record: Record, own: Prediction, reason: str) -> Record:
-    timings = {**record.timings_ms, "total": round(sum(record.timings_ms.values()), 3)}
-    return record.model_copy(
-        update={**dict(own), "source": "device", "reason": reason, "timings_ms": timings}
+    async def _failed(self, path: str, error: SplitwireError) -> Result:
+        return failed(path, error, quality=self.coder.quality, source=self.sender.source)
+
+
+def _own_answer(
+    path: str, encoded: Encoded, own: Prediction, reason: str, timings_ms: dict[str, float]
+) -> Answered:
+    return Answered(
+        path=path,
+        **dict(own),
+        quality=encoded.quality,
+        payload_bytes=len(encoded.payload),
+        source="device",
+        reason=reason,
+        timings_ms=_with_total(timings_ms),
     )
 
 
+def _with_total(timings_ms: dict[str, float]) -> dict[str, float]:
+    return {**timings_ms, "total": round(sum(timings_ms.values()), 3)}
+
+
 def _since(started: float) -> float:
-    return _milliseconds(time.perf_counter() - started)
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(1e3 * seconds, 3)
+    return round(1e3 * (time.perf_counter() - started), 3)

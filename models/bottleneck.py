@@ -6,13 +6,13 @@ latent 128x5x5 ─analysis─> z, d numbers ─round─> d integers ─synthesis
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from splitwire.models.autoencoder import LATENT_SHAPE
+from splitwire.models.layers import fully_connected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +56,8 @@ class Bottleneck(nn.Module):
     def __init__(self, numbers: int, hidden: Sequence[int]) -> None:
         super().__init__()
         elements = math.prod(LATENT_SHAPE)
-        self.analysis = _fully_connected((elements, *hidden, numbers))
-        self.synthesis = _fully_connected((numbers, *reversed(hidden), elements))
+        self.analysis = fully_connected((elements, *hidden, numbers))
+        self.synthesis = fully_connected((numbers, *reversed(hidden), elements))
         self.prior = FactorisedPrior(numbers)
 
     @torch.no_grad()
@@ -85,10 +85,3 @@ class Bottleneck(nn.Module):
                 noisy = self.prior.bits(numbers + torch.rand_like(numbers) - 0.5).sum(1)
                 bits = noisy + (bits - noisy).detach()
             return self.synthesis(integers).view_as(latent), bits
-
-
-def _fully_connected(sizes: Sequence[int]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from splitwire.shared.cores import usable_cores
 from splitwire.shared.errors import SettingsError
+
+
+def limit_threads() -> None:
+    """Let torch use no more threads than this process has cores: its default knows no quota of a cgroup."""
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
 
 
 def choose_device(name: str) -> torch.device:

@@ -9,9 +9,6 @@ class ShapeInvalid(SplitwireError):
     """A network was given, or made, a tensor of another shape."""
 
     def __init__(self, what: str, expected: tuple[int, ...], actual: tuple[int, ...]) -> None:
-        self.what = what
-        self.expected = expected
-        self.actual = actual
         shapes = ["x".join(map(str, shape)) for shape in (actual, expected)]
         super().__init__(f"a {what} of shape {shapes[0]}, expected {shapes[1]}")
 

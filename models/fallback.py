@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from splitwire.models.layers import fully_connected
 from splitwire.models.vgg16 import FEATURE_SHAPE
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ class Fallback(nn.Module):
 
     def __init__(self, classes: int, hidden: Sequence[int]) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for width, following in pairwise((FEATURE_SHAPE[0], *hidden, classes)):
-            layers += [nn.Linear(width, following), nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1])
+        self.layers = fully_connected((FEATURE_SHAPE[0], *hidden, classes))
 
     def forward(self, feature: Tensor) -> Tensor:
         """Feature to logits."""

@@ -1,51 +1,59 @@
-"""Head and tails from a model bundle."""
+"""The networks of a model bundle, float32 and not to be trained."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from splitwire.models.autoencoder import ConvolutionalDecoder, ConvolutionalEncoder
-from splitwire.models.split import Tail
+from splitwire.models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder, ConvolutionalEncoder
+from splitwire.models.fallback import Fallback
+from splitwire.models.layers import fully_connected
+from splitwire.models.tail import Tail
 from splitwire.models.vgg16 import Classifier, convolutions
+from splitwire.shared.bundle import ANALYSIS, CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK, SYNTHESIS
 from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from splitwire.shared.bundle import Bundle
 
-CONVOLUTIONS, CLASSIFIER = "convolutions", "classifier"
-ENCODER, DECODER, FALLBACK = "encoder", "decoder", "fallback"
-"""Prefixes of tensor names in a bundle's files."""
-
+_ELEMENTS = math.prod(LATENT_SHAPE)
 _SHAPES_ONLY = torch.device("meta")
 """What a manifest asks for takes memory only once the weights fit it."""
 
 
 def load_convolutions(bundle: Bundle) -> nn.Module:
-    """Build the convolutions that all qualities share: float32, channels last, ready to run.
+    """Build the convolutions that all qualities share, channels last.
+
+    Raises:
+        BundleInvalid: the weights are not those of the network.
+
+    """
+    with _SHAPES_ONLY:
+        network = convolutions()
+    filled(network, CONVOLUTIONS, bundle, None)
+    return network.eval().to(memory_format=torch.channels_last)
+
+
+def load_encoder(bundle: Bundle, quality: str) -> nn.Module:
+    """Build a quality's encoder, channels last: features [N, 512, 7, 7] to latents [N, 128, 5, 5] or [N, d].
 
     Raises:
         BundleInvalid: the weights are not those of the networks.
 
     """
-    with _SHAPES_ONLY:
-        network = convolutions()
-    filled(network, CONVOLUTIONS, bundle, bundle.manifest.files.device)
-    return network.eval().to(memory_format=torch.channels_last)
-
-
-def load_encoder(bundle: Bundle, quality: str) -> nn.Module:
-    """Build the encoder of a quality."""
-    network = filled(ConvolutionalEncoder(), ENCODER, bundle, bundle.quality(quality).files.device)
+    network = filled(ConvolutionalEncoder(), ENCODER, bundle, quality)
+    numbers = math.prod(bundle.codec(quality).latent_shape)
+    if numbers != _ELEMENTS:
+        analysis = _fully_connected(bundle, quality, ANALYSIS, _ELEMENTS, numbers)
+        network = nn.Sequential(network, nn.Flatten(), analysis)
     return network.eval().to(memory_format=torch.channels_last)
 
 
 def load_tails(bundle: Bundle) -> dict[str, Tail]:
-    """Build the tail of every quality, float32; what they share is loaded once.
+    """Build the tail of every quality; what they share is loaded once.
 
     Raises:
         BundleInvalid: the weights are not those of the networks.
@@ -54,23 +62,57 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
     manifest = bundle.manifest
     with _SHAPES_ONLY:
         classifier = Classifier(len(manifest.classes), manifest.hidden)
-    filled(classifier, CLASSIFIER, bundle, manifest.files.cloud)
+    filled(classifier, CLASSIFIER, bundle, None)
     by_files: dict[tuple[str, ...], Tail] = {}
     tails: dict[str, Tail] = {}
     for name, quality in manifest.qualities.items():
         files = tuple(
             file
             for file in quality.files.cloud
-            if any(key.startswith(f"{DECODER}.") for key in bundle.tensors[file])
+            if any(key.startswith((f"{DECODER}.", f"{SYNTHESIS}.")) for key in bundle.tensors[file])
         )
         if files not in by_files:
-            by_files[files] = Tail(filled(ConvolutionalDecoder(), DECODER, bundle, files), classifier).eval()
+            decoder = filled(ConvolutionalDecoder(), DECODER, bundle, name)
+            numbers = math.prod(bundle.codec(name).latent_shape)
+            learned = numbers != _ELEMENTS
+            synthesis = _fully_connected(bundle, name, SYNTHESIS, numbers, _ELEMENTS) if learned else None
+            by_files[files] = Tail(decoder, classifier, synthesis).eval()
         tails[name] = by_files[files]
     return tails
 
 
-def filled(network: nn.Module, name: str, bundle: Bundle, files: Sequence[str]) -> nn.Module:
-    """Give a network the weights that stand under ``name`` in some of a bundle's files: float32, not to be trained.
+def load_fallback(bundle: Bundle) -> Fallback | None:
+    """Build the device's own small classifier; None where the bundle has none.
+
+    Raises:
+        BundleInvalid: the weights are not those of the network.
+
+    """
+    widths = _widths(bundle, None, FALLBACK)
+    if not widths:
+        return None
+    with _SHAPES_ONLY:
+        network = Fallback(len(bundle.manifest.classes), widths[:-1])
+    filled(network.layers, FALLBACK, bundle, None)
+    return network.eval()
+
+
+def _fully_connected(bundle: Bundle, quality: str, name: str, inputs: int, outputs: int) -> nn.Module:
+    with _SHAPES_ONLY:
+        network = fully_connected((inputs, *_widths(bundle, quality, name)[:-1], outputs))
+    return filled(network, name, bundle, quality)
+
+
+def _widths(bundle: Bundle, quality: str | None, name: str) -> list[int]:
+    """Tell how many numbers leave each of some fully connected layers."""
+    tensors, widths = bundle.tensors_of(quality), list[int]()
+    while (key := f"{name}.{2 * len(widths)}.weight") in tensors:
+        widths.append(len(bundle.tensor(quality, key, (None, None))))
+    return widths
+
+
+def filled(network: nn.Module, name: str, bundle: Bundle, quality: str | None) -> nn.Module:
+    """Give a network the weights that stand under ``name``, a quality's or (None) those that all share.
 
     Raises:
         BundleInvalid: they are not those of the network.
@@ -79,8 +121,7 @@ def filled(network: nn.Module, name: str, bundle: Bundle, files: Sequence[str]) 
     prefix = f"{name}."
     state: dict[str, Tensor] = {
         key.removeprefix(prefix): torch.from_numpy(value.astype("float32"))
-        for file in files
-        for key, value in bundle.tensors[file].items()
+        for key, value in bundle.tensors_of(quality).items()
         if key.startswith(prefix)
     }
     try:

@@ -1,19 +1,17 @@
 """The tail, arranged for speed on a processor: the same weights in another order, the same answers.
 
-    symbols ─restore─> latent 128x5x5 ─conv 3x3─> 49x128 ─> 49x256 ─> 49x512 ─flat─> 25,088 ─> ... ─> logits
-    └──────────────── widening ────────────────────────┘ └───────────────── packed tail ──────────────────┘
+    latent 128x5x5 ─conv 3x3─> 49x128 ─> 49x256 ─> 49x512 ─flat─> 25,088 ─> ... ─> logits
+    └────────── widening ───────────┘ └────── decoder ─────┘ └────── classifier ────────┘
 
 A transposed convolution is a convolution with its kernel turned round, and with a 1x1 kernel a linear layer at
-each position. Linear layers are oneDNN's, with weights that it has put in its own order once.
-
-A learned codec's last layer has no ReLU, so that it and the convolution are one linear layer, from 256 numbers to
-49x128, and no latent is made.
+each position. Linear layers are oneDNN's, with weights that it has put in its own order once. A synthesis ends
+without ReLU, so that its last layer and the convolution are one linear layer, from 256 numbers to 49x128.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,146 +19,99 @@ from torch.nn import functional
 
 from splitwire.models.autoencoder import LATENT_SHAPE
 from splitwire.models.vgg16 import FEATURE_SHAPE
-from splitwire.shared.codecs.factorised import Factorised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from numpy.typing import NDArray
-
-    from splitwire.models.split import Tail
-    from splitwire.models.vgg16 import Classifier
-    from splitwire.shared.codecs.abc import Codec
-    from splitwire.shared.layers import Layer
+    from splitwire.models.tail import Tail
 
 _ONEDNN: Any = torch.ops.mkldnn
 """What torch.compile makes of linear layers. Not public: pyproject.toml holds torch to one minor release."""
+_CHANNELS, _POSITIONS = FEATURE_SHAPE[0], FEATURE_SHAPE[1] * FEATURE_SHAPE[2]
 
 
-class PackedLinear:
-    """[N, inputs] -> [N, outputs], both float32.
-
-    ReLU is left to torch: oneDNN's makes zeros of what is no number, so that nobody would see it.
-    """
+class PackedLinear(nn.Module):
+    """[..., inputs] -> [..., outputs], both float32."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         """Take a layer's weight [outputs, inputs] and bias [outputs]."""
+        super().__init__()
         self._weight = _ONEDNN._reorder_linear_weight(weight.contiguous())  # noqa: SLF001
         self._bias = bias
 
-    def __call__(self, numbers: Tensor) -> Tensor:
-        """Map numbers."""
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Map numbers. ReLU is left to torch: oneDNN's makes zeros of what is no number, so that nobody would see it."""
         mapped: Tensor = _ONEDNN._linear_pointwise(numbers, self._weight, self._bias, "none", [], "")  # noqa: SLF001
         return mapped
 
 
-class Widening:
-    """A codec's symbols [N, ...] -> latents -> the decoder's first layer, by position [N, 49, 128], not negative."""
-
-    def __init__(self, codec: Codec, decoder: nn.Module) -> None:
-        self._codec = codec
-        widen = _transposed_convolutions(decoder)[0]
-        turned = widen.weight.flip(2, 3).transpose(0, 1)
-        self._weight = turned.contiguous(memory_format=torch.channels_last)
-        self._bias = widen.bias
-
-    def __call__(self, symbols: NDArray[Any]) -> Tensor:
-        """Restore latents and widen them."""
-        latents = torch.from_numpy(self._codec.restore(symbols))
-        latents = latents.contiguous(memory_format=torch.channels_last)
-        return _by_position(functional.conv2d(latents, self._weight, self._bias, padding=2)).relu_()
-
-
-class FoldedWidening:
-    """The same for a learned codec, its synthesis folded into the decoder's first layer: [N, d] -> [N, 49, 128]."""
-
-    def __init__(self, synthesis: Sequence[Layer], decoder: nn.Module) -> None:
-        widen = _transposed_convolutions(decoder)[0]
-        *hidden, last = ((torch.from_numpy(each.weight), torch.from_numpy(each.bias)) for each in synthesis)
-        columns, offset = (numbers.view(-1, *LATENT_SHAPE) for numbers in (last[0].T, last[1]))
-        weight = _by_position(functional.conv_transpose2d(columns, widen.weight))
-        bias = _by_position(functional.conv_transpose2d(offset, widen.weight, widen.bias))
-        self._positions = weight.shape[1:]
-        self._hidden = [PackedLinear(*layer) for layer in hidden]
-        self._last = PackedLinear(weight.flatten(1).T, bias.flatten())
-
-    def __call__(self, symbols: NDArray[Any]) -> Tensor:
-        """Widen the latents that the integers stand for."""
-        numbers = torch.from_numpy(symbols).float()
-        for layer in self._hidden:
-            numbers = layer(numbers).relu_()
-        return self._last(numbers).relu_().view(-1, *self._positions)
-
-
-class PackedTail:
-    """The decoder's other layers and the classifier: [N, 49, 128] -> logits [N, classes], float32."""
-
-    def __init__(self, decoder: nn.Module, classifier: PackedClassifier) -> None:
-        self._layers = [
-            PackedLinear(layer.weight[:, :, 0, 0].T, layer.bias)
-            for layer in _transposed_convolutions(decoder)[1:]
-        ]
-        self.classifier = classifier
-
-    def __call__(self, widened: Tensor) -> Tensor:
-        """Go on from what a widening gave."""
-        numbers = widened.flatten(0, 1)
-        for layer in self._layers:
-            numbers = layer(numbers).relu_()
-        return self.classifier(numbers.view(*widened.shape[:2], -1))
-
-
-class PackedClassifier:
-    """Feature by position to logits: [N, 49, 512] -> [N, classes]."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        first, *layers = (layer for layer in classifier.layers if isinstance(layer, nn.Linear))
-        channels, rows, columns = FEATURE_SHAPE
-        by_position = first.weight.view(-1, channels, rows * columns).transpose(1, 2).flatten(1)
-        self._first = PackedLinear(by_position, first.bias)
-        self._others = [PackedLinear(layer.weight, layer.bias) for layer in layers]
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """Classify."""
-        numbers = self._first(features.flatten(1))
-        for layer in self._others:
-            numbers = layer(numbers.relu_())
-        return numbers
-
-
+@torch.inference_mode()
 def can_pack() -> bool:
-    """Tell whether this torch has oneDNN."""
-    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    """Tell whether this torch has oneDNN's linear layers, and whether they compute what its own do."""
+    weight, bias, numbers = torch.arange(32.0).view(4, 8), torch.arange(4.0), torch.arange(16.0).view(2, 8)
+    try:
+        packed = PackedLinear(weight, bias)(numbers)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return torch.allclose(packed, functional.linear(numbers, weight, bias))
 
 
-class Packed(NamedTuple):
-    """A quality's way from symbols to logits; qualities with the same networks share ``tail``."""
-
-    widening: Widening | FoldedWidening
-    tail: PackedTail
-
-
-def pack_tails(tails: Mapping[str, Tail], codecs: Mapping[str, Codec]) -> dict[str, Packed]:
+def pack_tails(tails: Mapping[str, Tail]) -> dict[str, nn.Sequential]:
     """Pack the tail of every quality; what they share is packed once."""
-    classifier, packed = cache(PackedClassifier), cache(PackedTail)
-    return {
-        quality: Packed(
-            _widening(codecs[quality], tail.decoder), packed(tail.decoder, classifier(tail.classifier))
-        )
-        for quality, tail in tails.items()
-    }
+    classifier = cache(_classifier)
+    packed = {tail: _packed(tail, classifier(tail.classifier)) for tail in set(tails.values())}
+    return {quality: packed[tail] for quality, tail in tails.items()}
 
 
-def _widening(codec: Codec, decoder: nn.Module) -> Widening | FoldedWidening:
-    if isinstance(codec, Factorised) and codec.synthesis:
-        return FoldedWidening(codec.synthesis, decoder)
-    return Widening(codec, decoder)
+def _packed(tail: Tail, classifier: nn.Module) -> nn.Sequential:
+    widen, *others = (layer for layer in tail.decoder.children() if isinstance(layer, nn.ConvTranspose2d))
+    decoder = _with_relu(PackedLinear(layer.weight[:, :, 0, 0].T, layer.bias) for layer in others)
+    widening = _folded(tail.synthesis, widen) if tail.synthesis else _convolution(widen)
+    return nn.Sequential(*widening, nn.ReLU(inplace=True), *decoder, classifier)
 
 
-def _transposed_convolutions(decoder: nn.Module) -> list[nn.ConvTranspose2d]:
-    return [layer for layer in decoder.children() if isinstance(layer, nn.ConvTranspose2d)]
+def _convolution(widen: nn.ConvTranspose2d) -> list[nn.Module]:
+    """[N, 128, 5, 5] -> [N, 49, 128]."""
+    turned = widen.weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    with torch.device("meta"):
+        convolution = nn.Conv2d(widen.in_channels, widen.out_channels, 3, padding=2)
+    convolution.load_state_dict({"weight": turned, "bias": widen.bias}, assign=True)
+    return [convolution, _ByPosition()]
+
+
+def _folded(synthesis: nn.Module, widen: nn.ConvTranspose2d) -> list[nn.Module]:
+    """[N, d] -> [N, 49, 128]."""
+    *hidden, last = _linear_layers(synthesis)
+    columns, offset = (numbers.view(-1, *LATENT_SHAPE) for numbers in (last.weight.T, last.bias))
+    weight = _by_position(functional.conv_transpose2d(columns, widen.weight)).flatten(1)
+    bias = _by_position(functional.conv_transpose2d(offset, widen.weight, widen.bias)).flatten()
+    before = _with_relu(PackedLinear(layer.weight, layer.bias) for layer in hidden)
+    return [*before, PackedLinear(weight.T, bias), nn.Unflatten(1, (_POSITIONS, widen.out_channels))]
+
+
+def _classifier(classifier: nn.Module) -> nn.Module:
+    """[N, 49, 512] -> [N, classes]."""
+    first, *others = _linear_layers(classifier)
+    by_position = first.weight.view(-1, _CHANNELS, _POSITIONS).transpose(1, 2).flatten(1)
+    weights = [by_position, *(layer.weight for layer in others)]
+    biases = [layer.bias for layer in (first, *others)]
+    layers = _with_relu(map(PackedLinear, weights, biases))
+    return nn.Sequential(nn.Flatten(), *layers[:-1])
+
+
+def _linear_layers(network: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+
+
+def _with_relu(layers: Iterable[nn.Module]) -> list[nn.Module]:
+    return [module for layer in layers for module in (layer, nn.ReLU(inplace=True))]
 
 
 def _by_position(maps: Tensor) -> Tensor:
     """[N, channels, rows, columns] -> [N, positions, channels]."""
     return maps.flatten(2).transpose(1, 2)
+
+
+class _ByPosition(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        return _by_position(maps)

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FEATURE_SHAPE = (512, 7, 7)
+PICTURE_SHAPE, FEATURE_SHAPE = (3, 224, 224), (512, 7, 7)
 _BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 _BLOCK_ENDS = (0, 5, 10, 17, 24, 31)  # index of the layer after each block's pooling
 
-BLOCK_SHAPES = ((3, 224, 224), (64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), FEATURE_SHAPE)
+BLOCK_SHAPES = (PICTURE_SHAPE, (64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), FEATURE_SHAPE)
 """Shape after 0, 1, ... 5 blocks."""
 
 

@@ -1,6 +1,6 @@
 """``python -m splitwire.report``: see ``splitwire.report.cli``."""
 
-from splitwire.report.entry import main
+from splitwire.split_report import main
 
 if __name__ == "__main__":
     main()

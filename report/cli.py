@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 from pydantic import ValidationError
 
 from splitwire.edge.network.address import address
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.pictures import Pictures, load_pictures
-from splitwire.models.training.export import SAE
+from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.fitting.progress import CONSOLE
-from splitwire.models.training.sae import AutoencoderComparison
-from splitwire.report.measure.run import Measuring, Sample, plan
+from splitwire.models.training.sae import SAE, AutoencoderComparison
+from splitwire.report.measure.run import Measuring, forecast
 from splitwire.report.page.assemble import assemble
 from splitwire.report.page.html import write_report
-from splitwire.report.progress import Steps
-from splitwire.report.sample import spread_sample
-from splitwire.report.settings import ReportSettings
+from splitwire.report.sample import take_sample
+from splitwire.report.steps import Steps
 from splitwire.report.testbed import environment
-from splitwire.report.work import Work
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_group
 from splitwire.shared.errors import BundleInvalid
-
-if TYPE_CHECKING:
-    from splitwire.report.results import Report
 
 app = command_group("Measure what splitting gains and costs, through the real device and the real cloud.")
 
@@ -67,74 +61,35 @@ def command(
 ) -> None:
     """Write the report. Stopped, it goes on where it was when it is started the same way again, by the same code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers, too
-    settings = ReportSettings(
-        data=data,
-        out=out,
-        bundle=bundle,
-        limit=limit,
-        seed=seed,
-        cloud=cloud,
-        key=key,
-        qualities=tuple(filter(None, (name.strip() for name in qualities.split(",")))),
-    )
-    report = make_report(settings)
-    conclusion = report.conclusion
-    for finding in (conclusion.gain, conclusion.loss, conclusion.rather):
-        typer.echo(finding.sentence)
-    CONSOLE.print(f"written: {out / 'report.html'}", highlight=False, soft_wrap=True)
-
-
-def make_report(settings: ReportSettings) -> Report:
-    """Measure, work out, write.
-
-    Raises:
-        TrainingError: the data can't be used, or has other classes than the bundle.
-        BundleError: the bundle can't be used, or has no such quality.
-        CloudError: the cloud gives no answer.
-        SettingsError: the folder can't be written, or a server does not start.
-
-    """
     commit = environment.commit()
-    device = load_bundle(settings.bundle, "device")
-    names = settings.qualities or tuple(device.manifest.qualities)
+    device = load_bundle(bundle, "device")
+    names = tuple(filter(None, map(str.strip, qualities.split(",")))) or tuple(device.manifest.qualities)
     for name in names:
         device.quality(name)
-    autoencoders = load_comparison(settings.bundle)
-    everything = load_pictures(settings.data, "test")
+    autoencoders = load_comparison(bundle)
+    everything = load_pictures(data, "test")
     if everything.classes != device.manifest.classes:
         raise TrainingError(
-            f"the pictures' classes are not those of {settings.bundle}; use the data set that it was trained on"
+            f"the pictures' classes are not those of {bundle}; use the data set that it was trained on"
         )
-    sample = _sample(settings, everything)
-    work = Work(
-        settings.out / "work",
-        {
-            "commit": commit,
-            "bundle": device.manifest.model_dump(mode="json"),
-            "pictures": sample.pictures.digest(),
-            "qualities": list(names),
-            "seed": settings.seed,
-            "cloud": settings.cloud and address(settings.cloud, settings.key).url,
-            "counts": [len(sample.coded), len(sample.timed)],
-        },
-    )
-    with Steps(plan(sample, names)) as steps:
-        measured = Measuring(settings, names, sample, work, steps).run()
-    report = assemble(settings, device, everything, sample, measured, autoencoders, commit, work.seconds)
-    write_report(report, settings.out)
-    work.remove()
-    return report
-
-
-def _sample(settings: ReportSettings, everything: Pictures) -> Sample:
-    pictures = everything
-    if settings.limit is not None:
-        pictures = everything.subset(spread_sample(everything.labels, settings.limit, settings.seed))
-
-    def some(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return spread_sample(pictures.labels, min(count, len(pictures)), settings.seed)
-
-    return Sample(pictures=pictures, coded=some(settings.codec_pictures), timed=some(settings.timed_pictures))
+    sample = take_sample(everything, limit, seed)
+    identity: dict[str, Any] = {
+        "commit": commit,
+        "bundle": device.manifest.model_dump(mode="json"),
+        "pictures": sample.pictures.digest(),
+        "qualities": list(names),
+        "seed": seed,
+        "cloud": cloud and address(cloud, key).url,
+        "counts": [len(sample.coded), len(sample.timed)],
+    }
+    with Steps(out / "work", identity, forecast(sample, names)) as steps:
+        measured = Measuring(bundle, names, sample, steps, cloud, key).run()
+    report = assemble(device, sample, measured, autoencoders, commit, steps.seconds)
+    write_report(report, out)
+    shutil.rmtree(steps.folder, ignore_errors=True)
+    for finding in report.conclusion:
+        typer.echo(finding.sentence)
+    CONSOLE.print(f"written: {out / 'report.html'}", highlight=False, soft_wrap=True)
 
 
 def load_comparison(bundle: Path) -> AutoencoderComparison | None:

@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from splitwire.models.training.sae import AutoencoderComparison
-from splitwire.report.measure.footprint import Costs
-from splitwire.report.measure.on_device import FeatureBytes
-from splitwire.report.measure.timing import Times
-from splitwire.report.page.time_model import Crossing, Curve, Way
 from splitwire.report.statistics import Difference, Spread
 from splitwire.shared.evaluation import Share
 
+PHASES = ("load", "head", "encode", "network", "queue", "decode", "tail", "answer")
+BEYOND = ("network", "queue", "decode", "tail")
+"""The phases that a cloud or the network takes, where there is one."""
 
-class _Part(BaseModel):
+AS_IT_IS = "picture (as it is)"
+WHOLE = "device alone (whole network)"
+OWN = "device alone (own classifier)"
+
+
+def split(quality: str) -> str:
+    """Name the way that splits, in a quality."""
+    return f"split ({quality})"
+
+
+def rewritten(setting: str) -> str:
+    """Name the way that sends the picture's file in another setting."""
+    return f"picture ({setting})"
+
+
+class Part(BaseModel):
+    """A part of the results."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Scored(_Part):
+class Answers(Part):
+    """What came of n pictures on one way, by picture; empty is what a way does not have or nobody counted.
+
+    ``classes``: the answers. ``probabilities``: of the device's own classifier, 0 to 1. ``body_bytes``: of the
+    requests. ``bare_bytes``: of a picture's file without what is the same in every file. ``sent``, ``received``:
+    bytes by the socket's count, HTTP's headers included.
+    """
+
+    classes: tuple[int, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    body_bytes: tuple[int, ...] = ()
+    bare_bytes: tuple[int, ...] = ()
+    sent: tuple[int, ...] = ()
+    received: tuple[int, ...] = ()
+
+
+class Scored(Part):
     """How often a way is right; ``change``: from VGG16 alone, on the same pictures."""
 
     accuracy: Share
@@ -28,75 +61,42 @@ class Scored(_Part):
     change_by_class: dict[str, Difference]
 
 
-class Size(_Part):
-    """Bytes a picture."""
+class Size(Part):
+    """Bytes of a request's body."""
 
     mean: float
     least: int
     most: int
 
 
-class Traffic(_Part):
+class Traffic(Part):
     """Bytes a picture by the socket's count, HTTP's headers included."""
 
     sent: float
     received: float
 
 
-class QualityResult(_Part):
-    """Split, in one quality; ``body``: of the request, for one picture."""
+class Sent(Part):
+    """What is sent for a picture, a frame in one quality or the picture's file in one setting, and its score.
 
-    codec: str
-    scored: Scored
-    body: Size
-    traffic: Traffic | None
-
-
-class PictureResult(_Part):
-    """The picture's file sent; ``codec`` is empty for the file as it is.
-
-    ``base``: VGG16 alone on the same pictures. ``bare_bytes``: without what is the same in every file; None where
-    that was not looked for.
+    ``codec``: empty for the file as it is. ``setting``: empty for a frame. ``bare_bytes``: of a file, without what
+    is the same in every file; None where that was not looked for.
     """
 
     codec: str
-    setting: str
+    setting: str = ""
     scored: Scored
-    base: Share
-    file: Size
+    body: Size
     bare_bytes: float | None
     traffic: Traffic | None
 
     @property
     def name(self) -> str:
-        """What the report calls it."""
+        """What the report calls a file."""
         return f"{self.codec}, {self.setting}" if self.codec else self.setting
 
 
-class Elements(_Part):
-    """The paper's way to count: elements of feature and latent, whatever an element takes."""
-
-    feature: int
-    latent: int
-    saved: float
-
-
-class Check(_Part):
-    """An exchange as measured on a shaped link, and as the model has it.
-
-    ``sent``, ``expected_sent``: bytes; more than expected was sent again by TCP.
-    """
-
-    way: str
-    rate: float
-    round_trip_ms: float
-    measured: Spread
-    modelled_ms: float
-    sent: float | None
-    expected_sent: float
-
-
-class ConfidentPoint(_Part):
+class ConfidentPoint(Part):
     """``--confident P``: who answers, what is sent (mean over all pictures), how often that is right."""
 
     p: float
@@ -106,14 +106,7 @@ class ConfidentPoint(_Part):
     change: Difference
 
 
-class Confident(_Part):
-    """By P, for one quality; ``change`` is from sending every picture."""
-
-    quality: str
-    points: tuple[ConfidentPoint, ...]
-
-
-class Chosen(_Part):
+class Chosen(Part):
     """What conclusion and curves are about.
 
     ``quality``: the one with the smallest body of those at most ``within`` less accurate than VGG16 alone, else the
@@ -125,7 +118,96 @@ class Chosen(_Part):
     picture: str
 
 
-class Finding(_Part):
+class Scores(Part):
+    """All that follows from the answers.
+
+    ``base``: VGG16 alone; ``base_of_files``: the same on the pictures that are sent as files. ``pictures``: files,
+    the first as they are. ``own``: the device's own classifier. ``confident``: with the chosen quality, ``change``
+    from sending every picture; empty without ``own``.
+    """
+
+    base: Scored
+    base_of_files: Share
+    qualities: dict[str, Sent]
+    pictures: tuple[Sent, ...]
+    own: Scored | None
+    chosen: Chosen
+    confident: tuple[ConfidentPoint, ...]
+
+
+class FeatureBytes(Part):
+    """Bytes of a feature as float32, and mean after zstd."""
+
+    plain: int
+    zstd: float
+
+
+class Cost(Part):
+    """Of a part of the network: ``resident_bytes``: growth of its process, None where unknown; time for one picture."""
+
+    parameters: int
+    resident_bytes: int | None
+    milliseconds: Spread
+
+
+class WayTimes(Part):
+    """Milliseconds by phase, those of ``PHASES`` that one way has, and their total for each picture."""
+
+    phases: dict[str, Spread]
+    total: Spread
+
+    def sum_of_medians(self, phases: Collection[str] = PHASES) -> float:
+        """Add the medians of some phases up, in milliseconds."""
+        return sum(each.median for name, each in self.phases.items() if name in phases)
+
+
+class Way(Part):
+    """One way to an answer: milliseconds on the device and beyond, bytes that the socket sends and receives."""
+
+    name: str
+    device_ms: float
+    beyond_ms: float
+    sent: float
+    received: float
+
+    def on_slower_device(self, times: float) -> Way:
+        """Let the device take so many times as long."""
+        return self.model_copy(update={"device_ms": times * self.device_ms})
+
+
+class Crossing(Part):
+    """Where two ways take equally long: bits a second; below, ``first`` is the faster one.
+
+    ``rate``: None where one is the faster at every rate: then that one is ``first``.
+    """
+
+    first: str
+    second: str
+    round_trip_ms: float
+    rate: float | None
+
+
+class OnLink(Part):
+    """Exchanges of one way on a shaped link of a rate (bits a second) and a round trip.
+
+    ``sent``: bytes a picture by the socket's count, what TCP had to send again included; None where unknown.
+    """
+
+    way: str
+    rate: float
+    round_trip_ms: float
+    measured: Spread
+    sent: float | None
+
+
+class Check(OnLink):
+    """The same, beside what the model of time expects."""
+
+    modelled_ms: float
+    expected_sent: float
+
+
+class Finding(Part):
     """A number, what it is, and a sentence."""
 
     number: str
@@ -133,22 +215,7 @@ class Finding(_Part):
     sentence: str
 
 
-class Conclusion(_Part):
-    """What is gained, what is lost, and when it should rather be the picture, or nothing."""
-
-    gain: Finding
-    loss: Finding
-    rather: Finding
-
-
-class SlowerDevice(_Part):
-    """Where split and sending the picture take equally long, if the device took so many times as long."""
-
-    times: float
-    crossing: Crossing
-
-
-class Published(_Part):
+class Published(Part):
     """Somebody else's measurement, accuracy in percent; None where it was not stated, or for another task."""
 
     who: str
@@ -159,32 +226,15 @@ class Published(_Part):
     source: str
 
 
-class PaperAccuracy(_Part):
-    """Percent, without and with the convolutional autoencoder."""
+class PaperAccuracy(Part):
+    """Of the paper's table 1: percent, without and with the convolutional autoencoder."""
 
     without: float
     coded: float
 
-    @property
-    def points(self) -> float:
-        """What the autoencoder changes."""
-        return self.coded - self.without
 
-    @property
-    def relative(self) -> float:
-        """The same, in percent of the accuracy without."""
-        return 100 * (self.coded / self.without - 1)
-
-
-class PaperTable(_Part):
-    """The paper's table 1."""
-
-    by_class: dict[str, PaperAccuracy]
-    average: PaperAccuracy
-
-
-class Where(_Part):
-    """What it was measured with. ``versions``: by package. ``commit``: None outside of a clone."""
+class Machine(Part):
+    """What it was measured on. ``versions``: by package. ``memory_bytes``: None where the system does not say."""
 
     processor: str
     cores: int
@@ -192,6 +242,12 @@ class Where(_Part):
     system: str
     threads: str
     versions: dict[str, str]
+
+
+class Where(Part):
+    """What it was measured with, of what. ``commit``: None outside of a clone. ``seconds``: that measuring took."""
+
+    machine: Machine
     commit: str | None
     bundle: str
     manifest_sha256: str
@@ -210,36 +266,37 @@ class Where(_Part):
     seconds: float
 
 
-class Report(_Part):
+class Report(Scores):
     """Everything that the page shows.
 
-    ``pulled_bytes``: of the files that a device fetches when only the cloud's classifier is new.
+    ``conclusion``: what is gained, what is lost, and when to send the picture, or nothing. ``paper``: its table 1 by
+    class; ``paper_average``: over all. ``feature_elements``, ``latent_elements``: the paper's way to count, whatever
+    an element takes. ``curves``: milliseconds from picture to answer at every rate (bits a second), by round trip in
+    milliseconds and way. ``pulled_bytes``: of the files that a device fetches
+    when only the cloud's classifier is new. ``slower``: where split and sending the picture take equally long, if the
+    device took so many times as long. ``obstacle``: why there are no ``checks``.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     where: Where
     classes: tuple[str, ...]
-    conclusion: Conclusion
-    chosen: Chosen
-    base: Scored
-    paper: PaperTable
+    conclusion: tuple[Finding, Finding, Finding]
+    paper: dict[str, PaperAccuracy]
+    paper_average: PaperAccuracy
     paper_quality: str
-    qualities: dict[str, QualityResult]
-    pictures: tuple[PictureResult, ...]
     feature: FeatureBytes
-    own: Scored | None
-    elements: Elements
+    feature_elements: int
+    latent_elements: int
     published: tuple[Published, ...]
-    costs: Costs
+    costs: dict[str, Cost]
     file_bytes: dict[str, int]
     pulled_bytes: dict[str, int]
     autoencoders: AutoencoderComparison | None
-    times: Times
+    times: dict[str, WayTimes]
     ways: tuple[Way, ...]
     rates: tuple[float, ...]
-    curves: tuple[Curve, ...]
+    curves: dict[float, dict[str, tuple[float, ...]]]
     crossings: tuple[Crossing, ...]
-    slower: tuple[SlowerDevice, ...]
+    slower: dict[float, Crossing]
     checks: tuple[Check, ...]
     obstacle: str | None
-    confident: Confident | None

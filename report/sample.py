@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,31 @@ from splitwire.models.errors import TrainingError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from splitwire.models.training.data.pictures import Pictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The pictures that are measured; ``coded``, ``timed``: indices of those sent as files, and of those timed."""
+
+    everything: Pictures
+    pictures: Pictures
+    coded: NDArray[np.int64]
+    timed: NDArray[np.int64]
+    seed: int
+
+
+def take_sample(everything: Pictures, limit: int | None, seed: int) -> Sample:
+    """Take at most ``limit`` pictures; see ``spread_sample``."""
+    pictures = everything
+    if limit is not None:
+        pictures = everything.subset(spread_sample(everything.labels, limit, seed))
+    coded, timed = (
+        spread_sample(pictures.labels, min(most, len(pictures)), seed)
+        for most in ((250, 100) if limit is None else (25, 40))
+    )
+    return Sample(everything=everything, pictures=pictures, coded=coded, timed=timed, seed=seed)
 
 
 def spread_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

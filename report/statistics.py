@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from splitwire.shared.evaluation import share
+from splitwire.shared.evaluation import Share, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from splitwire.shared.evaluation import Share
 
 _NORMAL_95 = 1.959964  # the normal distribution's 97.5 % point
 

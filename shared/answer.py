@@ -10,7 +10,6 @@ docs/wire-format.md specifies every byte, and what is checked and why.
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +22,7 @@ from splitwire.shared.errors import (
     AnswerVersionUnknown,
 )
 from splitwire.shared.frame import MAX_PICTURES
-from splitwire.shared.messages import Guess, Likely, Prediction, Timings
+from splitwire.shared.messages import Likely, Timings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,7 +37,8 @@ MAX_ANSWER_BYTES = HEADER_BYTES + MAX_PICTURES * MAX_GUESSES * GUESS_BYTES
 """The longest valid answer: anything longer can be refused unread."""
 
 _HEADER = struct.Struct("<BB3e")
-_MOST = 65_535
+MOST_SHARE = 65_535
+"""A probability of 1."""
 _LONGEST_MS = 65_504.0
 
 
@@ -65,62 +65,13 @@ def compact(pictures: Iterable[Iterable[Likely]], timings: Timings) -> CompactAn
     return CompactAnswer(
         pictures=tuple(
             tuple(
-                Choice(each.class_id, min(max(round(each.probability * _MOST), 0), _MOST)) for each in picture
+                Choice(each.class_id, min(max(round(each.probability * MOST_SHARE), 0), MOST_SHARE))
+                for each in picture
             )
             for picture in pictures
         ),
         timings_ms=Timings(**{name: min(time, _LONGEST_MS) for name, time in timings}),
     )
-
-
-def predictions(answer: CompactAnswer, classes: Sequence[str]) -> tuple[Prediction, ...]:
-    """Name the classes, which both sides have from the bundle.
-
-    Raises:
-        AnswerValueInvalid: a class that the bundle does not have.
-
-    """
-    named: list[Prediction] = []
-    for picture in answer.pictures:
-        if max(choice.class_id for choice in picture) >= len(classes):
-            raise AnswerValueInvalid(f"a class over {len(classes) - 1}")
-        top = tuple(
-            Guess(label=classes[choice.class_id], class_id=choice.class_id, probability=choice.share / _MOST)
-            for choice in picture
-        )
-        named.append(Prediction(**top[0].model_dump(), top=top))
-    return tuple(named)
-
-
-def check(
-    found: Sequence[Prediction], timings: Timings, *, pictures: int, top: int, classes: Sequence[str]
-) -> None:
-    """Check an answer, whichever form it came in, against what was asked and the bundle's classes.
-
-    Raises:
-        AnswerLengthInvalid: not an answer a picture, or not ``top`` guesses where there are so many classes.
-        AnswerValueInvalid: classes, labels, probabilities or times that don't fit.
-
-    """
-    if len(found) != pictures:
-        raise AnswerLengthInvalid(f"{len(found)} answers for {pictures} pictures")
-    guesses = min(top, len(classes))
-    for each in found:
-        if len(each.top) != guesses:
-            raise AnswerLengthInvalid(f"{len(each.top)} guesses, {guesses} were asked for")
-        for guess in each.top:
-            if not 0 <= guess.class_id < len(classes):
-                raise AnswerValueInvalid(f"a class over {len(classes) - 1}")
-            if guess.label != classes[guess.class_id]:
-                raise AnswerValueInvalid(f"class {guess.class_id} with another's label")
-            if not 0 <= guess.probability <= 1:
-                raise AnswerValueInvalid("a probability outside of 0 to 1")
-        first = each.top[0]
-        if (each.label, each.class_id, each.probability) != (first.label, first.class_id, first.probability):
-            raise AnswerValueInvalid("an answer that is not its first guess")
-    _check_order([[(guess.class_id, guess.probability) for guess in each.top] for each in found])
-    if not all(0 <= milliseconds < math.inf for _, milliseconds in timings):
-        raise AnswerValueInvalid("a time is negative or no number")
 
 
 def pack(answer: CompactAnswer) -> bytes:
@@ -138,9 +89,9 @@ def pack(answer: CompactAnswer) -> bytes:
     if not 1 <= guesses <= MAX_GUESSES or any(len(picture) != guesses for picture in answer.pictures):
         raise AnswerLengthInvalid(f"pictures have 1 to {MAX_GUESSES} guesses, all the same number")
     numbers = [number for picture in answer.pictures for choice in picture for number in choice]
-    if not all(0 <= number <= _MOST for number in numbers):
+    if not all(0 <= number <= MOST_SHARE for number in numbers):
         raise AnswerValueInvalid("classes and probabilities need 16 bits")
-    _check_order(answer.pictures)
+    check_order(answer.pictures)
     times = tuple(time for _, time in answer.timings_ms)
     if not all(0 <= time <= _LONGEST_MS for time in times):
         raise AnswerValueInvalid(f"times have 0 to {_LONGEST_MS:,.0f} ms")
@@ -176,11 +127,17 @@ def unpack(data: bytes) -> CompactAnswer:
         raise AnswerValueInvalid("a time is negative or no number")
     choices = [Choice(*pair) for pair in struct.iter_unpack("<HH", data[HEADER_BYTES:])]
     pictures = tuple(tuple(choices[at : at + guesses]) for at in range(0, len(choices), guesses))
-    _check_order(pictures)
+    check_order(pictures)
     return CompactAnswer(pictures=pictures, timings_ms=Timings(decode=decode, queue=queue, tail=tail))
 
 
-def _check_order(pictures: Iterable[Sequence[tuple[int, float]]]) -> None:
+def check_order(pictures: Iterable[Sequence[tuple[int, float]]]) -> None:
+    """Check each picture's classes and probabilities: the likeliest first, none twice.
+
+    Raises:
+        AnswerValueInvalid: they are not.
+
+    """
     for picture in pictures:
         if any(first[1] < second[1] for first, second in pairwise(picture)):
             raise AnswerValueInvalid("a less likely class comes first")

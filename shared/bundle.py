@@ -14,11 +14,11 @@ import hashlib
 import json
 import math
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -31,26 +31,35 @@ from pydantic import (
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from splitwire.shared.codecs import CODECS
 from splitwire.shared.errors import (
     LONGEST_SHOWN,
     BundleFileMismatch,
     BundleInvalid,
     BundleMissing,
     QualityMissing,
+    TensorInvalid,
     shown,
 )
 from splitwire.shared.frame import MAX_QUALITY
 from splitwire.shared.pictures.loading import Preparation
 from splitwire.shared.regular_file import FileUnfit, read_regular
+from splitwire.shared.tensors import tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
+
+    from splitwire.shared.codecs.abc import Codec
+    from splitwire.shared.tensors import Tensors
 
 Role = Literal["device", "cloud"]
 MANIFEST = "manifest.json"
 ID = re.compile(r"^[a-z0-9][a-z0-9.-]{0,63}$")
+CONVOLUTIONS, FALLBACK, CLASSIFIER = "convolutions", "fallback", "classifier"
+ENCODER, ANALYSIS, SYNTHESIS, DECODER = "encoder", "analysis", "synthesis", "decoder"
+"""How the names of a network's tensors begin: those that all qualities share, and a quality's own."""
 MAX_FILES = 256
 MAX_FILE_BYTES = 256 << 20
 MAX_BUNDLE_BYTES = 1 << 30
@@ -188,7 +197,7 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    tensors: Mapping[str, Mapping[str, NDArray[np.generic]]]
+    tensors: Mapping[str, Tensors]
     """File name -> tensor name -> array."""
 
     def quality(self, name: str) -> Quality:
@@ -203,35 +212,47 @@ class Bundle:
         except KeyError:
             raise QualityMissing(self.path, name, tuple(self.manifest.qualities)) from None
 
-    def tensor(self, quality: str, name: str, shape: tuple[int | None, ...]) -> NDArray[np.generic]:
-        """Find one of a quality's tensors in its files that were loaded; None in ``shape``: any size.
+    def codec(self, quality: str) -> Codec:
+        """Build the codec of a quality.
+
+        Raises:
+            QualityMissing: the bundle has no such quality.
+            BundleInvalid: its codec is unknown here, or its tables are unusable.
+
+        """
+        name = self.quality(quality).codec
+        if name not in CODECS:
+            raise BundleInvalid(self.path, f"codec {name!r} is unknown here; install a newer release")
+        with self._naming(quality):
+            return CODECS[name].from_tables(self.manifest.latent_shape, self.tensors_of(quality))
+
+    def tensor(self, quality: str | None, name: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
+        """Find one of ``tensors_of``; None in ``shape``: any size.
 
         Raises:
             BundleInvalid: it is absent, of another shape, or not all finite.
 
         """
-        values = self.tensors_of(quality).get(name)
-        if values is None:
-            raise BundleInvalid(
-                self.path, f"quality {quality!r} has no tensor {name!r}; copy the bundle again"
-            )
-        fits = len(values.shape) == len(shape) and all(
-            expected in (None, size) for size, expected in zip(values.shape, shape, strict=True)
-        )
-        if not fits or values.size == 0 or not np.isfinite(values).all():
-            raise BundleInvalid(
-                self.path, f"tensor {name!r} of quality {quality!r} is unusable; copy the bundle again"
-            )
-        return values
+        with self._naming(quality):
+            return tensor(self.tensors_of(quality), name, shape)
 
-    def tensors_of(self, quality: str) -> dict[str, NDArray[np.generic]]:
-        """Collect a quality's tensors from its files that were loaded."""
-        files = self.quality(quality).files
+    def tensors_of(self, quality: str | None) -> dict[str, NDArray[Any]]:
+        """Collect a quality's tensors, or with None those that all share, from the files that were loaded."""
+        files = self.manifest.files if quality is None else self.quality(quality).files
         return {
             name: values
             for file in (*files.device, *files.cloud)
             for name, values in self.tensors.get(file, {}).items()
         }
+
+    @contextmanager
+    def _naming(self, quality: str | None) -> Iterator[None]:
+        """Say which bundle and quality an unusable tensor is of."""
+        try:
+            yield
+        except TensorInvalid as exc:
+            where = "" if quality is None else f" in quality {quality!r}"
+            raise BundleInvalid(self.path, f"{exc}{where}; copy the bundle again") from exc
 
 
 def default_bundle_path() -> Path:
@@ -292,7 +313,7 @@ def load_bundle(path: Path, role: Role) -> Bundle:
 
     """
     manifest = load_manifest(path)
-    tensors: dict[str, Mapping[str, NDArray[np.generic]]] = {}
+    tensors: dict[str, Tensors] = {}
     left = MAX_BUNDLE_BYTES
     for name in manifest.needed(role):
         tensors[name] = _read(path, name, manifest.sha256[name], min(left, MAX_FILE_BYTES))
@@ -300,7 +321,7 @@ def load_bundle(path: Path, role: Role) -> Bundle:
     return Bundle(path=path, manifest=manifest, tensors=tensors)
 
 
-def _read(path: Path, name: str, expected: str, most: int) -> Mapping[str, NDArray[np.generic]]:
+def _read(path: Path, name: str, expected: str, most: int) -> Tensors:
     try:
         data = read_bundle_file(path, name, most)
     except FileNotFoundError:

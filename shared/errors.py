@@ -16,6 +16,7 @@
     │   ├── QualityMissing
     │   └── FallbackMissing
     ├── ShapeInvalid              a network was given, or made, a tensor of another shape
+    ├── TensorInvalid             a table or a weight is absent or unusable; loaders turn it into BundleInvalid
     ├── LatentInvalid             an encoder was given a latent it can't code
     ├── FrameError                bytes that are not a valid frame
     │   ├── FrameTruncated
@@ -53,7 +54,7 @@
     │   ├── CloudBusy
     │   ├── CloudRefused
     │   └── CloudAnswerInvalid
-    ├── OutboxError              the record of a watched folder can't be kept
+    ├── OutboxError               the outbox of a watched folder can't be kept
     │   ├── OutboxForeign
     │   └── OutboxHeld
     ├── PackagesMissing           an optional part of the installation is needed
@@ -64,8 +65,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,7 +112,6 @@ class PictureError(SplitwireError):
     """A picture that can't be used."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        self.path = path
         self.reason = reason
         super().__init__(f"{shown(path)}: {reason}")
 
@@ -133,8 +132,6 @@ class BundleError(SplitwireError):
     """A model bundle that can't be used."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        self.path = path
-        self.reason = reason
         super().__init__(f"model bundle {path}: {reason}")
 
 
@@ -150,9 +147,6 @@ class BundleFileMismatch(BundleError):
     """A file differs from what the manifest says of it."""
 
     def __init__(self, path: Path | str, file: str, expected: str, actual: str) -> None:
-        self.file = file
-        self.expected = expected
-        self.actual = actual
         super().__init__(
             path,
             f"{file} has SHA-256 {actual[:12]}..., the manifest says {expected[:12]}...; "
@@ -164,9 +158,11 @@ class QualityMissing(BundleError):
     """The bundle has no quality of that name."""
 
     def __init__(self, path: Path | str, quality: str, available: Sequence[str]) -> None:
-        self.quality = quality
-        self.available = tuple(available)
         super().__init__(path, f"no quality {quality!r}; choose one of {', '.join(available)}")
+
+
+class TensorInvalid(SplitwireError):
+    """A tensor that is absent, of another shape, or with values that can't be."""
 
 
 class LatentInvalid(SplitwireError):
@@ -181,8 +177,6 @@ class FrameTruncated(FrameError):
     """The bytes end too early."""
 
     def __init__(self, expected: int, actual: int) -> None:
-        self.expected = expected
-        self.actual = actual
         super().__init__(f"the frame needs at least {expected} bytes but has {actual}; send it whole")
 
 
@@ -190,7 +184,6 @@ class FrameMagicInvalid(FrameError):
     """The first nibble is not a frame's."""
 
     def __init__(self, actual: int) -> None:
-        self.actual = actual
         super().__init__(
             f"the body is not a Splitwire frame (first nibble {actual:#x}); see docs/wire-format.md"
         )
@@ -200,8 +193,6 @@ class FrameVersionUnknown(FrameError):
     """A version that this code does not read."""
 
     def __init__(self, actual: int, supported: int) -> None:
-        self.actual = actual
-        self.supported = supported
         super().__init__(
             f"frame version {actual} is unknown, this side reads {supported}; "
             "install the same release on device and cloud"
@@ -212,9 +203,6 @@ class FrameCountInvalid(FrameError):
     """A number of pictures that no frame may have."""
 
     def __init__(self, actual: int, smallest: int, largest: int) -> None:
-        self.actual = actual
-        self.smallest = smallest
-        self.largest = largest
         super().__init__(
             f"a frame of this form has {smallest} to {largest} pictures, not {actual}; split or join frames"
         )
@@ -224,28 +212,13 @@ class FrameLengthInvalid(FrameError):
     """Lengths that don't add up, or break a cap."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
         super().__init__(f"{reason}; the frame was damaged or made by other software")
-
-
-class FrameQualityInvalid(FrameError):
-    """A quality that the addressed bundle does not have."""
-
-    def __init__(self, actual: int, expected: int) -> None:
-        self.actual = actual
-        self.expected = expected
-        super().__init__(
-            f"the frame says quality {actual}, its fingerprint belongs to quality {expected}; "
-            "encode it again with the bundle's own quality"
-        )
 
 
 class PayloadInvalid(FrameError):
     """A payload that the quality's codec can't decode."""
 
     def __init__(self, codec: str, reason: str) -> None:
-        self.codec = codec
-        self.reason = reason
         super().__init__(f"payload of codec {codec}: {reason}; encode the picture again")
 
 
@@ -257,7 +230,6 @@ class AnswerMagicInvalid(AnswerError):
     """The first nibble is not a compact answer's."""
 
     def __init__(self, actual: int) -> None:
-        self.actual = actual
         super().__init__(f"not a compact answer (first nibble {actual:#x}); is the URL a Splitwire cloud's?")
 
 
@@ -265,8 +237,6 @@ class AnswerVersionUnknown(AnswerError):
     """A version that this code does not read."""
 
     def __init__(self, actual: int, supported: int) -> None:
-        self.actual = actual
-        self.supported = supported
         super().__init__(
             f"compact answer version {actual} is unknown, this side reads {supported}; "
             "install the same release on device and cloud"
@@ -277,7 +247,6 @@ class AnswerLengthInvalid(AnswerError):
     """Numbers of bytes, pictures or classes that don't add up, or break a cap."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
         super().__init__(f"{reason}; the answer was damaged or made by other software")
 
 
@@ -285,7 +254,6 @@ class AnswerValueInvalid(AnswerError):
     """A class, a probability or a time that no answer has."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
         super().__init__(f"{reason}; the answer was damaged or made by other software")
 
 
@@ -293,14 +261,10 @@ class PackagesMissing(SplitwireError):
     """An optional part of the installation is needed."""
 
     def __init__(self, package: str, purpose: str, remedy: str) -> None:
-        self.package = package
-        self.purpose = purpose
-        self.remedy = remedy
         super().__init__(f"{purpose} needs the package {package}, which is not installed; {remedy}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Codes:
+class Codes(NamedTuple):
     """What an error becomes outside: an HTTP status (0: none) and a process exit code."""
 
     status: int

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from splitwire.shared.bundle import ID, MAX_FILES, FilePath, Manifest, Sha256, Word
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 DEADLINE_HEADER = "Deadline-Ms"
 """Milliseconds after which the caller stops waiting."""
@@ -43,21 +39,6 @@ class Likely(NamedTuple):
 
     class_id: int
     probability: float
-
-
-def likeliest(probabilities: NDArray[np.float32], top: int) -> list[Likely]:
-    """Find the ``top`` likeliest of probabilities [classes], in order."""
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    return [Likely(*pair) for pair in zip(order.tolist(), probabilities[order].tolist(), strict=True)]
-
-
-def prediction(probabilities: NDArray[np.float32], classes: tuple[str, ...], top: int) -> Prediction:
-    """Name the ``top`` likeliest classes of probabilities [classes]."""
-    guesses = tuple(
-        Guess(label=classes[each.class_id], class_id=each.class_id, probability=round(each.probability, 6))
-        for each in likeliest(probabilities, top)
-    )
-    return Prediction(**guesses[0].model_dump(), top=guesses)
 
 
 class Timings(_Message):

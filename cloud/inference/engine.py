@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -10,26 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from splitwire.cloud.errors import FingerprintUnknown
-from splitwire.models.device import choose_device
+from splitwire.cloud.errors import FingerprintUnknown, FrameQualityInvalid
+from splitwire.models.device import choose_device, limit_threads
 from splitwire.models.loading import load_tails
 from splitwire.models.packed import can_pack, pack_tails
-from splitwire.shared.codecs import codec_of
-from splitwire.shared.errors import BundleInvalid, FrameQualityInvalid
+from splitwire.shared.cores import usable_cores
+from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from splitwire.models.split import Tail
+    from splitwire.models.tail import Tail
     from splitwire.shared.bundle import Bundle, Manifest
     from splitwire.shared.codecs.abc import Codec
     from splitwire.shared.frame import Frame
-
-    Opening = Callable[[NDArray[Any]], torch.Tensor]
-    Network = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +44,8 @@ class Loaded:
     manifest: Manifest
     quality: str
     codec: Codec
-    opening: Opening
-    """Symbols [pictures, ...] to what the tail goes on from: latents, or what ``splitwire.models.packed`` widens them to."""
-    tail: Network
-    """From there to logits [pictures, classes]; qualities that share it share batches."""
+    tail: Callable[[torch.Tensor], torch.Tensor]
+    """Latents to logits [pictures, classes]; qualities that share it share batches."""
 
 
 class Engine:
@@ -67,6 +62,7 @@ class Engine:
 
         """
         self.device = choose_device(device)
+        limit_threads()
         usual = torch.float16 if self.device.type == "cuda" else torch.float32
         self.precision = precision or usual
         self._loaded: dict[int, Loaded] = {}
@@ -75,18 +71,12 @@ class Engine:
 
     def _add(self, bundle: Bundle) -> None:
         manifest = bundle.manifest
-        codecs = {quality: codec_of(bundle, quality) for quality in manifest.qualities}
-        for quality, (opening, tail) in self._ways(load_tails(bundle), codecs).items():
+        for quality, tail in self._arranged(load_tails(bundle)).items():
             fingerprint = manifest.fingerprint(quality)
             other = self._loaded.get(fingerprint)
             if other is None:
-                self._loaded[fingerprint] = Loaded(
-                    manifest=manifest,
-                    quality=quality,
-                    codec=codecs[quality],
-                    opening=opening,
-                    tail=tail,
-                )
+                codec = bundle.codec(quality)
+                self._loaded[fingerprint] = Loaded(manifest=manifest, quality=quality, codec=codec, tail=tail)
             elif other.manifest.contract(other.quality) != manifest.contract(quality):
                 raise BundleInvalid(
                     bundle.path,
@@ -94,19 +84,10 @@ class Engine:
                     "so that frames can't be told apart; serve them from two processes",
                 )
 
-    def _ways(
-        self, tails: Mapping[str, Tail], codecs: Mapping[str, Codec]
-    ) -> Mapping[str, tuple[Opening, Network]]:
+    def _arranged(self, tails: Mapping[str, Tail]) -> Mapping[str, nn.Module]:
         if self.device.type == "cpu" and self.precision == torch.float32 and can_pack():
-            return pack_tails(tails, codecs)
-
-        def restoring(codec: Codec) -> Opening:
-            return lambda symbols: torch.from_numpy(codec.restore(symbols)).to(self.device, self.precision)
-
-        return {
-            quality: (restoring(codecs[quality]), tail.to(self.device, self.precision))
-            for quality, tail in tails.items()
-        }
+            return pack_tails(tails)
+        return {quality: tail.to(self.device, self.precision) for quality, tail in tails.items()}
 
     def loaded(self, fingerprint: int) -> Loaded:
         """Look up what decodes the frames of a fingerprint.
@@ -136,7 +117,7 @@ class Engine:
             raise FrameQualityInvalid(frame.quality, expected)
         return Decoded(
             fingerprint=frame.fingerprint,
-            symbols=[loaded.codec.unpack(payload) for payload in frame.payloads],
+            symbols=[loaded.codec.decode(payload) for payload in frame.payloads],
         )
 
     def group(self, fingerprint: int) -> Hashable:
@@ -155,13 +136,16 @@ class Engine:
             finite where a value is too large for the precision.
 
         """
-        opened = [
-            self._loaded[fingerprint].opening(
-                np.stack([symbols for frame in same for symbols in frame.symbols])
-            )
-            for fingerprint, same in groupby(frames, key=attrgetter("fingerprint"))
-        ]
-        logits = self._loaded[frames[0].fingerprint].tail(torch.cat(opened))
+        latents = np.concatenate(
+            [
+                self._loaded[fingerprint].codec.dequantise(
+                    np.stack([symbols for frame in same for symbols in frame.symbols])
+                )
+                for fingerprint, same in groupby(frames, key=attrgetter("fingerprint"))
+            ]
+        )
+        inputs = torch.from_numpy(latents).to(self.device, self.precision)
+        logits = self._loaded[frames[0].fingerprint].tail(inputs)
         probabilities: NDArray[np.float32] = torch.softmax(logits.float(), dim=1).cpu().numpy()
         return probabilities
 
@@ -179,7 +163,7 @@ class Engine:
     @property
     def has_only_core(self) -> bool:
         """Whether the tails run on the only core that this process has."""
-        return self.device.type == "cpu" and len(os.sched_getaffinity(0)) == 1
+        return self.device.type == "cpu" and usable_cores() == 1
 
     def warm_up(self) -> None:
         """Run every tail once, so that the first request finds it ready."""

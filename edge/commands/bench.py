@@ -14,10 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from splitwire.edge.compute.encoder import Encoder
 from splitwire.edge.compute.head import open_head
-from splitwire.edge.compute.picture_decoder import MOST_SECONDS, Decoder
-from splitwire.edge.network.throughput import OVERHEAD_BYTES
+from splitwire.edge.compute.picture_decoder import MOST_SECONDS, PictureDecoder
+from splitwire.edge.network.cost import OVERHEAD_BYTES, throughput_seconds
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.evaluation import load_evaluation
 from splitwire.shared.pictures.loading import prepare
 
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from splitwire.edge.settings import DeviceSettings
-    from splitwire.shared.bundle import Bundle
+    from splitwire.edge.settings import HeadSettings
 
 LINKS = {
     "10 Mbit/s, 20 ms": (10e6, 0.02),
@@ -64,8 +62,21 @@ class Bench(BaseModel):
     deadline_ms: float
     best_by_link: dict[str, str | None]
 
+    def lines(self) -> list[str]:
+        """Write it for people."""
+        lines = [
+            f"load {self.load_ms:.1f} ms, head ({self.head}) {self.head_ms:.1f} ms",
+            f"{'quality':8} {'encode, ms':>10} {'bytes':>9}  seconds from file to answer:",
+        ]
+        for name, times in self.qualities.items():
+            size = "" if times.body_bytes is None else f"{times.body_bytes:,.1f}"
+            links = ", ".join(f"{seconds:.2f} ({link})" for link, seconds in times.seconds_by_link.items())
+            lines.append(f"{name:8} {times.encode_ms:>10.2f} {size:>9}  {links}")
+        lines.append(f"the most accurate that answers within {self.deadline_ms:,.0f} ms:")
+        return [*lines, *(f"  {link:20} {best or 'none'}" for link, best in self.best_by_link.items())]
 
-def bench(settings: DeviceSettings) -> Bench:
+
+def bench(settings: HeadSettings, deadline_ms: float) -> Bench:
     """Time loading (a 640 x 480 JPEG of noise), the head and every quality; work out the links.
 
     What the cloud takes is not part of it: a few milliseconds where it is idle.
@@ -81,7 +92,7 @@ def bench(settings: DeviceSettings) -> Bench:
     head = open_head(settings.head, bundle, low_memory=settings.low_memory)
     file = _noise()
     preparation = bundle.manifest.preparation
-    with closing(Decoder()) as decoder:
+    with closing(PictureDecoder()) as decoder:
 
         def load() -> NDArray[np.float32]:
             return prepare(decoder(file, "noise", preparation.size, MOST_SECONDS), preparation)
@@ -92,14 +103,15 @@ def bench(settings: DeviceSettings) -> Bench:
     head_ms = _median(lambda: head(picture))
     qualities: dict[str, QualityTimes] = {}
     for name in bundle.manifest.qualities:
-        encode_ms = _encoding(bundle, name, feature)
+        encoder = Encoder(bundle, name)
+        encode_ms = _median(lambda: encoder(feature))  # noqa: B023 - called at once
         size = scores[name].body_bytes if name in scores else None
         device = (load_ms + head_ms + encode_ms) / 1e3
         qualities[name] = QualityTimes(
             encode_ms=encode_ms,
             body_bytes=size,
             seconds_by_link={
-                link: device + round_trip + 8 * (size + OVERHEAD_BYTES) / bits
+                link: device + throughput_seconds(size + OVERHEAD_BYTES, bits / 8, round_trip)
                 for link, (bits, round_trip) in LINKS.items()
                 if size is not None
             },
@@ -110,13 +122,13 @@ def bench(settings: DeviceSettings) -> Bench:
         load_ms=load_ms,
         head_ms=head_ms,
         qualities=qualities,
-        deadline_ms=settings.deadline_ms,
+        deadline_ms=deadline_ms,
         best_by_link={
             link: max(
                 (
                     name
                     for name in accuracy
-                    if qualities[name].seconds_by_link.get(link, np.inf) <= settings.deadline_ms / 1e3
+                    if qualities[name].seconds_by_link.get(link, np.inf) <= deadline_ms / 1e3
                 ),
                 key=lambda name: (accuracy[name], -(qualities[name].body_bytes or 0)),
                 default=None,
@@ -124,11 +136,6 @@ def bench(settings: DeviceSettings) -> Bench:
             for link in LINKS
         },
     )
-
-
-def _encoding(bundle: Bundle, quality: str, feature: NDArray[np.float32]) -> float:
-    encoder, codec = Encoder(bundle, quality), codec_of(bundle, quality)
-    return _median(lambda: codec.encode(encoder(feature)))
 
 
 def _noise() -> bytes:

@@ -8,188 +8,112 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
+from cyclopts import Parameter, validators
+from cyclopts.config import Env
 from rich.console import Console
 from rich.progress import Progress
 
-from splitwire import __version__
 from splitwire.edge.commands.bench import bench
-from splitwire.edge.commands.config import apply_config, default_config
+from splitwire.edge.commands.config import SettingsFile, default_config
 from splitwire.edge.commands.info import ask_cloud, backends, describe
-from splitwire.edge.commands.options import (
-    AsJson,
-    BundlePath,
-    CloudUrl,
-    Confident,
-    DeadlineMs,
-    Fallback,
-    FixedQuality,
-    Head,
-    Key,
-    LowMemory,
-    Quality,
-    Top,
-)
 from splitwire.edge.commands.output import Output
 from splitwire.edge.commands.pictures import named_pictures
 from splitwire.edge.commands.pull import pull
-from splitwire.edge.pipeline import open_classifier
-from splitwire.edge.records import Record, problem
-from splitwire.edge.settings import DeviceSettings, WatchSettings
+from splitwire.edge.pipeline import open_pipeline
+from splitwire.edge.results import failed
+from splitwire.edge.settings import (
+    BundleSettings,
+    CloudAccess,
+    DeviceSettings,
+    HeadSettings,
+    PullSettings,
+    WatchSettings,
+)
 from splitwire.edge.watch.run import watch as watch_folder
-from splitwire.shared.bundle import default_bundle_path
-from splitwire.shared.command import command_group, print_line, run
-from splitwire.shared.errors import codes_of, shown
+from splitwire.shared.command import PREFIX, command_line, print_line, print_result, run
+from splitwire.shared.errors import SettingsError, shown
 
-if TYPE_CHECKING:
-    from splitwire.edge.commands.info import BundleInfo, CloudInfo
-    from splitwire.shared.evaluation import Share
+_EVERY_FIELD = Parameter(name="*")
+"""Each field of the settings is an option."""
+_Lines = Annotated[bool, Parameter(name="--json", help="One JSON object a picture, a line each.")]
+_Json = Annotated[bool, Parameter(name="--json", help="Everything, as JSON.")]
 
-app = command_group("Classify pictures with a network split between this device and a cloud.")
+commands = command_line(
+    "edge-client", "Classify pictures with a network split between this device and a cloud."
+)
+app = commands.meta
 
 
-@app.callback(invoke_without_command=True)
-def about(
-    context: typer.Context,
+@app.default
+def launch(
+    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     config: Annotated[
         Path | None,
-        typer.Option(
-            envvar="SPLITWIRE_CONFIG",
-            metavar="FILE",
-            help="TOML with options by name (cloud, quality, deadline_ms, ...), under flags and variables.",
-            show_default=str(default_config()),
+        Parameter(
+            help="TOML with options by name (cloud, quality, deadline_ms, ...), under flags and variables. "
+            f"Without it: {default_config()}, if it is there.",
+            env_var=f"{PREFIX}CONFIG",
         ),
     ] = None,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Classify pictures with a network split between this device and a cloud."""
-    if show_version:
-        typer.echo(f"splitwire {__version__}")
-        raise typer.Exit
-    apply_config(context, config)
+) -> object:
+    """Read the settings file, then run a command."""
+    if not words:
+        commands.help_print()
+        return 2
+    commands.config = [Env(PREFIX, command=False), SettingsFile(commands, config)]
+    result: object = commands("./-" if word == "-" else word for word in words)  # else - would be an option
+    return result
 
 
-@app.command()
+@commands.command
 def classify(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PATH...",
-            help="Picture files, directories of them, or - for a picture on standard input.",
-            show_default=False,
+    *paths: Annotated[
+        Path,
+        Parameter(
+            help="Picture files, directories of them with their subdirectories, or - for a picture on standard input.",
+            required=True,
+            show_env_var=False,
         ),
     ],
-    cloud: CloudUrl = None,
-    quality: Quality = None,
-    head: Head = "ncnn",
-    low_memory: LowMemory = False,
-    top: Top = 1,
-    as_json: AsJson = False,
-    bundle: BundlePath = default_bundle_path(),
-    key: Key = None,
-    deadline_ms: DeadlineMs = 10_000,
-    fallback: Fallback = True,
-    confident: Confident = None,
-) -> None:
+    settings: Annotated[DeviceSettings, _EVERY_FIELD] = DeviceSettings(),
+    as_json: _Lines = False,
+) -> int:
     """Classify pictures.
 
     Exit codes: 0 every picture has an answer; 1 failure; 2 wrong use; 3 a picture can't be read;
     4 the model bundle can't be used; 5 the cloud can't be reached; 6 the cloud refused, or is no
     Splitwire cloud; 7 packages are missing. With several pictures, the first failure's.
     """
-    settings = DeviceSettings(
-        bundle=bundle,
-        head=head,
-        low_memory=low_memory,
-        cloud=cloud,
-        quality=quality,
-        top=top,
-        key=key,
-        deadline_ms=deadline_ms,
-        fallback=fallback,
-        confident=confident,
-    )
-    raise typer.Exit(asyncio.run(_classify(paths, settings, as_json=as_json)))
+    return asyncio.run(_classify(paths, settings, as_json=as_json))
 
 
-async def _classify(paths: list[Path], settings: DeviceSettings, *, as_json: bool) -> int:
-    exit_code = 0
+async def _classify(paths: tuple[Path, ...], settings: DeviceSettings, *, as_json: bool) -> int:
     pictures, unusable = named_pictures(paths)
     widest = max((len(shown(picture)) for picture in pictures if isinstance(picture, Path)), default=0)
     output = Output(as_json=as_json, widest_path=widest, total=len(pictures))
-    for folder, error in unusable.items():
-        output.record(Record(path=shown(folder), error=problem(error)))
-        exit_code = exit_code or codes_of(error).exit
-    if not pictures:
-        return exit_code
-    async with open_classifier(settings) as classifier:
-        with output:
-            async for record in classifier.classify(pictures):
-                output.record(record)
-                if record.error is not None:
-                    exit_code = exit_code or record.error.exit_code
-    return exit_code
+    for path, error in unusable.items():
+        output.result(failed(shown(path), error))
+    if pictures:
+        async with open_pipeline(settings) as pipeline:
+            with output:
+                async for result in pipeline.classify(pictures):
+                    output.result(result)
+    return output.exit_code
 
 
-@app.command()
+@commands.command
 def watch(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="Where pictures appear.")
-    ],
-    cloud: CloudUrl = None,
-    record: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            envvar="SPLITWIRE_RECORD",
-            help="The record, a SQLite file on a local disk.",
-            show_default=".splitwire.sqlite in FOLDER",
-        ),
-    ] = None,
-    once: Annotated[
-        bool,
-        typer.Option("--once", envvar="SPLITWIRE_ONCE", help="End when everything in FOLDER has an answer."),
-    ] = False,
-    quality: FixedQuality = None,
-    head: Head = "ncnn",
-    low_memory: LowMemory = False,
-    top: Top = 1,
-    as_json: AsJson = False,
-    bundle: BundlePath = default_bundle_path(),
-    key: Key = None,
-    deadline_ms: DeadlineMs = 10_000,
-    fallback: Fallback = False,
-    confident: Confident = None,
-    settle: Annotated[
-        float,
-        typer.Option(
-            envvar="SPLITWIRE_SETTLE",
-            min=0.01,
-            help="Seconds without a change after which a file is complete.",
-        ),
-    ] = 1,
-    patience: Annotated[
-        float,
-        typer.Option(
-            envvar="SPLITWIRE_PATIENCE",
-            min=0,
-            help="Seconds after which a file that is no picture is a failure.",
-        ),
-    ] = 60,
-    poll: Annotated[
-        float,
-        typer.Option(
-            envvar="SPLITWIRE_POLL",
-            min=0.01,
-            help="Seconds between looks where the system, as a network share, tells of no changes.",
-        ),
-    ] = 5,
-) -> None:
+    folder: Annotated[Path, Parameter(help="Where pictures appear.", show_env_var=False)],
+    /,
+    *,
+    settings: Annotated[WatchSettings, _EVERY_FIELD] = WatchSettings(),
+    as_json: _Lines = False,
+) -> int:
     """Classify the pictures of a folder and its subfolders as they appear.
 
-    Every picture ends with exactly one answer in the record, whatever
+    Every picture ends with exactly one answer in the outbox, whatever
     happens meanwhile: it waits for the cloud through outages, and a restart
     goes on where the last run ended. The same content is classified once.
     Hidden files, and those with names of unfinished ones (.part, .tmp and
@@ -197,33 +121,15 @@ def watch(
     and tried again at a restart, or when the model bundle changes.
 
     Runs until SIGTERM (exit code 0) or Ctrl-C (130). The other exit codes
-    are classify's, and 9: the record can't be kept.
+    are classify's, and 9: the outbox can't be kept.
     """
-    device = DeviceSettings(
-        bundle=bundle,
-        head=head,
-        low_memory=low_memory,
-        cloud=cloud,
-        quality=quality,
-        top=top,
-        key=key,
-        deadline_ms=deadline_ms,
-        fallback=fallback,
-        confident=confident,
-    )
-    settings = WatchSettings(
-        folder=folder,
-        record=record,
-        once=once,
-        settle_seconds=settle,
-        patience_seconds=patience,
-        poll_seconds=poll,
-    )
-    raise typer.Exit(asyncio.run(_watch(device, settings, as_json=as_json)))
+    if not folder.is_dir():
+        raise SettingsError(f"{shown(folder)} is no folder; name the one where pictures appear")
+    return asyncio.run(_watch(folder.absolute(), settings, Output(as_json=as_json)))
 
 
-async def _watch(device: DeviceSettings, settings: WatchSettings, *, as_json: bool) -> int:
-    watching = asyncio.create_task(watch_folder(device, settings, Output(as_json=as_json).record, print_line))
+async def _watch(folder: Path, settings: WatchSettings, output: Output) -> int:
+    watching = asyncio.create_task(watch_folder(folder, settings, output.result, print_line))
     stopped = asyncio.Event()
 
     def stop() -> None:
@@ -233,119 +139,81 @@ async def _watch(device: DeviceSettings, settings: WatchSettings, *, as_json: bo
     with suppress(NotImplementedError):  # Windows has no such signals
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     try:
-        return await watching
+        await watching
     except asyncio.CancelledError:
         if stopped.is_set():
             return 0
         raise
+    return output.exit_code
 
 
-@app.command()
+@commands.command
 def info(
-    bundle: BundlePath = default_bundle_path(),
-    cloud: CloudUrl = None,
-    key: Key = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", envvar="SPLITWIRE_JSON", help="Everything, as JSON.")
-    ] = False,
-) -> None:
+    *,
+    bundle: Annotated[BundleSettings, _EVERY_FIELD] = BundleSettings(),
+    access: Annotated[CloudAccess, _EVERY_FIELD] = CloudAccess(),
+    as_json: _Json = False,
+) -> int:
     """Say what there is: the bundle's qualities with mean bytes and accuracy, backends, the cloud.
 
     Exit code 5 where the named cloud can't be used; the output says why.
     """
-    described = describe(bundle)
-    asked = None if cloud is None else ask_cloud(cloud, key, described)
+    described = describe(bundle.bundle)
+    cloud = None if access.cloud is None else ask_cloud(access.cloud, access.key, described)
     if as_json:
         values = {**described.model_dump(mode="json"), "backends": backends()}
-        typer.echo(json.dumps({**values, "cloud": asked and asked.model_dump(mode="json")}, indent=2))
+        print_result(json.dumps({**values, "cloud": cloud and cloud.model_dump(mode="json")}, indent=2))
     else:
-        _print_info(described, asked)
-    if asked is not None and asked.problem is not None:
-        raise typer.Exit(5)
+        for line in (*described.lines(), *(cloud.lines() if cloud else ())):
+            print_result(line)
+    return 5 if cloud and cloud.problem else 0
 
 
-def _print_info(described: BundleInfo, cloud: CloudInfo | None) -> None:
-    typer.echo(f"{described.bundle}: {', '.join(described.classes)}")
-    for name, share in (
-        ("without compression", described.base_accuracy),
-        ("the device alone", described.device_accuracy),
-    ):
-        if share is not None:
-            typer.echo(f"{name} {_accuracy(share)}")
-    for quality in described.qualities:
-        size = "not measured" if quality.body_bytes is None else f"{quality.body_bytes:,.1f} bytes"
-        default = ", the default" if quality.default else ""
-        typer.echo(f"{quality.name:8} {size:>14}  {_accuracy(quality.accuracy)}  {quality.codec}{default}")
-    heads = (f"{name} {release or 'not installed'}" for name, release in backends().items())
-    typer.echo(f"heads: {', '.join(heads)}")
-    if cloud is not None:
-        said = cloud.problem or f"ready on {cloud.device}, for {', '.join(cloud.qualities)}"
-        typer.echo(f"cloud {cloud.url}: {said.removeprefix(f'cloud {cloud.url}: ')}")
-
-
-@app.command(name="bench")
+@commands.command(name="bench")
 def bench_device(
-    head: Head = "ncnn",
-    low_memory: LowMemory = False,
-    bundle: BundlePath = default_bundle_path(),
-    deadline_ms: DeadlineMs = 1_000,
-    as_json: Annotated[
-        bool, typer.Option("--json", envvar="SPLITWIRE_JSON", help="Everything, as JSON.")
-    ] = False,
+    *,
+    head: Annotated[HeadSettings, _EVERY_FIELD] = HeadSettings(),
+    deadline_ms: Annotated[
+        float,
+        Parameter(
+            help="Milliseconds within which an answer is wanted.",
+            validator=validators.Number(gte=1, lte=86_400_000),
+        ),
+    ] = 1_000,
+    as_json: _Json = False,
 ) -> None:
     """Time this device stage by stage, and work out which quality suits which link."""
-    settings = DeviceSettings(bundle=bundle, head=head, low_memory=low_memory, deadline_ms=deadline_ms)
-    measured = bench(settings)
-    if as_json:
-        typer.echo(measured.model_dump_json(indent=2))
-        return
-    typer.echo(f"load {measured.load_ms:.1f} ms, head ({measured.head}) {measured.head_ms:.1f} ms")
-    typer.echo(f"{'quality':8} {'encode, ms':>10} {'bytes':>9}  seconds from file to answer:")
-    for name, times in measured.qualities.items():
-        size = "" if times.body_bytes is None else f"{times.body_bytes:,.1f}"
-        links = ", ".join(f"{seconds:.2f} ({link})" for link, seconds in times.seconds_by_link.items())
-        typer.echo(f"{name:8} {times.encode_ms:>10.2f} {size:>9}  {links}")
-    typer.echo(f"the most accurate that answers within {measured.deadline_ms:,.0f} ms:")
-    for link, best in measured.best_by_link.items():
-        typer.echo(f"  {link:20} {best or 'none'}")
+    measured = bench(head, deadline_ms)
+    print_result(measured.model_dump_json(indent=2) if as_json else "\n".join(measured.lines()))
 
 
-@app.command(name="pull")
+@commands.command(name="pull")
 def pull_bundle(
-    target: Annotated[Path, typer.Argument(metavar="PLACE", help="What shall lead to the bundle.")],
-    cloud: Annotated[
-        str,
-        typer.Option(
-            envvar="SPLITWIRE_CLOUD",
-            metavar="URL",
-            help="The cloud, as http://host:port.",
-            show_default=False,  # a file of settings may have a password in it
-        ),
+    place: Annotated[
+        Path,
+        Parameter(help="Where the bundle will be: a link to a folder beside it.", show_env_var=False),
     ],
+    /,
+    *,
+    access: Annotated[PullSettings, _EVERY_FIELD],
     bundle_id: Annotated[
-        str | None,
-        typer.Option("--id", envvar="SPLITWIRE_ID", help="Which bundle, where the cloud has several."),
+        str | None, Parameter(name="--id", help="Which bundle, where the cloud has several.")
     ] = None,
-    key: Key = None,
 ) -> None:
     """Fetch the device's part of a cloud's bundle, and use it with --bundle PLACE.
 
-    Every hash is checked. What PLACE led to stays in use until all is there,
-    and files that have not changed are not fetched again.
+    Every hash is checked. The bundle that is there stays in use until all of the new one is, and files that have not
+    changed are not fetched again.
     """
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("fetching", total=None)
-        pulled = pull(
-            cloud, key, bundle_id, target, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        pulled = pull(access.cloud, access.key, bundle_id, place, advance)
     total = sum(file.bytes for file in pulled.files)
-    typer.echo(f"{shown(target)}: bundle {pulled.id}, {len(pulled.files)} files, {total / 1e6:.1f} MB")
-
-
-def _accuracy(share: Share | None) -> str:
-    if share is None:
-        return "not measured"
-    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%} of {share.n:,})"
+    print_result(f"{shown(place)}: bundle {pulled.id}, {len(pulled.files)} files, {total / 1e6:.1f} MB")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from splitwire.edge.compute.head import HeadName
 from splitwire.edge.errors import CloudError
-from splitwire.edge.network.source import Source
+from splitwire.edge.network.cloud_api import CloudApi
 from splitwire.shared.bundle import load_manifest
 from splitwire.shared.evaluation import BASE, DEVICE, Share, load_evaluation
 
@@ -51,6 +51,11 @@ class CloudInfo(BaseModel):
     device: str | None = None
     qualities: tuple[str, ...] = ()
 
+    def lines(self) -> list[str]:
+        """Write it for people."""
+        said = self.problem or f"ready on {self.device}, for {', '.join(self.qualities)}"
+        return [f"cloud {self.url}: {said.removeprefix(f'cloud {self.url}: ')}"]
+
 
 class BundleInfo(BaseModel):
     """A bundle; qualities from the fewest bytes to the most. ``base_accuracy``: without compression.
@@ -66,6 +71,26 @@ class BundleInfo(BaseModel):
     base_accuracy: Share | None
     device_accuracy: Share | None
     qualities: tuple[QualityInfo, ...]
+
+    def lines(self) -> list[str]:
+        """Write it for people, and what can run the head."""
+        lines = [f"{self.bundle}: {', '.join(self.classes)}"]
+        if self.base_accuracy is not None:
+            lines.append(f"without compression {_accuracy(self.base_accuracy)}")
+        if self.device_accuracy is not None:
+            lines.append(f"the device alone {_accuracy(self.device_accuracy)}")
+        for each in self.qualities:
+            size = "not measured" if each.body_bytes is None else f"{each.body_bytes:,.1f} bytes"
+            default = ", the default" if each.default else ""
+            lines.append(f"{each.name:8} {size:>14}  {_accuracy(each.accuracy)}  {each.codec}{default}")
+        heads = ", ".join(f"{name} {release or 'not installed'}" for name, release in backends().items())
+        return [*lines, f"heads: {heads}"]
+
+
+def _accuracy(share: Share | None) -> str:
+    if share is None:
+        return "not measured"
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%} of {share.n:,})"
 
 
 def describe(path: Path) -> BundleInfo:
@@ -117,19 +142,19 @@ def ask_cloud(url: str, key: str | None, bundle: BundleInfo, seconds: float = 5.
         SettingsError: the URL or the key can't be used.
 
     """
-    source = Source(url, key, seconds)
 
     async def ask() -> Model:
-        async with source:
-            model = await source.model()
-            await source.ready()
+        async with api:
+            model = await api.model()
+            await api.ready()
             return model
 
+    api = CloudApi(url, key, seconds)
     try:
         model = asyncio.run(ask())
     except CloudError as exc:
-        return CloudInfo(url=source.cloud, problem=str(exc))
+        return CloudInfo(url=api.url, problem=str(exc))
     known = {fingerprint for loaded in model.bundles for fingerprint in loaded.fingerprints.values()}
     qualities = tuple(each.name for each in bundle.qualities if each.fingerprint in known)
     problem = None if qualities else f"it has another bundle than {bundle.bundle}; pull its own"
-    return CloudInfo(url=source.cloud, problem=problem, device=model.device, qualities=qualities)
+    return CloudInfo(url=api.url, problem=problem, device=model.device, qualities=qualities)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from splitwire.edge.files import files_below
 from splitwire.shared.errors import SettingsError, shown
 from splitwire.shared.pictures.loading import MAX_FILE_BYTES
 
@@ -16,10 +17,9 @@ STANDARD_INPUT = Path("-")
 
 
 def named_pictures(paths: Iterable[Path]) -> tuple[list[Path | bytes], dict[Path, SettingsError]]:
-    """List files as they are, the files of a directory by name, and the bytes of ``-``, standard input.
+    """List files as they are, the files below a directory by name, and the bytes of ``-``, standard input.
 
-    Hidden files of a directory, and its subdirectories, are left out. A directory that can't be read or has no files
-    comes with why.
+    Hidden files and subdirectories are left out. A directory that can't be read or has no files comes with why.
 
     Raises:
         SettingsError: ``-`` is named twice.
@@ -33,20 +33,25 @@ def named_pictures(paths: Iterable[Path]) -> tuple[list[Path | bytes], dict[Path
                 raise SettingsError("- is named twice; standard input has one picture")
             pictures.append(sys.stdin.buffer.read(MAX_FILE_BYTES + 1))  # more is refused, and may have no end
         elif path.is_dir():
-            try:
-                pictures += _files(path)
-            except SettingsError as exc:
-                unusable[path] = exc
+            pictures += _files(path, unusable)
         else:
             pictures.append(path)
     return pictures, unusable
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, unusable: dict[Path, SettingsError]) -> list[Path]:
+    def unreadable(path: Path, error: OSError) -> None:
+        unusable[path] = SettingsError(f"{shown(path)} can't be read ({error.strerror})")
+
+    files: list[Path] = []
     try:
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        files = sorted(path for path, _ in files_below(folder, _is_visible, unreadable))
     except OSError as exc:
-        raise SettingsError(f"{shown(folder)} can't be read ({exc.strerror})") from exc
-    if not files:
-        raise SettingsError(f"{shown(folder)} has no files; name a directory with pictures")
+        unreadable(folder, exc)
+    if not files and folder not in unusable:
+        unusable[folder] = SettingsError(f"{shown(folder)} has no files; name a directory with pictures")
     return files
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".")

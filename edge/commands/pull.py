@@ -2,8 +2,8 @@
 
 TARGET ──link──> .TARGET-xxxxxxxx.pull/      swapped by replacing the link
 
-A folder is locked while a pull works in it. One that is neither locked nor led to was left by a pull that was
-killed; the next one removes it.
+A folder is locked while a pull works in it. The next pull removes folders that are neither locked nor in use: a pull
+that was killed left them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import sys
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from splitwire.edge.errors import BundleUnwritable, CloudAnswerInvalid
-from splitwire.edge.network.source import Source
+from splitwire.edge.network.cloud_api import CloudApi
 from splitwire.shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_bundle, read_bundle_file
 from splitwire.shared.errors import LONGEST_SHOWN, BundleError, BundleFileMismatch, SettingsError, shown
 
@@ -44,10 +44,9 @@ def pull(
     progress: Callable[[int, int], None],
     seconds: float = _SECONDS,
 ) -> BundleFiles:
-    """Fetch a bundle, check every hash, and let ``target`` lead to it.
+    """Fetch a bundle, check every hash, and make ``target`` a link to it.
 
-    What the device has already is not fetched again. Interrupted at any moment, ``target`` leads to
-    what it led to before.
+    What the device has already is not fetched again. If it is interrupted, at any moment, ``target`` stays as it was.
 
     Args:
         cloud: URL.
@@ -69,13 +68,15 @@ def pull(
             raise SettingsError(f"{shown(target)} is there and no link that pull made; name another place")
 
     async def fetch() -> BundleFiles:
-        async with Source(cloud, key, seconds) as source:
-            chosen = _choose(await source.bundles(), bundle, source.cloud)
+        async with CloudApi(cloud, key, seconds) as api:
+            chosen = _choose(await api.bundles(), bundle, api.url)
             total = sum(file.bytes for file in chosen.files)
             with _writing(target), _fresh_folder(target, total) as fresh:
-                await _fill(fresh, source, chosen, _place_of(target), progress)
+                await _fill(fresh, api, chosen, _place_of(target), progress)
                 load_bundle(fresh, "device")
-                _lead(target, fresh)
+                link = fresh / "link"
+                link.symlink_to(fresh.name)
+                link.replace(target)  # in one step
             return chosen
 
     return asyncio.run(fetch())
@@ -83,7 +84,7 @@ def pull(
 
 async def _fill(
     folder: Path,
-    source: Source,
+    api: CloudApi,
     chosen: BundleFiles,
     before: Path | None,
     progress: Callable[[int, int], None],
@@ -91,27 +92,28 @@ async def _fill(
     """Write every file, from the bundle that is there already where it has the same."""
     done, total = 0, sum(file.bytes for file in chosen.files)
     for file in chosen.files:
-        kept = _kept(before, file) if before is not None else None
-        with _written(folder, file) as stream:
-            if kept is None:
-                await source.fetch(chosen.id, file, stream)
-            else:
+        path = folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            if (kept := _kept(before, file)) is not None:
                 stream.write(kept)
+            else:
+                await api.fetch(chosen.id, file, stream)
+        with path.open("rb") as stream:
+            actual = hashlib.file_digest(stream, "sha256").hexdigest()
+        if actual != file.sha256:
+            raise BundleFileMismatch(folder, file.path, file.sha256, actual)
         done += file.bytes
         progress(done, total)
 
 
-@contextmanager
-def _written(folder: Path, file: BundleFile) -> Iterator[BinaryIO]:
-    """Open a file to be written; at the end it has to be the one that was announced."""
-    path = folder / file.path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
-        yield stream
-    with path.open("rb") as stream:
-        actual = hashlib.file_digest(stream, "sha256").hexdigest()
-    if actual != file.sha256:
-        raise BundleFileMismatch(folder, file.path, file.sha256, actual)
+def _kept(before: Path | None, file: BundleFile) -> bytes | None:
+    if before is not None:
+        with suppress(BundleError, FileNotFoundError):
+            data = read_bundle_file(before, file.path, file.bytes)
+            if hashlib.sha256(data).hexdigest() == file.sha256:
+                return data
+    return None
 
 
 def _choose(offered: BundleList, bundle: str | None, cloud: str) -> BundleFiles:
@@ -128,23 +130,11 @@ def _choose(offered: BundleList, bundle: str | None, cloud: str) -> BundleFiles:
     if bundle is None or bundle not in by_id:
         names = shown(", ".join(by_id) or "none", LONGEST_SHOWN)
         raise SettingsError(f"the cloud {cloud} gives out these bundles: {names}; name one with --id")
-    files = by_id[bundle].files
-    if sum(file.bytes for file in files) > MAX_BUNDLE_BYTES or any(
-        file.bytes > MAX_FILE_BYTES for file in files
-    ):
-        raise CloudAnswerInvalid(
-            cloud,
-            f"its bundle is over {MAX_BUNDLE_BYTES >> 20} MiB, or a file over {MAX_FILE_BYTES >> 20} MiB",
-        )
+    sizes = [file.bytes for file in by_id[bundle].files]
+    if sum(sizes) > MAX_BUNDLE_BYTES or any(size > MAX_FILE_BYTES for size in sizes):
+        most, most_file = MAX_BUNDLE_BYTES >> 20, MAX_FILE_BYTES >> 20
+        raise CloudAnswerInvalid(cloud, f"its bundle is over {most} MiB, or a file over {most_file} MiB")
     return by_id[bundle]
-
-
-def _kept(before: Path, file: BundleFile) -> bytes | None:
-    with suppress(BundleError, FileNotFoundError):
-        data = read_bundle_file(before, file.path, file.bytes)
-        if hashlib.sha256(data).hexdigest() == file.sha256:
-            return data
-    return None
 
 
 @contextmanager
@@ -159,7 +149,7 @@ def _writing(target: Path) -> Iterator[None]:
 
 @contextmanager
 def _fresh_folder(target: Path, size: int) -> Iterator[Path]:
-    """Make a locked folder with room for so many bytes; at the end only the one that ``target`` leads to stays."""
+    """Make a locked folder with room for so many bytes; at the end only the folder in use stays."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_dead(target)
     if shutil.disk_usage(target.parent).free < size:
@@ -179,9 +169,7 @@ def _new_folder(target: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         while True:
             folder = Path(tempfile.mkdtemp(prefix=_prefix(target), suffix=_SUFFIX, dir=target.parent))
-            with suppress(
-                BlockingIOError, FileNotFoundError
-            ):  # before it was locked, it could be taken for dead
+            with suppress(BlockingIOError, FileNotFoundError):  # another pull may have taken it for dead
                 stack.enter_context(_locked(folder))
                 if folder.exists():
                     break
@@ -210,20 +198,16 @@ def _locked(folder: Path) -> Iterator[bool]:
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield _lock(handle)
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int) -> bool:
-    if sys.platform != "win32":
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
         except BlockingIOError:
             raise
         except OSError:  # a network's file system
-            return False
-    return True
+            locked = False
+        yield locked
+    finally:
+        os.close(handle)
 
 
 def _prefix(target: Path) -> str:
@@ -235,13 +219,5 @@ def _place_of(target: Path) -> Path | None:
     if not target.is_symlink():
         return None
     place = target.readlink()
-    return (
-        target.parent / place if str(place) == place.name and place.name.startswith(_prefix(target)) else None
-    )
-
-
-def _lead(target: Path, place: Path) -> None:
-    """Make or replace the link in one step."""
-    link = place / "link"
-    link.symlink_to(place.name)
-    link.replace(target)
+    ours = str(place) == place.name and place.name.startswith(_prefix(target))
+    return target.parent / place if ours else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from splitwire.edge.compute.encoder import Encoder
-from splitwire.edge.network.throughput import Link, Option
-from splitwire.shared.codecs import codec_of
+from splitwire.edge.network.throughput import Option, ThroughputEstimator
 from splitwire.shared.errors import BundleInvalid
 from splitwire.shared.evaluation import load_evaluation
 
@@ -31,7 +30,7 @@ class Coder:
     """Codes in one quality, or with ``auto`` in the one that the link carries in time."""
 
     def __init__(self, bundle: Bundle, quality: str) -> None:
-        """Load the encoder and the codec of each quality that may be used.
+        """Load the encoder of each quality that may be used.
 
         Raises:
             QualityMissing: the bundle has no such quality.
@@ -39,10 +38,10 @@ class Coder:
 
         """
         names = tuple(bundle.manifest.qualities) if quality == AUTO else (quality,)
-        self._parts = {name: (Encoder(bundle, name), codec_of(bundle, name)) for name in names}
+        self._encoders = {name: Encoder(bundle, name) for name in names}
         self.quality = bundle.manifest.default_quality if quality == AUTO else quality
         """The one that is used where nothing is chosen."""
-        self.link = Link()
+        self.throughput = ThroughputEstimator()
         self._options: list[Option] = []
         if quality == AUTO:
             evaluation = load_evaluation(bundle.path)
@@ -66,7 +65,6 @@ class Coder:
         """
         quality, reason = self.quality, None
         if self._options:
-            choice = self.link.choose(self._options, left)
+            choice = self.throughput.choose(self._options, left)
             quality, reason = choice.name, choice.reason
-        encoder, codec = self._parts[quality]
-        return Coded(codec.encode(encoder(feature)), quality, reason)
+        return Coded(self._encoders[quality](feature), quality, reason)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import os
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import ncnn
 import numpy as np
 
+from splitwire.shared.bundle import CONVOLUTIONS
+from splitwire.shared.cores import usable_cores
 from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class NcnnHead:
         """
         self._net = ncnn.Net()
         options = self._net.opt
-        options.num_threads = _cores()
+        options.num_threads = usable_cores()
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         options.use_bf16_storage = options.use_bf16_packed = False
         size = bundle.manifest.preparation.size
@@ -92,19 +94,12 @@ def _pieces(weight: NDArray[np.float16], bias: NDArray[np.float32]) -> tuple[NDA
     return _HALF_PRECISION_WEIGHTS, np.pad(values, (0, values.size % 2)) if values.size % 2 else values, bias
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _weights(bundle: Bundle) -> Iterator[tuple[int, NDArray[np.float16], NDArray[np.float32]]]:
     """Collect each convolution's number, weight [out, in, 3, 3] and bias [out]."""
-    tensors = {
-        name: values for file in bundle.manifest.files.device for name, values in bundle.tensors[file].items()
-    }
-    inputs = 3
-    for number in (number for block in _BLOCKS for number in block):
+    tensors, inputs = bundle.tensors_of(None), 3
+    for number in chain.from_iterable(_BLOCKS):
         try:
-            weight, bias = (tensors[f"convolutions.{number}.{kind}"] for kind in ("weight", "bias"))
+            weight, bias = (tensors[f"{CONVOLUTIONS}.{number}.{kind}"] for kind in ("weight", "bias"))
         except KeyError as exc:
             raise BundleInvalid(
                 bundle.path, f"there is no tensor {exc.args[0]!r}; copy the bundle again"

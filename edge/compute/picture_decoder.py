@@ -1,6 +1,6 @@
-"""Decodes pictures within bounds of memory and time: small plain files here, all others in a process of its own.
+"""Decodes pictures within limits of memory and time: small plain files here, all others in a process of their own.
 
-That process can be stopped at any moment and can't take more memory than it may; it starts when it is first needed.
+That process is started when it is first needed. It can be killed at any moment, and its memory is limited.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ MOST_SECONDS = 10
 """What decoding one picture may take."""
 
 _SMALL_BYTES, _SMALL_COST_BYTES = 1 << 20, 32 << 20
-"""Within these bounds of file and memory no JPEG of one scan, and no PNG without compressed texts, takes much over a
-second, nor 100 MB."""
+"""Within these limits of file and memory, a JPEG of one scan or a PNG without compressed texts takes about a second
+and 100 MB at most."""
 _SMALL_FORMATS = ("JPEG", "PNG")
 _PNG = b"\x89PNG"
 _PNG_TEXTS = (b"zTXt", b"iTXt")
 
 
-class Decoder:
+class PictureDecoder:
     """Decodes one small and one other picture at a time, whatever number of threads ask."""
 
     def __init__(self) -> None:
@@ -62,17 +62,16 @@ class Decoder:
             DecoderFailed: the process can't be started, or not in that time.
 
         """
-        size = len(source) if isinstance(source, bytes) else _file_bytes(source)
-        if size <= _SMALL_BYTES:
+        if _size(source) <= _SMALL_BYTES:
             source = _read(source, name)
             if _is_plain(source):
-                with self._turn_here, suppress(PictureBroken):  # what is wrong, the process says
+                with self._turn_here, suppress(PictureBroken):  # the process says what is wrong
                     return decode(source, name, side, formats=_SMALL_FORMATS, limit_bytes=_SMALL_COST_BYTES)
         with self._turn_apart:
             return self._decode_apart(_read(source, name), name, side, min(seconds, MOST_SECONDS))
 
     def close(self) -> None:
-        """Stop the process, whatever it does; nothing can be decoded any more."""
+        """Kill the process; nothing can be decoded any more."""
         self._closed = True
         if self._process is not None:
             self._process.popen.kill()
@@ -119,7 +118,7 @@ class Decoder:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Whether it costs what its header says: wherever a PNG's bytes read as a text, they may be one."""
+    """Whether its header says what it costs. A PNG that has a text's name anywhere may have a text there."""
     if data.startswith(_PNG):
         return not any(text in data for text in _PNG_TEXTS)
     return is_one_scan(data)
@@ -131,9 +130,11 @@ def _read(source: Path | bytes, name: str) -> bytes:
     return data
 
 
-def _file_bytes(path: Path) -> int:
+def _size(source: Path | bytes) -> int:
+    if isinstance(source, bytes):
+        return len(source)
     try:
-        return path.stat().st_size
+        return source.stat().st_size
     except OSError:  # reading it says why
         return 0
 
@@ -142,19 +143,19 @@ class _Process:
     """A running ``splitwire.edge.compute.picture_decoder_process``."""
 
     def __init__(self) -> None:
-        places = map(os.path.abspath, sys.path)  # it finds what is found here, and in the same places
-        # With a fixed threshold glibc gives every large buffer back at once.
+        environment = {
+            "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),  # it imports from the same places
+            "MALLOC_MMAP_THRESHOLD_": str(
+                1 << 17
+            ),  # fixed, so that glibc gives every large buffer back at once
+        }
         try:
             self.popen = subprocess.Popen(  # noqa: S603 - this Python, with a file of ours
                 [sys.executable, "-P", decoder_process.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(places),
-                    "MALLOC_MMAP_THRESHOLD_": str(1 << 17),
-                },
+                env=os.environ | environment,
                 start_new_session=True,  # Ctrl-C is not for it
             )
         except OSError as exc:
@@ -169,7 +170,7 @@ class _Process:
         self._said = self._replies.read(len(READY))
 
     def wait(self, seconds: float) -> None:
-        """Wait until it has started; one that has not in time goes on starting.
+        """Wait until it has started; if it takes longer, it goes on starting.
 
         Raises:
             DecoderFailed: it has not, or it has ended.

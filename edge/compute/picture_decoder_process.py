@@ -1,7 +1,7 @@
-"""The process that decodes what may cost much: requests on standard input, replies on standard output.
+"""The process that decodes costly pictures: requests on standard input, replies on standard output.
 
-It is run as a file and imports nothing of the device, so that it starts in a fraction of a second. It ends with its
-standard input.
+It is run as a file and imports nothing of the device, so that it starts in a fraction of a second. It ends when its
+standard input does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if sys.platform == "linux":
     import resource
 
 READY = b"ready"
-"""What is said first."""
+"""The first bytes on standard output."""
 REQUEST = struct.Struct("<QHd")
 """The file's bytes, the side of the wanted square in pixels, the seconds that it may take; the file follows."""
 REPLY = struct.Struct("<BI")
@@ -37,12 +37,12 @@ def _reply(data: bytes, side: int) -> tuple[int, bytes]:
         return COSTLY, exc.reason.encode()
     except PictureBroken as exc:
         return BROKEN, exc.reason.encode()
-    except MemoryError:  # what was told of was a failure for want of memory
+    except MemoryError:
         return COSTLY, TOO_LARGE.encode()
 
 
 def _data_bytes() -> int:
-    """Say what the process has for data so far, roughly where the system does not tell."""
+    """Memory that the process has for data so far; a guess where the system does not tell."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -51,11 +51,11 @@ def _data_bytes() -> int:
 
 
 def main() -> None:
-    """Serve until nobody asks any more."""
+    """Serve until standard input ends."""
     Image.MAX_IMAGE_PIXELS = None  # splitwire.shared.pictures.decoding knows what a picture costs
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each has its own buffers
     Image.init()
-    with suppress(OSError):  # where memory is short, this process is to go (Linux)
+    with suppress(OSError):  # if memory runs out, Linux shall kill this process first
         Path("/proc/self/oom_score_adj").write_text("1000")
     if sys.platform == "linux":
         most, hard = _data_bytes() + LIMIT_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]
@@ -66,9 +66,11 @@ def main() -> None:
     while header := requests.read(REQUEST.size):
         size, side, seconds = REQUEST.unpack(header)
         if sys.platform == "linux":
-            resource.setrlimit(resource.RLIMIT_DATA, (most - size, hard))  # who asks has the file's bytes too
+            resource.setrlimit(
+                resource.RLIMIT_DATA, (most - size, hard)
+            )  # the asking process has the file's bytes too
         if sys.platform != "win32":
-            signal.alarm(math.ceil(seconds) + 1)  # should nobody be left who stops it
+            signal.alarm(math.ceil(seconds) + 1)  # in case nobody is left to stop it
         kind, content = _reply(requests.read(size), side)
         if sys.platform != "win32":
             signal.alarm(0)

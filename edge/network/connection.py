@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 from circuitbreaker import STATE_HALF_OPEN, CircuitBreaker
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-from splitwire.edge.errors import CloudBusy, CloudError, CloudLate, CloudUnreachable
+from splitwire.edge.errors import CloudBusy, CloudError, CloudUnreachable
 from splitwire.edge.network.address import address, open_client
 from splitwire.edge.network.embedded import URL as EMBEDDED_URL
 from splitwire.edge.network.embedded import embedded_cloud
+from splitwire.edge.network.exceptions import map_exceptions
 from splitwire.edge.network.response import longest_answer, read, read_answer
 from splitwire.edge.network.wire import Wire, WireCounter
 from splitwire.shared.answer import CONTENT_TYPE as COMPACT
-from splitwire.shared.errors import LONGEST_SHOWN, shown
 from splitwire.shared.messages import DEADLINE_HEADER, Prediction, Timings
 
 if TYPE_CHECKING:
@@ -37,15 +37,18 @@ _TRY_SHARE = 0.7
 _LEAST_TRY_SECONDS = 0.02
 _BACK_OFF = wait_random_exponential(multiplier=0.1, max=2)
 _FAILURES_TO_OPEN = 3
-_SECONDS_OPEN = 5
+_LATE = "no answer in time; try again, or allow more with --deadline-ms"
+_UNREACHABLE = "is cloud-server running there, and is it http or https?"
 
 
-def _breaker() -> CircuitBreaker:
+def breaker(seconds: float = 5) -> CircuitBreaker:
+    """Stop asking a cloud for some seconds, when pictures in a row got no answer by any of their tries."""
+
     def counts(_: type[BaseException], error: BaseException) -> bool:
         return isinstance(error, CloudError) and error.may_pass and not isinstance(error, CloudBusy)
 
     return CircuitBreaker(
-        failure_threshold=_FAILURES_TO_OPEN, recovery_timeout=_SECONDS_OPEN, expected_exception=counts
+        failure_threshold=_FAILURES_TO_OPEN, recovery_timeout=seconds, expected_exception=counts
     )
 
 
@@ -70,11 +73,9 @@ class Connection:
 
     client: httpx.AsyncClient
     url: str
-    source: str
-    """``cloud`` or ``embedded``, as records say it."""
+    source: Literal["cloud", "embedded"]
     classes: tuple[str, ...]
-    breaker: CircuitBreaker = field(default_factory=_breaker)
-    """Opens when pictures in a row got no answer by any of their tries."""
+    breaker: CircuitBreaker = field(default_factory=breaker)
     counter: WireCounter = field(default_factory=WireCounter)
     probing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the one picture that finds out whether the cloud is back."""
@@ -119,15 +120,15 @@ class Connection:
     ) -> Exchange:
         left, started = deadline.left(), time.monotonic()
         tries.append(None)
-        try:
+        request = self.client.build_request(
+            "POST",
+            "/infer",
+            params={} if top == 1 else {"top": top},
+            content=body,
+            headers={DEADLINE_HEADER: f"{1e3 * left:.0f}"},
+        )
+        with map_exceptions(self.url, late=_LATE, unreachable=_UNREACHABLE):
             async with asyncio.timeout(max(_LEAST_TRY_SECONDS, _TRY_SHARE * left)):
-                request = self.client.build_request(
-                    "POST",
-                    "/infer",
-                    params={} if top == 1 else {"top": top},
-                    content=body,
-                    headers={DEADLINE_HEADER: f"{1e3 * left:.0f}"},
-                )
                 response = await self.client.send(request, stream=True)
                 try:
                     answer = await read(self.url, response, longest_answer(pictures, top, self.classes))
@@ -135,15 +136,6 @@ class Connection:
                     tries[-1] = None if wire is None else wire.bytes
                 finally:
                     await response.aclose()
-        except (TimeoutError, httpx.TimeoutException) as exc:
-            raise CloudLate(
-                self.url, "no answer in time; try again, or allow more with --deadline-ms"
-            ) from exc
-        except httpx.RequestError as exc:
-            reason = shown(str(exc) or type(exc).__name__, LONGEST_SHOWN)
-            raise CloudUnreachable(
-                self.url, f"{reason}; is cloud-server running there, and is it http or https?"
-            ) from exc
         seconds = time.monotonic() - started
         predictions, timings = read_answer(
             self.url, response, answer, pictures=pictures, top=top, classes=self.classes
@@ -172,12 +164,9 @@ async def connect(settings: DeviceSettings, classes: tuple[str, ...]) -> AsyncIt
         PackagesMissing: no URL, and the cloud's packages are not installed.
 
     """
-    async with AsyncExitStack() as stack:
-        cloud = address(EMBEDDED_URL if settings.cloud is None else settings.cloud, settings.key)
-        transport: httpx.AsyncBaseTransport | None = None
-        if settings.cloud is None:
-            transport = await stack.enter_async_context(embedded_cloud(settings.bundle))
-        headers = {"Accept": COMPACT, "Content-Type": "application/octet-stream"}
-        client = await stack.enter_async_context(open_client(cloud, headers, transport))
-        source = "embedded" if transport else "cloud"
+    headers = {"Accept": COMPACT, "Content-Type": "application/octet-stream"}
+    cloud = address(EMBEDDED_URL if settings.cloud is None else settings.cloud, settings.key)
+    embedded = nullcontext() if settings.cloud is not None else embedded_cloud(settings.bundle)
+    async with embedded as transport, open_client(cloud, headers, transport) as client:
+        source: Literal["cloud", "embedded"] = "embedded" if transport else "cloud"
         yield Connection(client=client, url=cloud.url, source=source, classes=classes)

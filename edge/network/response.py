@@ -5,34 +5,23 @@ A cloud encodes nothing and says its errors in JSON, with a name. Anything else 
 
 from __future__ import annotations
 
-import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import httpx
 from pydantic import ValidationError
 
-from splitwire.edge.errors import (
-    CloudAnswerInvalid,
-    CloudBusy,
-    CloudError,
-    CloudLate,
-    CloudRefused,
-    CloudUnreachable,
-)
+from splitwire.edge.errors import CloudAnswerInvalid, CloudUnreachable
+from splitwire.edge.network.answer_check import check, predictions
+from splitwire.edge.network.exceptions import refusal
 from splitwire.shared.answer import CONTENT_TYPE as COMPACT
-from splitwire.shared.answer import MAX_ANSWER_BYTES, MAX_GUESSES, check, predictions, unpack
-from splitwire.shared.errors import LONGEST_SHOWN, AnswerError, shown
-from splitwire.shared.messages import Answer, ErrorAnswer
+from splitwire.shared.answer import MAX_ANSWER_BYTES, MAX_GUESSES, unpack
+from splitwire.shared.errors import AnswerError
+from splitwire.shared.messages import Answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from splitwire.shared.messages import Prediction, Timings
-
-MAX_ERROR_BYTES = MAX_ANSWER_BYTES
-_BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE)
-_LATE = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.GATEWAY_TIMEOUT)
 
 
 async def chunks(url: str, response: httpx.Response, most: int) -> AsyncIterator[bytes]:
@@ -65,7 +54,7 @@ async def read(url: str, response: httpx.Response, most: int) -> bytes:
     """
     good = response.status_code == httpx.codes.OK
     try:
-        return b"".join([chunk async for chunk in chunks(url, response, most if good else MAX_ERROR_BYTES)])
+        return b"".join([chunk async for chunk in chunks(url, response, most if good else MAX_ANSWER_BYTES)])
     except CloudAnswerInvalid:
         if good:
             raise
@@ -100,12 +89,10 @@ def read_answer(
         check(found, timings, pictures=pictures, top=top, classes=classes)
     except (ValidationError, AnswerError) as exc:
         if _cut(response, body):
-            raise CloudUnreachable(
-                url, "its answer was cut off; is it, or a proxy before it, stopping?"
-            ) from exc
-        if isinstance(exc, AnswerError):
-            raise CloudAnswerInvalid(url, str(exc)) from exc
-        raise CloudAnswerInvalid(url, "HTTP 200 without a Splitwire answer; is the URL a cloud's?") from exc
+            reason = "its answer was cut off; is it, or a proxy before it, stopping?"
+            raise CloudUnreachable(url, reason) from exc
+        foreign = "HTTP 200 without a Splitwire answer; is the URL a cloud's?"
+        raise CloudAnswerInvalid(url, str(exc) if isinstance(exc, AnswerError) else foreign) from exc
     return found, timings
 
 
@@ -114,38 +101,3 @@ def _cut(response: httpx.Response, body: bytes) -> bool:
     ours = response.headers.get("Content-Type") in (COMPACT, "application/json")
     framed = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
     return not body or (ours and not framed)
-
-
-def refusal(url: str, response: httpx.Response, body: bytes) -> CloudError:
-    """Make an error of a status other than 200."""
-    status, said = response.status_code, _said(body)
-    words = shown(said.message if said else response.reason_phrase, LONGEST_SHOWN)
-    if status in _BUSY:
-        return CloudBusy(url, status, words, _retry_after(response))
-    if status in _LATE:
-        passed = said is not None and said.error == "DeadlinePassed"
-        return CloudLate(url, f"{words} (HTTP {status})", may_pass=not passed)
-    if said is not None:
-        return CloudRefused(url, status, words)
-    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return CloudUnreachable(url, f"{words} (HTTP {status}), said by no cloud; is a proxy before it?")
-    return CloudAnswerInvalid(url, f"HTTP {status} without a Splitwire answer; is the URL a cloud's?")
-
-
-def _said(body: bytes) -> ErrorAnswer | None:
-    """Find what a cloud says of its status; None where it is not a cloud that answered."""
-    try:
-        return ErrorAnswer.model_validate_json(body)
-    except ValidationError:
-        return None
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """Seconds, given as such or as a date, that the cloud asks to be left alone; 0 where it says nothing usable."""
-    text = response.headers.get("Retry-After", "")
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0

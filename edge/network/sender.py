@@ -1,8 +1,8 @@
-"""Puts payloads into frames and brings the answers back.
+"""Packs payloads into frames and brings the answers back.
 
 A frame waits a little for more payloads, since many in one cost fewer bytes each: a tenth of its first
-picture's time, or until there is nothing more to wait for. One frame is on its way at a time; what comes
-meanwhile forms the next ones, none larger than what the link is expected to carry soon.
+picture's time, or until ``flush``. One frame is on its way at a time; what comes meanwhile forms the next ones, none
+larger than what the link is expected to carry soon.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from splitwire.shared.frame import MAX_PICTURES, Frame, pack
 if TYPE_CHECKING:
     from splitwire.edge.deadline import Deadline
     from splitwire.edge.network.connection import Connection, Exchange
-    from splitwire.edge.network.throughput import Link
+    from splitwire.edge.network.throughput import ThroughputEstimator
     from splitwire.shared.bundle import Manifest
     from splitwire.shared.messages import Prediction, Timings
 
@@ -52,39 +52,37 @@ class _Waiting:
 
 
 class Sender:
-    """Sends payloads over one connection, and lets ``link`` learn from that."""
+    """Sends payloads over one connection; ``throughput`` learns from that."""
 
-    def __init__(self, connection: Connection, manifest: Manifest, top: int, link: Link) -> None:
+    def __init__(
+        self, connection: Connection, manifest: Manifest, top: int, throughput: ThroughputEstimator
+    ) -> None:
+        self.source = connection.source
+        """Who answers, as results say it."""
         self._connection = connection
         self._ids = {name: quality.id for name, quality in manifest.qualities.items()}
         self._fingerprints = {name: manifest.fingerprint(name) for name in manifest.qualities}
         self._top = top
-        self._link = link
+        self._throughput = throughput
         self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
 
-    @property
-    def source(self) -> str:
-        """Who answers, as records say it."""
-        return self._connection.source
-
-    async def send(self, payload: bytes, quality: str, deadline: Deadline) -> Sent:
+    def send(self, payload: bytes, quality: str, deadline: Deadline) -> asyncio.Future[Sent]:
         """Send one picture's payload, perhaps together with others.
 
-        Raises:
-            CloudError: no answer; see ``Connection.infer``.
-
+        The future raises CloudError where there is no answer; see ``Connection.infer``.
         """
         loop = asyncio.get_running_loop()
         waiting = _Waiting(payload=payload, quality=quality, deadline=deadline, sent=loop.create_future())
+        waiting.sent.add_done_callback(_look)
         self._waiting.append(waiting)
         if len(self._waiting) == MAX_PICTURES:
             self.flush()
         elif self._timer is None:
             wait = min(_LONGEST_WAIT_SECONDS, _WAIT_SHARE * deadline.left())
             self._timer = loop.call_later(wait, self.flush)
-        return await waiting.sent
+        return waiting.sent
 
     def flush(self) -> None:
         """Send what waits, as soon as the way is free: no more pictures will come soon."""
@@ -113,7 +111,7 @@ class Sender:
         return batch
 
     def _room(self, deadline: Deadline) -> float:
-        known = self._link.carries(min(_LONGEST_WAY_SECONDS, _WAY_SHARE * deadline.left()))
+        known = self._throughput.carries(min(_LONGEST_WAY_SECONDS, _WAY_SHARE * deadline.left()))
         return _FIRST_BYTES if known is None else known
 
     async def _exchange(self, batch: list[_Waiting]) -> None:
@@ -126,28 +124,33 @@ class Sender:
             exchange = await self._connection.infer(body, len(batch), self._top, deadline)
         except Exception as exc:  # noqa: BLE001 - it belongs to whoever waits
             if isinstance(exc, CloudLate):
-                self._link.late(len(body), time.monotonic() - started)
+                self._throughput.late(len(body), time.monotonic() - started)
             for waiting in batch:
                 if not waiting.sent.done():
                     waiting.sent.set_exception(exc)
             return
         self._learn(body, exchange)
-        count = len(batch)
+        wire_bytes = None if exchange.wire_bytes is None else exchange.wire_bytes / len(batch)
         for waiting, prediction in zip(batch, exchange.predictions, strict=True):
             if not waiting.sent.done():
-                waiting.sent.set_result(
-                    Sent(
-                        prediction=prediction,
-                        timings_ms=exchange.timings_ms,
-                        body_bytes=len(body) / count,
-                        wire_bytes=None if exchange.wire_bytes is None else exchange.wire_bytes / count,
-                    )
+                sent = Sent(
+                    prediction=prediction,
+                    timings_ms=exchange.timings_ms,
+                    body_bytes=len(body) / len(batch),
+                    wire_bytes=wire_bytes,
                 )
+                waiting.sent.set_result(sent)
 
     def _learn(self, body: bytes, exchange: Exchange) -> None:
-        times = exchange.timings_ms
+        times, wire = exchange.timings_ms, exchange.wire
         seconds = exchange.seconds - (times.decode + times.queue + times.tail) / 1e3
-        if exchange.wire is None:
-            self._link.answered(len(body), seconds, 0.0)
+        if wire is None:
+            self._throughput.answered(len(body), seconds, 0.0)
         else:
-            self._link.answered(exchange.wire.bytes, seconds, exchange.wire.round_trip)
+            self._throughput.answered(wire.bytes, seconds, wire.round_trip)
+
+
+def _look(sent: asyncio.Future[Sent]) -> None:
+    """See its error: nobody may, where the picture was given up meanwhile, and asyncio would complain."""
+    if not sent.cancelled():
+        sent.exception()

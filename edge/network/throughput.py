@@ -1,4 +1,4 @@
-"""What is known of the way to the cloud, and which quality suits it: ``--quality auto``."""
+"""How fast the link to the cloud is, and which quality suits it: ``--quality auto``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from splitwire.edge.network.cost import OVERHEAD_BYTES, throughput_seconds
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OVERHEAD_BYTES = 400
-"""HTTP's headers, both ways, and the answer."""
 _CAREFUL = 0.7
 """The share of what is left that an exchange is allowed to be expected to take."""
 _NEW = 0.5
@@ -35,7 +35,7 @@ class Choice:
     reason: str
 
 
-class Link:
+class ThroughputEstimator:
     """Round trip (seconds) and throughput (bytes a second), as observed."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Link:
         """Seconds that an exchange will take; None where nothing is known."""
         if self.throughput is None:
             return None
-        return self.round_trip + size / self.throughput
+        return throughput_seconds(size, self.throughput, self.round_trip)
 
     def carries(self, seconds: float) -> float | None:
         """Bytes that an exchange of ``seconds`` is expected to carry; None where nothing is known."""

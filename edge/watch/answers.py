@@ -1,20 +1,21 @@
-"""Gets answers for the pictures that wait in the journal, through outages and refusals.
+"""Gets answers for the pictures that wait in the outbox, through outages and refusals.
 
 Pictures are sent in bursts, a frame each: one picture first, then twice as many each time while the cloud answers,
-and one again when it does not. A link that is too slow for many together is so found out.
+and one again when it does not. So a link that is too slow for many at once is found out.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import httpx
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
-from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import CloudError, CloudRefused
-from splitwire.edge.records import Record, problem
+from splitwire.edge.results import Answered, failed
 from splitwire.shared.bundle import load_bundle, load_manifest
 from splitwire.shared.errors import BundleError
 from splitwire.shared.frame import MAX_PICTURES
@@ -22,20 +23,37 @@ from splitwire.shared.frame import MAX_PICTURES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from splitwire.edge.pipeline import Classifier
-    from splitwire.edge.watch.outbox import Journal, Waiting
-    from splitwire.edge.watch.reports import Reports
+    from splitwire.edge.pipeline import Pipeline
+    from splitwire.edge.results import Result
+    from splitwire.edge.watch.outbox import Outbox, Waiting
 
-_BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)
-"""Seconds between bursts in an outage; each burst has a picture's deadline for its own tries."""
-_NEEDS_SOMEBODY = (401, 403, 404, 405)
+_NEEDS_SOMEBODY = (
+    httpx.codes.UNAUTHORIZED,
+    httpx.codes.FORBIDDEN,
+    httpx.codes.NOT_FOUND,
+    httpx.codes.METHOD_NOT_ALLOWED,
+)
 """Refusals that every picture would get until somebody changes the settings."""
-_OTHER_BUNDLE = 409
-_FAILED = 500
+_OTHER_BUNDLE = httpx.codes.CONFLICT
+_CLOUD_FAILED = httpx.codes.INTERNAL_SERVER_ERROR
 _ATTEMPTS = 5
 """After so many of them, a picture on which the cloud fails is set aside."""
-_BUNDLE_SECONDS = 5
-"""How often the bundle is looked at while pictures are set aside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long to wait, in seconds.
+
+    ``outage_first``, ``outage_longest``: between bursts in an outage, at random, longer each time; each burst has a
+    picture's deadline for its own tries. ``bundle``: between looks at the bundle while pictures are set aside.
+    ``guard``: between looks whether the outbox is still there. ``lock``: for another program that locks the outbox.
+    """
+
+    outage_first: float = 0.5
+    outage_longest: float = 30
+    bundle: float = 5
+    guard: float = 0.5
+    lock: float = 5
 
 
 class BundleChanged(Exception):
@@ -43,16 +61,25 @@ class BundleChanged(Exception):
 
 
 class Answers:
-    """Asks with one bundle; ``notice`` is told of the beginning and the end of an outage."""
+    """Asks with one bundle.
+
+    ``say``: reports a result. ``notice``: told of the beginning and the end of an outage.
+    """
 
     def __init__(
-        self, classifier: Classifier, journal: Journal, reports: Reports, notice: Callable[[str], None]
+        self,
+        pipeline: Pipeline,
+        outbox: Outbox,
+        say: Callable[[Result], None],
+        notice: Callable[[str], None],
+        pace: Pace,
     ) -> None:
-        self._classifier = classifier
-        self._fingerprint = classifier.manifest.fingerprint(classifier.coder.quality)
-        self._journal = journal
-        self._reports = reports
+        self._pipeline = pipeline
+        self._fingerprint = pipeline.manifest.fingerprint(pipeline.coder.quality)
+        self._outbox = outbox
+        self._say = say
         self._notice = notice
+        self._pace = pace
         self._changed = asyncio.Event()
         self._complete = False
         self._burst = 1
@@ -72,62 +99,57 @@ class Answers:
         """Get answers until no more pictures come and none waits.
 
         Raises:
-            OutboxError: the record can't be kept.
+            OutboxError: the outbox can't be kept.
             CloudRefused: the cloud takes nothing from this device, because of its key or URL.
             BundleChanged: the cloud does not know the bundle in use, and on the disk is another one.
 
         """
-        retrying = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_BACK_OFF)
+        back_off = wait_random_exponential(multiplier=self._pace.outage_first, max=self._pace.outage_longest)
+        retrying = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=back_off)
         while True:
             self._changed.clear()
-            aside = self._journal.releasable()
+            aside = self._outbox.releasable()
             if aside and self._bundle_changed():
                 raise BundleChanged
-            if self._journal.waiting(self._fingerprint, 1):
+            if self._outbox.waiting(self._fingerprint, 1):
                 await retrying(self._send)
             elif self._complete:
                 return
             else:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), _BUNDLE_SECONDS if aside else None)
+                    await asyncio.wait_for(self._changed.wait(), self._pace.bundle if aside else None)
 
     async def _send(self) -> None:
-        burst = self._journal.waiting(self._fingerprint, self._burst)
-        deadline = Deadline.after(self._classifier.settings.deadline_ms / 1e3)
-        answering = [
-            asyncio.create_task(self._classifier.answer(picture.path, picture.encoded, deadline))
-            for picture in burst
-        ]
-        await asyncio.sleep(0)  # let them enter the sender's queue
-        self._classifier.sender.flush()
-        answers = await asyncio.gather(*answering, return_exceptions=True)
-        records: dict[str, Record] = {}
+        burst = self._outbox.waiting(self._fingerprint, self._burst)
+        pictures = [(picture.path, picture.encoded) for picture in burst]
+        answers = await self._pipeline.send(pictures, self._pipeline.deadline())
+        answered: dict[str, Answered] = {}
         unanswered: list[Waiting] = []
         errors: list[BaseException] = []
         for picture, answer in zip(burst, answers, strict=True):
-            if isinstance(answer, Record):
-                records[picture.sha256] = answer
+            if isinstance(answer, Answered):
+                answered[picture.sha256] = answer
             else:
                 unanswered.append(picture)
                 errors.append(answer)
-        self._journal.settle("answered", records)
-        self._reports.catch_up()
+        self._outbox.settle("answered", answered)
+        self._outbox.report(self._say)
         if errors:
             self._fail(unanswered, errors[0])
         else:
-            self._succeed(records.values())
+            self._succeed(answered.values())
 
-    def _succeed(self, records: Iterable[Record]) -> None:
-        fell_back = any(record.source == "device" and record.body_bytes is None for record in records)
+    def _succeed(self, answers: Iterable[Answered]) -> None:
+        fell_back = any(answer.source == "device" and answer.body_bytes is None for answer in answers)
         self._burst = 1 if fell_back else min(MAX_PICTURES, 2 * self._burst)
-        if all(record.source == "device" for record in records):
+        if all(answer.source == "device" for answer in answers):
             return
         if self._outage:
             self._outage = False
             self._notice("the cloud answers again")
         if self._refused:  # it has another bundle by now
             self._refused = False
-            self._journal.release()
+            self._outbox.release()
 
     def _fail(self, pictures: list[Waiting], error: BaseException) -> None:
         """Leave pictures waiting, or set them aside; raise what concerns more than them."""
@@ -142,9 +164,9 @@ class Answers:
                 raise BundleChanged
             self._refused = True
         if status == _OTHER_BUNDLE or (len(pictures) == 1 and _lasting(error, pictures[0])):
-            self._write("set aside", pictures, error)
+            self._write("set aside", pictures, error, f"set aside: {error}")
             return
-        self._write("waiting", pictures, error)
+        self._write("waiting", pictures, error, str(error))
         if _may_pass(error):
             if not self._outage:
                 self._outage = True
@@ -152,29 +174,20 @@ class Answers:
             raise error
 
     def _write(
-        self, state: Literal["waiting", "set aside"], pictures: list[Waiting], error: CloudError
+        self, state: Literal["waiting", "set aside"], pictures: list[Waiting], error: CloudError, message: str
     ) -> None:
-        said = problem(error)
-        if state == "set aside":
-            said = said.model_copy(update={"message": f"set aside: {error}"})
-        records = {
-            picture.sha256: Record(
-                path=picture.path,
-                quality=picture.encoded.quality,
-                payload_bytes=len(picture.encoded.payload),
-                source=self._classifier.sender.source,
-                timings_ms=picture.encoded.timings_ms,
-                error=said,
-            )
-            for picture in pictures
+        source = self._pipeline.sender.source
+        results = {
+            each.sha256: failed(each.path, error, each.encoded, source=source, message=message)
+            for each in pictures
         }
-        self._journal.settle(state, records)
-        self._reports.catch_up()
+        self._outbox.settle(state, results)
+        self._outbox.report(self._say)
 
     def _bundle_changed(self) -> bool:
-        path = self._classifier.settings.bundle
+        path = self._pipeline.settings.bundle
         try:
-            if load_manifest(path) == self._classifier.manifest:
+            if load_manifest(path) == self._pipeline.manifest:
                 return False
             load_bundle(path, "device")
         except BundleError:  # it is being replaced just now
@@ -184,7 +197,7 @@ class Answers:
 
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, CloudRefused):
-        return error.status == _FAILED
+        return error.status == _CLOUD_FAILED
     return isinstance(error, CloudError)
 
 
@@ -192,4 +205,4 @@ def _lasting(error: CloudError, picture: Waiting) -> bool:
     """Tell whether the cloud refuses this picture, not everything."""
     if not isinstance(error, CloudRefused):
         return False
-    return error.status != _FAILED or picture.attempts + 1 >= _ATTEMPTS
+    return error.status != _CLOUD_FAILED or picture.attempts + 1 >= _ATTEMPTS

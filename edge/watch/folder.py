@@ -7,19 +7,20 @@ say nothing.
 from __future__ import annotations
 
 import asyncio
-import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
+from splitwire.edge.files import files_below
 from splitwire.edge.watch.outbox_file import COMPANIONS
 from splitwire.shared.errors import SettingsError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    import os
+    from collections.abc import AsyncGenerator, Callable
 
 _UNFINISHED = ("~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp")
 """How names end that programs give to files which they are still writing."""
@@ -29,7 +30,7 @@ _UNFINISHED = ("~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownl
 class Seen:
     """A file as one look found it; times in nanoseconds.
 
-    The time of the last change to its permissions counts too: a file that could not be read is new then.
+    ``ctime_ns`` counts changes of permissions too: a file that could not be read is looked at again then.
     """
 
     path: Path
@@ -44,25 +45,25 @@ class Seen:
 
 
 class Folder:
-    """The files below a folder, but for hidden ones, unfinished ones and those of the record.
+    """The files below a folder, except hidden ones, unfinished ones and those of the outbox.
 
-    ``settle_seconds``: between two looks at a file that may be incomplete. ``poll_seconds``: between looks
-    when nothing seems to happen. ``notice`` is told of each subfolder that can't be read, once.
+    ``settle``: seconds between two looks at a file that may be incomplete. ``poll``: seconds between looks
+    when nothing seems to happen. ``notice`` is told once of each subfolder that can't be read.
     """
 
     def __init__(
         self,
         path: Path,
-        record: Path,
+        outbox: Path,
         *,
-        settle_seconds: float,
-        poll_seconds: float,
+        settle: float,
+        poll: float,
         notice: Callable[[str], None],
     ) -> None:
         self._path = path
-        self._records = {record.name, *(record.name + companion for companion in COMPANIONS)}
-        self._settle_seconds = settle_seconds
-        self._poll_seconds = poll_seconds
+        self._outbox = {outbox.name, *(outbox.name + companion for companion in COMPANIONS)}
+        self._settle = settle
+        self._poll = poll
         self._notice = notice
         self._noticed: set[Path] = set()
         self._last: set[Seen] = set()
@@ -91,10 +92,10 @@ class Folder:
                 changed.clear()
                 yield await asyncio.to_thread(self._look)
                 if self.pending:
-                    await asyncio.sleep(self._settle_seconds)
+                    await asyncio.sleep(self._settle)
                 else:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), self._poll_seconds)
+                        await asyncio.wait_for(changed.wait(), self._poll)
         finally:
             listening.cancel()
 
@@ -110,7 +111,10 @@ class Folder:
 
     def _look(self) -> list[Seen]:
         try:
-            found = set(self._files(self._path))
+            found = {
+                Seen.at(path, status)
+                for path, status in files_below(self._path, self._concerns, self._unreadable)
+            }
         except OSError as exc:
             raise SettingsError(f"folder {shown(self._path)} can't be read ({exc.strerror})") from exc
         self._done &= found
@@ -118,40 +122,12 @@ class Folder:
         self._last = found
         return sorted(complete, key=lambda seen: (seen.mtime_ns, seen.path))
 
-    def _files(self, folder: Path) -> Iterator[Seen]:
-        below: list[Path] = []
-        yield from self._files_in(folder, below)
-        while below:
-            subfolder = below.pop()
-            with self._noticing(subfolder):
-                yield from self._files_in(subfolder, below)
-
-    def _files_in(self, folder: Path, below: list[Path]) -> Iterator[Seen]:
-        """Look at one folder; its subfolders are added to ``below``, since they may be nested without end."""
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not self._concerns(entry.name):
-                    continue
-                path = folder / entry.name
-                with self._noticing(path):
-                    if entry.is_dir(follow_symlinks=False):
-                        below.append(path)
-                    elif entry.is_file():
-                        yield Seen.at(path, entry.stat())
-
-    @contextmanager
-    def _noticing(self, path: Path) -> Iterator[None]:
-        """Say what can't be read, once; what has gone meanwhile is nothing to say."""
-        try:
-            yield
-        except FileNotFoundError:
-            pass
-        except OSError as exc:
-            if path not in self._noticed:
-                self._noticed.add(path)
-                self._notice(f"{shown(path)} can't be read ({exc.strerror})")
+    def _unreadable(self, path: Path, error: OSError) -> None:
+        if path not in self._noticed:
+            self._noticed.add(path)
+            self._notice(f"{shown(path)} can't be read ({error.strerror})")
 
     def _concerns(self, name: str) -> bool:
-        """Tell by its name whether a file or subfolder is one to look at."""
+        """Tell by its name whether to look at a file or subfolder."""
         unfinished = name.lower().endswith(_UNFINISHED)
-        return not (unfinished or name.startswith(".") or name in self._records)
+        return not (unfinished or name.startswith(".") or name in self._outbox)

@@ -1,4 +1,4 @@
-"""Takes the complete pictures of a folder into the journal: file ──> code, committed."""
+"""Takes the complete pictures of a folder into the outbox: file ──> code, committed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from splitwire.edge.deadline import NO_DEADLINE, Deadline
-from splitwire.edge.records import Record, problem
+from splitwire.edge.results import failed
 from splitwire.edge.watch.outbox import digest
 from splitwire.shared.errors import (
     LatentInvalid,
@@ -23,35 +23,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from splitwire.edge.pipeline import Classifier
-    from splitwire.edge.records import Encoded
+    from splitwire.edge.pipeline import Pipeline
+    from splitwire.edge.results import Encoded, Result
     from splitwire.edge.settings import WatchSettings
     from splitwire.edge.watch.folder import Folder, Seen
-    from splitwire.edge.watch.outbox import Journal, Waiting
-    from splitwire.edge.watch.reports import Reports
+    from splitwire.edge.watch.outbox import Outbox, Waiting
 
 _FATAL_TRIES = 2
 """A content that ended the program so often is not tried again."""
 
 
 class Intake:
-    """Runs the head on every content once; calls ``more`` when a picture has begun to wait for its answer."""
+    """Runs the head on every content once.
+
+    ``say``: reports a result. ``more``: called when a picture has begun to wait for its answer.
+    """
 
     def __init__(
         self,
         settings: WatchSettings,
-        classifier: Classifier,
+        pipeline: Pipeline,
         folder: Folder,
-        journal: Journal,
-        reports: Reports,
+        outbox: Outbox,
+        say: Callable[[Result], None],
         more: Callable[[], None],
     ) -> None:
         self._settings = settings
-        self._classifier = classifier
-        self._fingerprint = classifier.manifest.fingerprint(classifier.coder.quality)
+        self._pipeline = pipeline
+        self._fingerprint = pipeline.manifest.fingerprint(pipeline.coder.quality)
         self._folder = folder
-        self._journal = journal
-        self._reports = reports
+        self._outbox = outbox
+        self._say = say
         self._more = more
         self._doubts: dict[Seen, Deadline] = {}
         """Files that could not be read, and when they are given up."""
@@ -60,11 +62,11 @@ class Intake:
         """Take pictures in, for ever or until there are no others.
 
         Raises:
-            OutboxError: the record can't be kept.
+            OutboxError: the outbox can't be kept.
             SettingsError: the folder can't be read.
 
         """
-        for picture in self._journal.outdated(self._fingerprint):
+        for picture in self._outbox.outdated(self._fingerprint):
             await self._encode_again(picture)
         async with aclosing(self._folder.looks()) as looks:
             async for complete in looks:
@@ -80,69 +82,66 @@ class Intake:
         doubt = self._doubts.get(seen)
         if doubt is not None and doubt.left():
             return False
-        if self._journal.knows(seen):
+        if self._outbox.knows(seen):
             return True
         sha256 = None
         try:
             data, sha256 = await asyncio.to_thread(_read, seen.path)
-            if self._journal.has(sha256):
-                self._journal.place(seen, sha256)
+            if self._outbox.has(sha256):
+                self._outbox.place(seen, sha256)
                 return True
             encoded = await self._encode(data, sha256, seen.path)
         except (PictureError, LatentInvalid) as exc:
-            doubt = self._doubts.setdefault(seen, Deadline.after(self._settings.patience_seconds))
+            doubt = self._doubts.setdefault(seen, Deadline.after(self._settings.patience))
             if doubt.left() and not isinstance(exc, PictureCostly):
                 return False  # perhaps it is still being written
             self._give_up(seen, sha256, exc)
             return True
-        self._journal.add(seen, sha256, self._fingerprint, encoded)
+        self._outbox.add(seen, sha256, self._fingerprint, encoded)
         self._more()
         return True
 
     async def _encode(self, data: bytes, sha256: str, path: Path) -> Encoded:
         """Decode, unless that ended the program before, and encode."""
-        if self._journal.begin(sha256) > _FATAL_TRIES:
+        if self._outbox.begin(sha256) > _FATAL_TRIES:
             raise PictureCostly(
                 path,
                 f"it ended this program {_FATAL_TRIES} times, and is set aside; touch it to have it tried again",
             )
         try:
-            loaded = await self._classifier.load(data, str(path), NO_DEADLINE)
+            loaded = await asyncio.to_thread(self._pipeline.load, data, str(path), NO_DEADLINE)
         finally:
-            self._journal.end(sha256)
-        return await self._classifier.encode_loaded(loaded)
+            self._outbox.end(sha256)
+        return await self._pipeline.encode(loaded)
 
     def _give_up(self, seen: Seen, sha256: str | None, error: SplitwireError) -> None:
-        record = Record(path=shown(seen.path), error=problem(error))
+        result = failed(shown(seen.path), error)
         if sha256 is None:
-            self._reports.say(record)  # without its content it can't have a row
+            self._say(result)  # without its content it can't have a row
             return
-        if isinstance(error, PictureCostly):
-            self._journal.avoid(seen, sha256, record)
-        else:
-            self._journal.fail(seen, sha256, record)
-        self._reports.catch_up()
+        self._outbox.fail(seen, sha256, result, costly=isinstance(error, PictureCostly))
+        self._outbox.report(self._say)
 
     async def _encode_again(self, picture: Waiting) -> None:
         error: PictureError = PictureMissing(
             picture.path, "set aside: its file is gone, and its code is for another bundle"
         )
-        for path in self._journal.paths(picture.sha256):
+        for path in self._outbox.paths(picture.sha256):
             try:
                 data, sha256 = await asyncio.to_thread(_read, path)
                 if sha256 == picture.sha256:
                     encoded = await self._encode(data, sha256, path)
-                    self._journal.encode_again(sha256, self._fingerprint, encoded)
+                    self._outbox.encode_again(sha256, self._fingerprint, encoded)
                     self._more()
                     return
             except PictureError as exc:
                 error = exc if isinstance(exc, PictureCostly) else error
-        record = Record(path=picture.path, error=problem(error))
+        result = failed(picture.path, error)
         if isinstance(error, PictureCostly):
-            self._journal.forgo(picture.sha256, record)
+            self._outbox.forgo(picture.sha256, result)
         else:
-            self._journal.settle("set aside", {picture.sha256: record})
-        self._reports.catch_up()
+            self._outbox.settle("set aside", {picture.sha256: result})
+        self._outbox.report(self._say)
 
 
 def _read(path: Path) -> tuple[bytes, str]:

@@ -1,16 +1,15 @@
-"""The durable record of a watched folder: a SQLite file with one row a picture, by its content.
+"""The outbox of a watched folder: a SQLite file with one row a picture, by its content.
 
     ──add───> waiting ──settle──> answered          for ever
                ^    └───settle──> set aside ─┐
                └──────────release────────────┘      at a start, or with another bundle
     ──fail──> failed                                for ever: the content is no picture
-    ──avoid─> set aside, without a code             until its file is touched: decoding it costs too much
+    ──fail──> set aside, without a code             until its file is touched: decoding it costs too much
     waiting ──forgo──> the same                     it can't be encoded again
 
 Before a content is decoded, that is written down; a try that never ended has ended the program.
 
-What is to be said of a picture is committed first and said then; what was committed and perhaps not said is said
-again.
+A result is committed before it is reported. One that was perhaps not reported is reported again.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from splitwire.edge.records import Encoded, Record
-from splitwire.edge.watch.outbox_file import JournalFile, open_file
+from splitwire.edge.results import Encoded, from_line, to_line
+from splitwire.edge.watch.outbox_file import OutboxFile, opened
 from splitwire.shared.errors import shown
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from splitwire.edge.results import Result
     from splitwire.edge.watch.folder import Seen
 
 State = Literal["waiting", "answered", "failed", "set aside"]
@@ -40,7 +40,7 @@ _AVOIDED = "state = 'set aside' AND encoded IS NULL"
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """A picture without an answer. ``path``: as records show it. ``attempts``: so far."""
+    """A picture without an answer. ``path``: as results show it. ``attempts``: so far."""
 
     sha256: str
     path: str
@@ -54,8 +54,10 @@ def digest(data: bytes) -> str:
 
 
 @contextmanager
-def open_journal(path: Path) -> Iterator[Journal]:
-    """Open the record, or begin one; until it is closed no other watcher can.
+def open_outbox(path: Path, lock_seconds: float = 5) -> Iterator[Outbox]:
+    """Open an outbox, or make one; until it is closed no other watcher can.
+
+    ``lock_seconds``: how long to wait for another program that locks it.
 
     Raises:
         OutboxForeign: the file is something else, or a newer release's.
@@ -63,21 +65,12 @@ def open_journal(path: Path) -> Iterator[Journal]:
         OutboxError: it can't be read or written.
 
     """
-    with open_file(path) as file:
-        yield Journal(file)
+    with opened(path, lock_seconds) as connection:
+        yield Outbox(path, connection)
 
 
-class Journal:
-    """An open record. Every method may raise OutboxError; what it returned from is on the disk."""
-
-    def __init__(self, file: JournalFile) -> None:
-        self._file = file
-        self._all = file.all
-        self._transaction = file.transaction
-
-    def check(self) -> None:
-        """See that the record is still where it was opened."""
-        self._file.check()
+class Outbox(OutboxFile):
+    """An open outbox. Every method may raise OutboxError; what it returned from is on the disk."""
 
     def knows(self, seen: Seen) -> bool:
         """Whether this file, as it is, belongs to a picture."""
@@ -119,21 +112,25 @@ class Journal:
         with self._transaction() as do:
             _place(do, seen, sha256)
 
-    def fail(self, seen: Seen, sha256: str, record: Record) -> None:
-        """Note that a file is no picture."""
-        self._give_up("failed", seen, sha256, record)
+    def fail(self, seen: Seen, sha256: str, result: Result, *, costly: bool = False) -> None:
+        """Note that a file is no picture, or costs too much to be tried again as long as it is not touched."""
+        with self._transaction() as do:
+            do.execute(f"DELETE FROM pictures WHERE sha256 = ? AND {_AVOIDED}", (sha256,))  # noqa: S608
+            do.execute(
+                "INSERT INTO pictures (sha256, path, state, first_seen, settled, record)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (sha256, result.path, "set aside" if costly else "failed", _now(), _now(), to_line(result)),
+            )
+            _place(do, seen, sha256)
+            _end(do, sha256)
 
-    def avoid(self, seen: Seen, sha256: str, record: Record) -> None:
-        """Note that a file costs too much to be tried again, as long as it is not touched."""
-        self._give_up("set aside", seen, sha256, record)
-
-    def forgo(self, sha256: str, record: Record) -> None:
+    def forgo(self, sha256: str, result: Result) -> None:
         """Note that a picture that waits costs too much to be encoded again, as long as it is not touched."""
         with self._transaction() as do:
             do.execute(
                 "UPDATE pictures SET state = 'set aside', record = ?, settled = ?, said = 0, encoded = NULL"
                 " WHERE sha256 = ? AND state = 'waiting'",
-                (record.model_dump_json(), _now(), sha256),
+                (to_line(result), _now(), sha256),
             )
             _end(do, sha256)
 
@@ -158,15 +155,15 @@ class Journal:
         rows = self._all("SELECT path FROM files WHERE sha256 = ?", sha256)
         return [Path(os.fsdecode(path)) for (path,) in rows]
 
-    def settle(self, state: State, records: Mapping[str, Record]) -> None:
-        """Write what pictures got by an attempt: SHA-256 -> record. Only those that wait can get something."""
+    def settle(self, state: State, results: Mapping[str, Result]) -> None:
+        """Write the results of an attempt, by SHA-256. Only pictures that wait can get one."""
         settled = None if state == "waiting" else _now()
         with self._transaction() as do:
             do.executemany(
                 "UPDATE pictures SET state = ?1, record = ?2, settled = ?3, said = 0, attempts = attempts + 1,"
                 " encoded = CASE ?1 WHEN 'answered' THEN NULL ELSE encoded END"
                 " WHERE sha256 = ?4 AND state = 'waiting'",
-                [(state, record.model_dump_json(), settled, sha256) for sha256, record in records.items()],
+                [(state, to_line(result), settled, sha256) for sha256, result in results.items()],
             )
 
     def release(self) -> None:
@@ -178,26 +175,22 @@ class Journal:
         """Whether pictures are set aside that could wait again."""
         return bool(self._all(f"SELECT 1 FROM pictures WHERE {_RELEASABLE} LIMIT 1"))  # noqa: S608
 
-    def unsaid(self) -> dict[str, Record]:
-        """Give what was not said yet, or perhaps not: SHA-256 -> record, in the order of settling."""
+    def unsaid(self) -> dict[str, Result]:
+        """Give the results that were perhaps not reported, by SHA-256, in the order of settling."""
         query = "SELECT sha256, record FROM pictures WHERE settled IS NOT NULL AND NOT said ORDER BY settled"
-        return {sha256: Record.model_validate_json(record) for sha256, record in self._all(query)}
+        return {sha256: from_line(line) for sha256, line in self._all(query)}
+
+    def report(self, say: Callable[[Result], None]) -> None:
+        """Report every result that was committed; if the process ends meanwhile, the next one does it again."""
+        if unsaid := self.unsaid():
+            for result in unsaid.values():
+                say(result)
+            self.said(unsaid)
 
     def said(self, sha256s: Iterable[str]) -> None:
-        """Note that pictures need not be spoken of again."""
+        """Note that pictures were reported."""
         with self._transaction() as do:
             do.executemany("UPDATE pictures SET said = 1 WHERE sha256 = ?", [(each,) for each in sha256s])
-
-    def _give_up(self, state: State, seen: Seen, sha256: str, record: Record) -> None:
-        with self._transaction() as do:
-            do.execute(f"DELETE FROM pictures WHERE sha256 = ? AND {_AVOIDED}", (sha256,))  # noqa: S608
-            do.execute(
-                "INSERT INTO pictures (sha256, path, state, first_seen, settled, record)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (sha256, record.path, state, _now(), _now(), record.model_dump_json()),
-            )
-            _place(do, seen, sha256)
-            _end(do, sha256)
 
     def _waiting(self, condition: str, fingerprint: int, limit: int) -> list[Waiting]:
         query = (

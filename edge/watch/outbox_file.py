@@ -1,4 +1,4 @@
-"""The SQLite file of a watched folder's record: its tables, its lock, and what can be wrong with it."""
+"""The SQLite file of an outbox: its tables, its lock, and what can be wrong with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _APPLICATION_ID = 0x53706C77
 _VERSION = 1
-_BUSY_SECONDS = 5
 LOCK = "-lock"
 _KEPT = ("-wal", "-shm")
 """What SQLite has beside the file as long as it is open here, whoever else opens and closes it."""
@@ -63,7 +62,7 @@ _SCHEMA = (
     f"PRAGMA user_version = {_VERSION}",
 )
 _TRIES = """
-    CREATE TABLE IF NOT EXISTS tries (  -- records of 0.1.0 have none
+    CREATE TABLE IF NOT EXISTS tries (  -- outboxes of 0.1.0 have none
         sha256 TEXT PRIMARY KEY,
         times INTEGER NOT NULL          -- begun and not ended
     ) WITHOUT ROWID
@@ -73,8 +72,8 @@ _DURABLE = "PRAGMA synchronous = FULL"
 """What was said must be true after a power cut too."""
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full; make room and start again, nothing is lost",
-    sqlite3.SQLITE_READONLY: "it can't be written; get the permission, or name another file with --record",
-    sqlite3.SQLITE_CANTOPEN: "it can't be opened for writing; name another file with --record",
+    sqlite3.SQLITE_READONLY: "it can't be written; get the permission, or name another file with --outbox",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened for writing; name another file with --outbox",
     sqlite3.SQLITE_CORRUPT: "it is damaged; move it away and start again",
 }
 _GONE = (
@@ -83,27 +82,20 @@ _GONE = (
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[JournalFile]:
-    """Open the file, or begin one; until it is closed no other watcher can.
-
-    Raises:
-        OutboxForeign: the file is something else, or a newer release's.
-        OutboxHeld: another program has it.
-        OutboxError: it can't be read or written.
-
-    """
+def opened(path: Path, lock_seconds: float) -> Iterator[sqlite3.Connection]:
+    """Open, lock and prepare a file, or make one; see ``splitwire.edge.watch.outbox.open_outbox``."""
     with _translated(path):
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=lock_seconds, isolation_level=None)
     with closing(connection):
         with _translated(path):
             _check(path, connection)
-        with _held(path):
+        with _held(path, lock_seconds):
             with _translated(path):
                 _prepare(connection)
-            yield JournalFile(path, connection)
+            yield connection
 
 
-class JournalFile:
+class OutboxFile:
     """An open, prepared and locked file. Every method may raise OutboxError."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -111,13 +103,13 @@ class JournalFile:
         self._connection = connection
         self._identities = self._look()
 
-    def all(self, query: str, *values: str | bytes | int) -> list[tuple[Any, ...]]:
+    def _all(self, query: str, *values: str | bytes | int) -> list[tuple[Any, ...]]:
         """Give the rows of a query."""
         with _translated(self._path):
             return self._connection.execute(query, values).fetchall()
 
     @contextmanager
-    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """Do everything inside or nothing; at its end it is on the disk, where others find it.
 
         ``durable``: a power cut does not undo it; that takes longer.
@@ -126,7 +118,7 @@ class JournalFile:
             if not durable:
                 self._connection.execute("PRAGMA synchronous = NORMAL")
             try:
-                with _transaction(self._connection):
+                with _all_or_nothing(self._connection):
                     yield self._connection
             finally:
                 self._connection.execute(_DURABLE)
@@ -151,7 +143,7 @@ class JournalFile:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def _all_or_nothing(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -172,16 +164,16 @@ def _translated(path: Path) -> Iterator[None]:
             reason = "another program has locked it; close that and start again"
             raise OutboxHeld(path, reason) from exc
         if code == sqlite3.SQLITE_NOTADB:
-            raise OutboxForeign(path, "it is not a SQLite file; name another with --record") from exc
+            raise OutboxForeign(path, "it is not a SQLite file; name another with --outbox") from exc
         raise OutboxError(path, _REASONS.get(code, f"{exc}; nothing in it is lost")) from exc
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends, and leaves the record readable for others."""
+def _held(path: Path, lock_seconds: float) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends, and leaves the file readable for others."""
     lock = path.with_name(path.name + LOCK)
     with _translated(path):
-        connection = sqlite3.connect(lock, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(lock, timeout=lock_seconds, isolation_level=None)
     with closing(connection):
         with _translated(path):
             try:
@@ -195,18 +187,18 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse what is not a record of this release, before anything is written."""
+    """Refuse what is not an outbox of this release, before anything is written."""
     if not _is_new(connection) and _value(connection, "application_id") != _APPLICATION_ID:
-        raise OutboxForeign(path, "it is not Splitwire's; name another file with --record")
+        raise OutboxForeign(path, "it is not Splitwire's; name another file with --outbox")
     if _value(connection, "user_version") > _VERSION:
-        raise OutboxForeign(path, "a newer release made it; install that one, or name another with --record")
+        raise OutboxForeign(path, "a newer release made it; install that one, or name another with --outbox")
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
     """Make it durable, and make the tables that are not there."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(_DURABLE)
-    with _transaction(connection):
+    with _all_or_nothing(connection):
         for statement in _SCHEMA if _is_new(connection) else ():
             connection.execute(statement)
         connection.execute(_TRIES)

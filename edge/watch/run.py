@@ -1,9 +1,9 @@
-"""Watches a folder: two tasks that meet in the journal only.
+"""Watches a folder: two tasks that meet in the outbox only.
 
-    folder ──intake──> code ──> journal <──answers── cloud
-                                   └──reports──> said
+    folder ──intake──> code ──> outbox <──answers── cloud
+                                   └──report──> said
 
-Whenever and however the process ends, what the journal says is enough to go on.
+Whenever and however the process ends, what is in the outbox is enough to go on.
 """
 
 from __future__ import annotations
@@ -13,110 +13,85 @@ from typing import TYPE_CHECKING
 
 from splitwire.edge.compute.coder import AUTO
 from splitwire.edge.errors import FallbackMissing
-from splitwire.edge.pipeline import open_classifier
-from splitwire.edge.watch.answers import Answers, BundleChanged
+from splitwire.edge.pipeline import open_pipeline
+from splitwire.edge.watch.answers import Answers, BundleChanged, Pace
 from splitwire.edge.watch.folder import Folder
 from splitwire.edge.watch.intake import Intake
-from splitwire.edge.watch.outbox import Journal, open_journal
-from splitwire.edge.watch.reports import Reports
+from splitwire.edge.watch.outbox import open_outbox
 from splitwire.shared.errors import SettingsError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from splitwire.edge.records import Record
-    from splitwire.edge.settings import DeviceSettings, WatchSettings
-
-
-_GUARD_SECONDS = 0.5
-"""Between looks whether the record is still there."""
+    from splitwire.edge.results import Result
+    from splitwire.edge.settings import WatchSettings
+    from splitwire.edge.watch.outbox import Outbox
 
 
 async def watch(
-    device: DeviceSettings,
+    folder: Path,
     settings: WatchSettings,
-    say: Callable[[Record], None],
+    say: Callable[[Result], None],
     notice: Callable[[str], None],
-) -> int:
-    """Watch a folder: for ever, or until everything in it has an answer.
+    pace: Pace = Pace(),
+) -> None:
+    """Watch a folder (an absolute path): for ever, or until everything in it has an answer.
 
-    ``say`` gets each picture's record after it was committed, ``notice`` what is worth knowing besides.
-
-    Returns:
-        The exit code: the first failure's, 0 without any.
+    ``say`` gets each picture's result after it was committed, ``notice`` what is worth knowing besides.
 
     Raises:
-        OutboxError: the record can't be kept.
+        OutboxError: the outbox can't be kept.
         CloudRefused: the cloud takes nothing from this device, because of its key or URL.
-        SettingsError: the folder can't be read, the cloud's URL is not one, or no quality is named.
+        SettingsError: the folder can't be read, the cloud's URL is not one, or the quality is auto.
         BundleError: the bundle can't be used.
         PackagesMissing: the head's or the embedded cloud's packages are not installed.
 
     """
-    if device.quality == AUTO:
+    if settings.quality == AUTO:
         raise SettingsError("watch keeps the code of every picture that waits; name a quality, not auto")
-    path = settings.folder.absolute()
-    record = settings.record or path / ".splitwire.sqlite"
-    folder = Folder(
-        path,
-        record,
-        settle_seconds=settings.settle_seconds,
-        poll_seconds=settings.poll_seconds,
-        notice=notice,
-    )
-    with open_journal(record) as journal:
-        reports = Reports(journal, say)
+    place = settings.outbox or folder / ".splitwire.sqlite"
+    looking = Folder(folder, place, settle=settings.settle, poll=settings.poll, notice=notice)
+    with open_outbox(place, pace.lock) as outbox:
         while True:
-            async with open_classifier(device) as classifier:
-                if device.fallback and classifier.fallback is None:
-                    raise FallbackMissing(device.bundle, "--fallback")
-                answers = Answers(classifier, journal, reports, notice)
-                intake = Intake(settings, classifier, folder, journal, reports, answers.more)
-                reports.catch_up()
-                journal.release()
+            async with open_pipeline(settings) as pipeline:
+                if settings.fallback and pipeline.fallback is None:
+                    raise FallbackMissing(settings.bundle, "--fallback")
+                answers = Answers(pipeline, outbox, say, notice, pace)
+                intake = Intake(settings, pipeline, looking, outbox, say, answers.more)
+                outbox.report(say)
+                outbox.release()
                 try:
-                    await _guarded(intake, answers, journal)
+                    await _guarded(intake, answers, outbox, pace.guard)
                 except BundleChanged:
-                    notice(f"the model bundle {shown(device.bundle)} has changed; going on with the new one")
+                    notice(
+                        f"the model bundle {shown(settings.bundle)} has changed; going on with the new one"
+                    )
                 else:
-                    return reports.exit_code
+                    return
 
 
-async def _guarded(intake: Intake, answers: Answers, journal: Journal) -> None:
-    """Run both until there is nothing to do, as long as the record is where it was."""
-    tasks = working, guarding = (
-        asyncio.create_task(_both(intake, answers)),
-        asyncio.create_task(_guard(journal)),
-    )
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        await (guarding if guarding in done else working)
-    except SettingsError:
-        journal.check()  # the folder may have gone with it
-        raise
-    finally:
-        await _cancel(*tasks)
+async def _guarded(intake: Intake, answers: Answers, outbox: Outbox, seconds: float) -> None:
+    """Run both until there is nothing to do; look every few ``seconds`` whether the outbox is where it was."""
 
-
-async def _both(intake: Intake, answers: Answers) -> None:
     async def take_in() -> None:
         await intake.run()
         answers.no_more()
 
-    tasks = asyncio.create_task(take_in()), asyncio.create_task(answers.run())
+    async def guard() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            outbox.check()
+
+    parts = asyncio.create_task(take_in()), asyncio.create_task(answers.run())
+    working, guarding = asyncio.gather(*parts), asyncio.create_task(guard())
     try:
-        await asyncio.gather(*tasks)
+        await asyncio.wait((working, guarding), return_when=asyncio.FIRST_COMPLETED)
+        await (guarding if guarding.done() else working)
+    except SettingsError:
+        outbox.check()  # the folder may have gone with it
+        raise
     finally:
-        await _cancel(*tasks)
-
-
-async def _guard(journal: Journal) -> None:
-    while True:
-        await asyncio.sleep(_GUARD_SECONDS)
-        journal.check()
-
-
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        for task in (*parts, working, guarding):
+            task.cancel()
+        await asyncio.gather(*parts, working, guarding, return_exceptions=True)

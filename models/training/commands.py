@@ -16,11 +16,11 @@ from splitwire.models.training.export import check_name, export_bundle
 from splitwire.models.training.fitting.device import Precision, choose_compute
 from splitwire.models.training.fitting.progress import CONSOLE
 from splitwire.models.training.fitting.weights import TORCHVISION_WEIGHTS
-from splitwire.models.training.forecast import Expectation, plan
+from splitwire.models.training.forecast import Forecast, forecast
+from splitwire.models.training.pipeline import PRESETS, STAGES, PresetName
 from splitwire.models.training.provenance import run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
-from splitwire.models.training.settings import PRESETS, STAGES, PresetName
-from splitwire.models.training.stages.registry import train_stage
+from splitwire.models.training.train import train_stage
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_group
 from splitwire.shared.errors import SettingsError
@@ -28,49 +28,31 @@ from splitwire.shared.evaluation import Evaluation
 
 app = command_group("Train Splitwire's networks and write them as a model bundle: `release` does it all.")
 
-DataPath = Annotated[
-    Path,
-    typer.Option(
-        envvar="SPLITWIRE_DATA",
-        help="CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that.",
-    ),
-]
+_DATA = "CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that."
+_WEIGHTS = f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names."
+_PRESET = (
+    "cached: a first result on a small machine; shipped: what made the shipped bundle; "
+    "paper: the paper's rates, batch and epochs; full: every layer, for a GPU."
+)
+_SET = "Change a setting of the preset: STAGE.NAME=VALUE; may be repeated."
+_RESUME = "Keep what has ended, go on from the last checkpoint of what has not."
+_FROM = "Go on from this bundle, with its preset: its networks need no training."
+_STAGES = f"Of {', '.join(STAGES)}, in order; none: all that a bundle needs."
+_PRECISION = "auto, float32 or bfloat16 (mixed precision; auto: where fast)."
+_WEIGHTS_ORIGIN = "Origin and licence of initial weights from a file: a sentence for the card."
+
+DataPath = Annotated[Path, typer.Option(envvar="SPLITWIRE_DATA", help=_DATA)]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run: logs, checkpoints, caches.")]
-InitialWeights = Annotated[
-    str,
-    typer.Option(
-        envvar="SPLITWIRE_INITIAL_WEIGHTS",
-        help=f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names.",
-    ),
-]
-PresetOption = Annotated[
-    PresetName,
-    typer.Option(
-        "--preset",
-        help="cached: a first result on a small machine; shipped: what made the shipped bundle; "
-        "paper: the paper's rates, batch and epochs; full: every layer, for a GPU.",
-    ),
-]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a setting of the preset: STAGE.NAME=VALUE; may be repeated."),
-]
-Resume = Annotated[
-    bool,
-    typer.Option("--resume", help="Keep what has ended, go on from the last checkpoint of what has not."),
-]
+InitialWeights = Annotated[str, typer.Option(envvar="SPLITWIRE_INITIAL_WEIGHTS", help=_WEIGHTS)]
+PresetOption = Annotated[PresetName, typer.Option("--preset", help=_PRESET)]
+Changes = Annotated[list[str] | None, typer.Option("--set", help=_SET)]
+Resume = Annotated[bool, typer.Option("--resume", help=_RESUME)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-PrecisionName = Annotated[
-    Precision,
-    typer.Option("--precision", help="auto, float32 or bfloat16 (mixed precision; auto: where fast)."),
-]
-BundleFolder = Annotated[
-    Path, typer.Option("--bundle", help="Folder to write; its name becomes the bundle's id.")
-]
-WeightsOrigin = Annotated[
-    str | None,
-    typer.Option(help="Origin and licence of initial weights from a file: a sentence for the card."),
-]
+PrecisionName = Annotated[Precision, typer.Option("--precision", help=_PRECISION)]
+FromBundle = Annotated[Path | None, typer.Option("--from", help=_FROM)]
+StageNames = Annotated[list[str] | None, typer.Argument(help=_STAGES)]
+BundleFolder = Annotated[Path, typer.Option(help="Folder to write; its name becomes the bundle's id.")]
+WeightsOrigin = Annotated[str | None, typer.Option(help=_WEIGHTS_ORIGIN)]
 DataOrigin = Annotated[str, typer.Option(help="Origin and licence of the pictures: a sentence for the card.")]
 _DEFAULT_RUN = Path("runs/default")
 
@@ -93,10 +75,9 @@ def release(
     check_name(bundle)
     settings = _settings(data, initial_weights, preset, changes)
     origins = _origins(initial_weights, weights_origin, data_origin)
-    test = load_pictures(data, "test")
-    test.check_readable()
+    test = _test_pictures(data)
     opened = begin_run(run, choose_compute(device, precision), settings, resume=resume)
-    _train(opened, (*settings.preset.stages, "sae"), resume=resume)
+    _train(opened, [*_needed(opened), "sae"], resume=resume)
     _export(opened, bundle, test, origins)
 
 
@@ -107,12 +88,7 @@ def begin(
     initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
     preset: PresetOption = "cached",
     changes: Changes = None,
-    from_bundle: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", help="Go on from this bundle, with its preset: its networks need no training."
-        ),
-    ] = None,
+    from_bundle: FromBundle = None,
 ) -> None:
     """Write the settings of a run, to train it stage by stage."""
     cpu = choose_compute("cpu")
@@ -127,10 +103,7 @@ def begin(
 
 @app.command()
 def train(
-    stages: Annotated[
-        list[str] | None,
-        typer.Argument(help=f"Of {', '.join(STAGES)}, in order; none: all that a bundle needs."),
-    ] = None,
+    stages: StageNames = None,
     run: RunFolder = _DEFAULT_RUN,
     resume: Resume = False,
     device: Device = "auto",
@@ -138,7 +111,7 @@ def train(
 ) -> None:
     """Train stages of a run that was begun."""
     opened = open_run(run, choose_compute(device, precision))
-    _train(opened, tuple(stages or opened.settings.preset.stages), resume=resume)
+    _train(opened, stages or _needed(opened), resume=resume)
 
 
 @app.command()
@@ -151,7 +124,7 @@ def qualities(
 ) -> None:
     """Train the learned qualities of a run, on the features of its backbone."""
     opened = open_run(run, choose_compute(device, precision))
-    _train(opened, tuple(names or opened.settings.preset.qualities), resume=resume)
+    _train(opened, names or list(opened.settings.preset.qualities), resume=resume)
 
 
 @app.command()
@@ -167,8 +140,7 @@ def export(
     """Write the networks of a trained run as a bundle, measured on the test pictures."""
     opened = open_run(run, choose_compute(device, precision))
     origins = _origins(opened.settings.initial_weights, weights_origin, data_origin)
-    test = load_pictures(data, "test")
-    test.check_readable()
+    test = _test_pictures(data)
     _export(opened, bundle, test, origins)
 
 
@@ -181,15 +153,19 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")] = False,
 ) -> None:
     """Measure a bundle on the test pictures, through its real head, codecs and tail."""
-    test = load_pictures(data, "test")
-    if limit:
-        test = test.subset(balanced_sample(test.labels, limit, seed))
-    test.check_readable()
-    evaluation = evaluate_bundle(bundle, test)
+    evaluation = evaluate_bundle(bundle, _test_pictures(data, limit, seed))
     if as_json:
         typer.echo(evaluation.model_dump_json(indent=2))
     else:
         _print_scores(evaluation)
+
+
+def _test_pictures(data: Path, limit: int = 0, seed: int = 0) -> Pictures:
+    test = load_pictures(data, "test")
+    if limit:
+        test = test.subset(balanced_sample(test.labels, limit, seed))
+    test.check_readable()
+    return test
 
 
 def _settings(data: Path, initial_weights: str, preset: PresetName, changes: list[str] | None) -> RunSettings:
@@ -210,37 +186,35 @@ def _origins(initial_weights: str, weights_origin: str | None, data_origin: str)
     return Origins(weights=weights_origin or TORCHVISION_ORIGIN, data=data_origin)
 
 
-def _train(run: Run, stages: tuple[str, ...], *, resume: bool) -> None:
+def _needed(run: Run) -> list[str]:
+    return [stage.name for stage in run.needed]
+
+
+def _train(run: Run, names: list[str], *, resume: bool) -> None:
+    stages = [run.stage(name) for name in names]
     ahead = [stage for stage in stages if not (resume and run.has_ended(stage))]
     if not ahead:
         return
-    _announce(plan(run, ahead))
+    _announce(forecast(run, ahead))
     for stage in ahead:
         result = train_stage(run, stage, resume=resume)
         CONSOLE.print(
-            f"{stage}: {result.held_out_pictures} held-out pictures, accuracy {result.held_out_accuracy:.2%}; "
+            f"{stage.name}: {result.held_out_pictures} held-out pictures, accuracy {result.held_out_accuracy:.2%}; "
             f"{result.hours:.2f} hours on {result.compute}"
         )
 
 
-def _announce(expectations: list[Expectation]) -> None:
+def _announce(forecasts: list[Forecast]) -> None:
+    def row(name: str, steps: str, seconds: float, disk: int, memory: int) -> tuple[str, ...]:
+        time = str(timedelta(seconds=round(seconds)))
+        return name, steps, time, f"{disk / 1e9:.1f} GB", f"{memory / 1e9:.1f} GB"
+
     table = Table("stage", "steps", "time, about", "disk", "memory", title="Ahead", title_justify="left")
-    for expected in expectations:
-        table.add_row(
-            expected.stage,
-            f"{expected.steps:,}",
-            str(timedelta(seconds=round(expected.seconds))),
-            f"{expected.disk / 1e9:.1f} GB",
-            f"{expected.memory / 1e9:.1f} GB",
-        )
+    for each in forecasts:
+        table.add_row(*row(each.stage, f"{each.steps:,}", each.seconds, each.disk, each.memory))
     table.add_section()
-    table.add_row(
-        "all",
-        "",
-        str(timedelta(seconds=round(sum(expected.seconds for expected in expectations)))),
-        f"{sum(expected.disk for expected in expectations) / 1e9:.1f} GB",
-        f"{max(expected.memory for expected in expectations) / 1e9:.1f} GB",
-    )
+    seconds, disk = sum(each.seconds for each in forecasts), sum(each.disk for each in forecasts)
+    table.add_row(*row("all", "", seconds, disk, max(each.memory for each in forecasts)))
     CONSOLE.print(table)
 
 

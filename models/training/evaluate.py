@@ -1,35 +1,31 @@
-"""Accuracy of a bundle, measured through its real parts: head, codec, tail, in float32."""
+"""Accuracy of a bundle, measured through its real parts: head, codec, tail, in float32.
+
+Here torch computes the head's convolutions; a device computes them with ncnn.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from splitwire.models.errors import TrainingError
-from splitwire.models.loading import load_convolutions, load_encoder, load_tails
-from splitwire.models.training.data.sources import PictureSource
+from splitwire.models.loading import load_convolutions, load_encoder, load_fallback, load_tails
+from splitwire.models.training.data.batches import PictureBatches
+from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.evaluation import BASE, DEVICE, Evaluation, Score, Share, share
-from splitwire.shared.fallback import Fallback
 from splitwire.shared.frame import HEADER_BYTES
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from splitwire.models.split import Tail
-    from splitwire.models.training.data.pictures import Pictures
-    from splitwire.shared.codecs.abc import Codec
+_BATCH = 16
 
 
-def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluation:
+def evaluate_bundle(path: Path, pictures: Pictures) -> Evaluation:
     """Classify every picture with every quality, and without compression.
 
     Raises:
@@ -42,74 +38,59 @@ def evaluate_bundle(path: Path, pictures: Pictures, batch: int = 16) -> Evaluati
     if pictures.classes != manifest.classes:
         raise TrainingError(f"the pictures' classes are not those of {path}; measure it on its own data set")
     convolutions = load_convolutions(device_side)
-    encoders = {name: load_encoder(device_side, name) for name in manifest.qualities}
+    fallback = load_fallback(device_side)
     tails = load_tails(cloud_side)
-    encoding = {name: codec_of(device_side, name) for name in manifest.qualities}
-    decoding = {name: codec_of(cloud_side, name) for name in manifest.qualities}
-    classifier = tails[manifest.default_quality].classifier
-    fallback = Fallback.load(device_side)
-    networks = (BASE, *((DEVICE,) if fallback else ()), *manifest.qualities)
-    source = PictureSource(pictures, manifest.preparation)
-    answers: dict[str, list[NDArray[np.int64]]] = {name: [] for name in networks}
-    sizes: dict[str, list[int]] = {name: [] for name in manifest.qualities}
+    ways = {
+        name: (load_encoder(device_side, name), cloud_side.codec(name), tails[name])
+        for name in manifest.qualities
+    }
+    prepared = PictureBatches(pictures, manifest.preparation)
+    answers: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
+    sizes: dict[str, list[int]] = defaultdict(list)
 
     with stage_progress() as progress, torch.inference_mode():
         task = progress.add_task("evaluation", total=len(pictures), note="")
-        for first in range(0, len(pictures), batch):
-            chosen = np.arange(first, min(first + batch, len(pictures)), dtype=np.int64)
-            inputs = source.batch(chosen, np.zeros_like(chosen)).contiguous(memory_format=torch.channels_last)
-            feature = convolutions(inputs)
-            answers[BASE].append(_classes(classifier, feature))
+        for first in range(0, len(pictures), _BATCH):
+            chosen = np.arange(first, min(first + _BATCH, len(pictures)), dtype=np.int64)
+            inputs = prepared.batch(chosen, np.zeros_like(chosen))
+            feature = convolutions(inputs.contiguous(memory_format=torch.channels_last))
+            answers[BASE].append(_classes(tails[manifest.default_quality].classifier, feature))
             if fallback:
-                own = [fallback(each, top=1).class_id for each in feature.contiguous().numpy()]
-                answers[DEVICE].append(np.array(own))
-            for name in manifest.qualities:
-                payloads = _encode(encoders[name], encoding[name], feature)
+                answers[DEVICE].append(_classes(fallback, feature))
+            for name, (encoder, codec, tail) in ways.items():
+                latents = encoder(feature).contiguous().numpy()
+                payloads = [codec.encode(codec.quantise(latent)) for latent in latents]
                 sizes[name] += [HEADER_BYTES + len(payload) for payload in payloads]
-                answers[name].append(_decode(tails[name], decoding[name], payloads))
+                symbols = np.stack([codec.decode(payload) for payload in payloads])
+                answers[name].append(_classes(tail, torch.from_numpy(codec.dequantise(symbols))))
             progress.update(task, advance=len(chosen))
 
     given = {name: np.concatenate(parts) for name, parts in answers.items()}
-    scores = {name: _score(pictures, given[name], given[BASE], sizes.get(name)) for name in networks}
-    agreement = None
-    if {"int8", "paper"} <= manifest.qualities.keys():
-        agreement = _agreement(given["int8"], given["paper"])
+    compared = {"int8", "paper"} <= given.keys()
     return Evaluation(
         pictures=len(pictures),
         data_sha256=pictures.digest(),
-        scores=scores,
-        int8_agreement_with_paper=agreement,
+        scores={name: _score(pictures, given[name], given[BASE], sizes.get(name)) for name in given},
+        int8_agreement_with_paper=_share(given["int8"] == given["paper"]) if compared else None,
     )
 
 
-def _encode(encoder: nn.Module, codec: Codec, feature: torch.Tensor) -> list[bytes]:
-    latents = encoder(feature).contiguous().numpy()
-    return [codec.encode(latent) for latent in latents]
-
-
-def _decode(tail: Tail, codec: Codec, payloads: list[bytes]) -> NDArray[np.int64]:
-    return _classes(tail, torch.from_numpy(np.stack([codec.decode(payload) for payload in payloads])))
-
-
-def _classes(network: nn.Module, inputs: torch.Tensor) -> NDArray[np.int64]:
+def _classes(network: nn.Module, inputs: Tensor) -> NDArray[np.int64]:
     classes: NDArray[np.int64] = network(inputs).argmax(1).numpy()
     return classes
 
 
-def _agreement(one: NDArray[np.int64], other: NDArray[np.int64]) -> Share:
-    return share(int((one == other).sum()), len(one))
+def _share(hits: NDArray[np.bool_]) -> Share:
+    return share(int(hits.sum()), len(hits))
 
 
 def _score(
     pictures: Pictures, given: NDArray[np.int64], base: NDArray[np.int64], sizes: list[int] | None
 ) -> Score:
     right = given == pictures.labels
-    by_class: Mapping[str, NDArray[np.bool_]] = {
-        name: right[pictures.labels == label] for label, name in enumerate(pictures.classes)
-    }
     return Score(
-        accuracy=share(int(right.sum()), len(right)),
-        by_class={name: share(int(hits.sum()), len(hits)) for name, hits in by_class.items()},
+        accuracy=_share(right),
+        by_class={name: _share(right[pictures.labels == n]) for n, name in enumerate(pictures.classes)},
         body_bytes=float(np.mean(sizes)) if sizes else None,
-        agreement_with_base=_agreement(given, base),
+        agreement_with_base=_share(given == base),
     )

@@ -1,51 +1,24 @@
-"""From a finished run to a model bundle: weights in float16, manifest, evaluation, card."""
+"""From a finished run to a model bundle: every stage's tensors, manifest, evaluation, card."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 
 from splitwire.models.autoencoder import LATENT_SHAPE
-from splitwire.models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK
 from splitwire.models.training.card import Origins, model_card
-from splitwire.models.training.data.inputs import feature_inputs
-from splitwire.models.training.data.sources import outputs
+from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.evaluate import evaluate_bundle
-from splitwire.models.training.frequency_tables import frequency_tables
-from splitwire.models.training.provenance import RECORD, record_of
-from splitwire.models.training.sae import compare_autoencoders
-from splitwire.models.training.stages.qualities import Integers
+from splitwire.models.training.provenance import PROVENANCE, provenance_of
+from splitwire.models.training.run import Run
+from splitwire.models.training.sae import SAE, compare_autoencoders
+from splitwire.models.training.stages.stage import Draft, Earlier
 from splitwire.models.vgg16 import FEATURE_SHAPE
-from splitwire.shared.bundle import ID, MANIFEST, Files, Manifest, Quality
-from splitwire.shared.codecs.factorised import ANALYSIS, SYNTHESIS, Factorised
-from splitwire.shared.codecs.float32 import Float32
-from splitwire.shared.codecs.half import Half
-from splitwire.shared.codecs.int8 import LARGEST, Int8
+from splitwire.shared.bundle import ID, MANIFEST, Files, Manifest
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import EVALUATION, Evaluation
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
-
-    from splitwire.models.training.data.pictures import Pictures
-    from splitwire.models.training.run import Run
-    from splitwire.models.training.stages.qualities import LearnedQuality
-
-SAE = "sae.json"
-_CONVOLUTIONS_FILE = "device/convolutions.safetensors"
-_ENCODER_FILE = "device/cae.safetensors"
-_CLASSIFIER_FILE = "cloud/classifier.safetensors"
-_DECODER_FILE = "cloud/cae.safetensors"
-_FALLBACK_FILE = "device/fallback.safetensors"
-_INT8_FILE = "codecs/int8.safetensors"
-_FIRST_LEARNED_ID = 16
 
 
 def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> Evaluation:
@@ -57,64 +30,39 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
 
     """
     check_name(folder)
-    classes = run.result(run.last_backbone_stage).classes
-    backbone = run.trained_backbone(run.last_backbone_stage, len(classes))
-    autoencoder = run.trained_autoencoder("cae")
-    features = feature_inputs(run, run.pictures, backbone).training
-
-    def of_training(network: nn.Module) -> Tensor:
-        return torch.cat(list(outputs(network, features, run.compute)))
-
-    files: dict[str, dict[str, Tensor]] = {
-        _CONVOLUTIONS_FILE: _half(CONVOLUTIONS, backbone.convolutions),
-        _CLASSIFIER_FILE: _half(CLASSIFIER, backbone.classifier),
-        _ENCODER_FILE: _half(ENCODER, autoencoder.encoder),
-        _DECODER_FILE: _half(DECODER, autoencoder.decoder),
-        _INT8_FILE: {"scales": int8_scales(of_training(autoencoder.encoder))},
-    }
-    plain = Files(device=(_ENCODER_FILE,), cloud=(_DECODER_FILE,))
-    scaled = Files(device=(*plain.device, _INT8_FILE), cloud=(*plain.cloud, _INT8_FILE))
-    qualities = {
-        "paper": Quality(id=0, codec=Float32.name, files=plain),
-        "int8": Quality(id=1, codec=Int8.name, files=scaled),
-        "half": Quality(id=2, codec=Half.name, files=plain),
-    }
-    for number, name in enumerate(filter(run.has_ended, run.settings.preset.qualities)):
-        quality = Quality(id=_FIRST_LEARNED_ID + number, codec=Factorised.name, files=_learned_files(name))
-        learned = run.trained_quality(name)
-        qualities[name] = quality
-        files |= _learned_tensors(quality.files, learned, of_training(Integers(learned)).long().numpy())
-    device_files: tuple[str, ...] = (_CONVOLUTIONS_FILE,)
-    if run.has_ended("fallback"):
-        files[_FALLBACK_FILE] = _half(FALLBACK, run.trained_fallback().layers)
-        device_files = (*device_files, _FALLBACK_FILE)
-    for name, tensors in files.items():
+    cae = run.pipeline.cae
+    features = cae.inputs(run.trained(cae), run, Earlier(cae, run.trained)).training
+    draft = Draft(features=features, compute=run.compute)
+    for stage in run.needed:
+        if stage.in_bundle and run.has_ended(stage):
+            stage.export(run.trained(stage).to(run.compute.device), draft)
+    for name, tensors in draft.tensors.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / name)
         (folder / name).chmod(0o644)
     manifest = Manifest(
         format=1,
         id=folder.name,
-        classes=classes,
+        classes=run.result(run.pipeline.backbone).classes,
         preparation=run.settings.preparation,
         feature_shape=FEATURE_SHAPE,
         latent_shape=LATENT_SHAPE,
         hidden=run.settings.preset.backbone.hidden,
-        files=Files(device=device_files, cloud=(_CLASSIFIER_FILE,)),
-        qualities=qualities,
+        files=Files(device=tuple(draft.device), cloud=tuple(draft.cloud)),
+        qualities=draft.qualities,
         default_quality="int8",
-        sha256={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
+        sha256={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in draft.tensors},
     ).sealed()
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     evaluation = evaluate_bundle(folder, test)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2) + "\n")
-    (folder / RECORD).write_text(record_of(run).model_dump_json(indent=2) + "\n")
+    (folder / PROVENANCE).write_text(provenance_of(run).model_dump_json(indent=2) + "\n")
     comparison = None
     (folder / SAE).unlink(missing_ok=True)
-    if run.has_ended("sae"):
+    if run.has_weights(run.pipeline.sae):
         comparison = compare_autoencoders(run, test)
         (folder / SAE).write_text(comparison.model_dump_json(indent=2) + "\n")
-    sizes = {name: (folder / name).stat().st_size for name in files}
+    sizes = {name: (folder / name).stat().st_size for name in draft.tensors}
     (folder / "README.md").write_text(model_card(run, manifest, evaluation, comparison, sizes, origins))
     return evaluation
 
@@ -128,39 +76,3 @@ def check_name(folder: Path) -> None:
     """
     if not ID.fullmatch(folder.name):
         raise SettingsError(f"a bundle's name is lower-case letters, digits, . and -, not {folder.name!r}")
-
-
-def _learned_files(name: str) -> Files:
-    tables = f"codecs/{name}.safetensors"
-    return Files(device=(f"device/{name}.safetensors", tables), cloud=(f"cloud/{name}.safetensors", tables))
-
-
-def _learned_tensors(
-    files: Files, quality: LearnedQuality, integers: NDArray[np.int64]
-) -> dict[str, dict[str, Tensor]]:
-    device, tables = files.device
-    cloud, _ = files.cloud
-    smallest, frequencies = frequency_tables(integers)
-    return {
-        device: {**_half(ENCODER, quality.encoder), **_half(ANALYSIS, quality.bottleneck.analysis)},
-        cloud: {**_half(DECODER, quality.decoder), **_half(SYNTHESIS, quality.bottleneck.synthesis)},
-        tables: {"smallest": torch.from_numpy(smallest), "frequencies": torch.from_numpy(frequencies)},
-    }
-
-
-def int8_scales(latents: Tensor) -> Tensor:
-    """One scale a channel: the largest magnitude of training latents becomes the largest symbol.
-
-    Args:
-        latents: [N, channels, rows, columns], float32.
-
-    """
-    largest = latents.abs().amax(dim=(0, 2, 3)).clamp_min(1e-6)
-    return (largest / LARGEST).float()
-
-
-def _half(prefix: str, network: nn.Module) -> dict[str, Tensor]:
-    return {
-        f"{prefix}.{name}": value.detach().cpu().to(torch.float16).contiguous()
-        for name, value in network.state_dict().items()
-    }

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from splitwire.models.errors import TrainingError
-from splitwire.models.loading import CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK, filled
-from splitwire.models.training.run import Run, RunSettings, StageResult, begin_run
-from splitwire.models.training.settings import Preset
-from splitwire.models.training.stages.autoencoder import build_autoencoder
-from splitwire.models.training.stages.fallback import build_fallback
+from splitwire.models.training.fitting.device import Compute
+from splitwire.models.training.pipeline import Preset
+from splitwire.models.training.run import Run, RunSettings, begin_run
+from splitwire.models.training.stages.stage import StageResult
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.codecs.factorised import ANALYSIS, SYNTHESIS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from torch import nn
-
-    from splitwire.models.training.fitting.device import Compute
-    from splitwire.models.training.stages.qualities import LearnedQuality
-    from splitwire.shared.bundle import Bundle
-
-RECORD = "training.json"
+PROVENANCE = "training.json"
 
 
-class TrainingRecord(BaseModel):
+class Provenance(BaseModel):
     """The settings of a bundle's training, and how each stage ended."""
 
     model_config = ConfigDict(frozen=True)
@@ -37,11 +26,10 @@ class TrainingRecord(BaseModel):
     results: dict[str, StageResult]
 
 
-def record_of(run: Run) -> TrainingRecord:
+def provenance_of(run: Run) -> Provenance:
     """Collect what a bundle says of its run."""
-    preset = run.settings.preset
-    stages = filter(run.has_ended, (*preset.stages, "sae"))
-    return TrainingRecord(preset=preset, results={stage: run.result(stage) for stage in stages})
+    ended = filter(run.has_ended, (*run.needed, run.pipeline.sae))
+    return Provenance(preset=run.settings.preset, results={stage.name: run.result(stage) for stage in ended})
 
 
 def run_of_bundle(
@@ -53,50 +41,26 @@ def run_of_bundle(
 
     Raises:
         BundleError: the bundle can't be used.
-        TrainingError: it has no record of its training.
+        TrainingError: it does not say how it was trained.
         SettingsError: a changed setting is not allowed.
 
     """
     device, cloud = load_bundle(bundle, "device"), load_bundle(bundle, "cloud")
     try:
-        record = TrainingRecord.model_validate_json((bundle / RECORD).read_bytes())
+        provenance = Provenance.model_validate_json((bundle / PROVENANCE).read_bytes())
     except (FileNotFoundError, ValidationError) as exc:
-        raise TrainingError(f"{bundle / RECORD} is absent or damaged; begin a run from a preset") from exc
+        raise TrainingError(f"{bundle / PROVENANCE} is absent or damaged; begin a run from a preset") from exc
     settings = RunSettings(
-        preset=record.preset.changed(changes),
+        preset=provenance.preset.changed(changes),
         preparation=device.manifest.preparation,
         data=str(data.resolve()),
         initial_weights=initial_weights,
     )
     run = begin_run(folder, compute, settings, resume=False)
-    manifest = device.manifest
-    convolutional, shared = manifest.qualities["paper"].files, manifest.files
-    backbone = run.untrained_backbone(len(manifest.classes))
-    autoencoder = build_autoencoder("cae", run.seed)
-    fallback = build_fallback(settings.preset.fallback, len(manifest.classes), run.seed)
-    filled(backbone.convolutions, CONVOLUTIONS, device, shared.device)
-    filled(backbone.classifier, CLASSIFIER, cloud, shared.cloud)
-    filled(autoencoder.encoder, ENCODER, device, convolutional.device)
-    filled(autoencoder.decoder, DECODER, cloud, convolutional.cloud)
-    if "fallback" in record.results:
-        filled(fallback.layers, FALLBACK, device, shared.device)
-    held: dict[str, dict[str, nn.Module]] = {
-        run.last_backbone_stage: {"convolutions": backbone.convolutions, "classifier": backbone.classifier},
-        "fallback": {"fallback": fallback},
-        "cae": {"encoder": autoencoder.encoder, "decoder": autoencoder.decoder},
-    }
-    for stage, result in record.results.items():
-        if stage in manifest.qualities:
-            held[stage] = {"quality": _filled_quality(run.new_quality(stage), stage, device, cloud)}
-        run.end_stage(stage, held.get(stage, {}), result)
+    for name, result in provenance.results.items():
+        stage = run.stage(name)
+        network = run.untrained(stage, len(device.manifest.classes))
+        if stage.in_bundle:
+            stage.restore(network, device, cloud)
+        run.end(stage, network if stage.in_bundle else None, result)
     return run
-
-
-def _filled_quality(quality: LearnedQuality, name: str, device: Bundle, cloud: Bundle) -> LearnedQuality:
-    """Fill all but the prior, which only training needs: a bundle has tables instead."""
-    files = device.manifest.qualities[name].files
-    filled(quality.encoder, ENCODER, device, files.device)
-    filled(quality.bottleneck.analysis, ANALYSIS, device, files.device)
-    filled(quality.bottleneck.synthesis, SYNTHESIS, cloud, files.cloud)
-    filled(quality.decoder, DECODER, cloud, files.cloud)
-    return quality

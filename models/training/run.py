@@ -1,9 +1,9 @@
-"""A training run: its folder, its settings, and its stages.
+"""A training run: its folder, with settings, results and weights.
 
 runs/<name>/
     settings.json     what was asked for
     cache/            outputs of frozen networks (may be deleted; made again when needed)
-    teacher/  backbone/  finetune/  cae/  sae/
+    teacher/  backbone/  finetune/  fallback/  cae/  q1/ ...  sae/
         log.csv  loss.png  checkpoint.pt  networks.safetensors  result.json
 """
 
@@ -13,48 +13,26 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from splitwire.models.errors import TrainingError
+from splitwire.models.training.data.batches import Batches, Parts
+from splitwire.models.training.data.cache import CachedBatches, cache_features
 from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
-from splitwire.models.training.settings import (
-    AutoencoderSettings,
-    ConvolutionSettings,
-    DataSettings,
-    FallbackSettings,
-    Preset,
-    QualitySettings,
-)
-from splitwire.models.training.stages.autoencoder import build_autoencoder
-from splitwire.models.training.stages.backbone import Backbone, build_backbone
-from splitwire.models.training.stages.fallback import build_fallback
-from splitwire.models.training.stages.qualities import LearnedQuality, build_quality
+from splitwire.models.training.fitting.device import Compute
+from splitwire.models.training.pipeline import Pipeline, Preset, pipeline
+from splitwire.models.training.stages.stage import AnyStage, Network, Stage, StageResult
+from splitwire.shared.errors import SettingsError
 from splitwire.shared.pictures.loading import Preparation
-
-if TYPE_CHECKING:
-    from splitwire.models.autoencoder import Autoencoder
-    from splitwire.models.fallback import Fallback
-    from splitwire.models.training.fitting.device import Compute
-    from splitwire.models.training.fitting.loop import Fitted
-
-    _Fit = tuple[Fitted, dict[str, nn.Module]]
 
 _SETTINGS = "settings.json"
 _NETWORKS = "networks.safetensors"
 _RESULT = "result.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Pictures to train on, and those held out."""
-
-    training: Pictures
-    held_out: Pictures
 
 
 class RunSettings(BaseModel):
@@ -68,28 +46,6 @@ class RunSettings(BaseModel):
     initial_weights: str
 
 
-class StageResult(BaseModel):
-    """How a stage ended, for model card and report.
-
-    ``stands_on``: the stages it started from or learned from, with the SHA-256 of their networks.
-    ``held_out_loss``: None where it was not kept.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    stands_on: dict[str, str] = {}
-    data: DataSettings
-    classes: tuple[str, ...]
-    training_pictures: int
-    held_out_pictures: int
-    held_out_loss: float | None
-    held_out_accuracy: float
-    settings: dict[str, JsonValue]
-    hours: float
-    compute: str
-    data_sha256: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One run's folder and settings."""
@@ -100,34 +56,34 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """The one seed of all stages."""
+        """The seed of all stages; a stage may add its own."""
         return self.settings.preset.data.seed
 
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The stages, as the settings ask for them."""
+        return pipeline(self.settings.preset)
+
     @property
-    def last_backbone_stage(self) -> str:
-        """The stage whose convolutions and classifier count."""
-        return "finetune" if self.settings.preset.finetune else "backbone"
+    def needed(self) -> tuple[AnyStage, ...]:
+        """The stages that a bundle needs."""
+        return tuple(stage for stage in self.pipeline.stages if stage.needed)
 
-    def has_ended(self, stage: str) -> bool:
-        """Tell whether a stage has ended, and none that it stands on was trained anew since."""
-        file = self.folder / stage / _RESULT
-        if not file.exists():
-            return False
-        stands_on = StageResult.model_validate_json(file.read_bytes()).stands_on
-        return stands_on == self._digests(stage)
-
-    def result(self, stage: str) -> StageResult:
-        """Read how a stage ended.
+    def stage(self, name: str) -> AnyStage:
+        """Look a stage up.
 
         Raises:
-            TrainingError: it has not ended yet, or has to be trained anew.
+            SettingsError: there is none of that name.
 
         """
-        self._check_ended(stage)
-        return StageResult.model_validate_json((self.folder / stage / _RESULT).read_bytes())
+        by_name = {stage.name: stage for stage in self.pipeline.stages}
+        if name not in by_name:
+            known = ", ".join(by_name)
+            raise SettingsError(f"there is no stage {name} in these settings; the stages are {known}")
+        return by_name[name]
 
     @cached_property
-    def pictures(self) -> Pair:
+    def pictures(self) -> Parts[Pictures]:
         """The pictures to train on and the held-out ones, chosen and found readable once.
 
         Raises:
@@ -141,150 +97,89 @@ class Run:
         rest = np.setdiff1d(np.arange(len(pictures)), held_out)
         if data.pictures:
             rest = rest[balanced_sample(pictures.labels[rest], data.pictures, data.seed)]
-        return Pair(training=pictures.subset(rest), held_out=pictures.subset(held_out))
+        return Parts(training=pictures.subset(rest), held_out=pictures.subset(held_out))
 
-    def fresh_backbone(self, classes: int) -> Backbone:
-        """Build the networks that the first stage starts from."""
-        settings = self.settings
-        return build_backbone(settings.preset.backbone, classes, self.seed, settings.initial_weights)
+    def cached(self, name: str, network: nn.Module, batches: Batches) -> CachedBatches:
+        """Run a frozen network over pictures, once."""
+        return cache_features(
+            self.folder / "cache" / name, network, batches, compute=self.compute, title=name
+        )
 
-    def untrained_backbone(self, classes: int) -> Backbone:
-        """Build the same networks with random weights."""
-        return build_backbone(self.settings.preset.backbone, classes, self.seed)
+    def untrained(self, stage: Stage[Network], classes: int) -> Network:
+        """Build a stage's network with random weights: the same ones every time."""
+        torch.manual_seed(self.seed + stage.seed)
+        return stage.build(classes)
 
-    def trained_autoencoder(self, kind: str) -> Autoencoder:
-        """Load the CAE or the SAE.
-
-        Raises:
-            TrainingError: it has not been trained.
-
-        """
-        autoencoder = build_autoencoder(kind, self.seed)
-        self.load(kind, encoder=autoencoder.encoder, decoder=autoencoder.decoder)
-        return autoencoder
-
-    def trained_fallback(self) -> Fallback:
-        """Load the device's own classifier.
-
-        Raises:
-            TrainingError: it has not been trained.
-
-        """
-        classes = len(self.result("fallback").classes)
-        fallback = build_fallback(self.settings.preset.fallback, classes, self.seed)
-        self.load("fallback", fallback=fallback)
-        return fallback
-
-    def trained_quality(self, name: str) -> LearnedQuality:
-        """Load a learned quality.
-
-        Raises:
-            TrainingError: it has not been trained.
-
-        """
-        quality = self.new_quality(name)
-        self.load(name, quality=quality)
-        return quality
-
-    def new_quality(self, name: str) -> LearnedQuality:
-        """Build a learned quality as its training starts.
-
-        Raises:
-            TrainingError: the CAE has not been trained.
-
-        """
-        settings = self.settings.preset.qualities[name]
-        return build_quality(settings, self.trained_autoencoder("cae"), self.seed + settings.seed)
-
-    def trained_backbone(self, stage: str, classes: int) -> Backbone:
-        """Load what a stage made of convolutions and classifier.
+    def trained(self, stage: Stage[Network]) -> Network:
+        """Load the network that a stage made.
 
         Raises:
             TrainingError: it has not ended.
 
         """
-        backbone = self.untrained_backbone(classes)
-        self.load(stage, convolutions=backbone.convolutions, classifier=backbone.classifier)
-        return backbone
+        network = self.untrained(stage, len(self.result(stage).classes))
+        file = self._networks(stage)
+        if not file.exists():
+            raise TrainingError(
+                f"{file} is absent: a run that began from a bundle has only what the bundle holds; "
+                f"train {stage.name} anew"
+            )
+        state = load_file(file)
+        network.load_state_dict({name.removeprefix(stage.prefix): value for name, value in state.items()})
+        return network
 
-    def _check_ended(self, stage: str) -> None:
+    def has_weights(self, stage: AnyStage) -> bool:
+        """Tell whether a stage has ended and its network is here: in a run that began from a bundle some are not."""
+        return self.has_ended(stage) and self._networks(stage).exists()
+
+    def has_ended(self, stage: AnyStage) -> bool:
+        """Tell whether a stage has ended, and none that it stands on was trained anew since."""
+        file = self.folder / stage.name / _RESULT
+        if not file.exists():
+            return False
+        return StageResult.model_validate_json(file.read_bytes()).stands_on == self._stands_on(stage)
+
+    def result(self, stage: AnyStage) -> StageResult:
+        """Read how a stage ended.
+
+        Raises:
+            TrainingError: it has not ended yet, or has to be trained anew.
+
+        """
         if not self.has_ended(stage):
             raise TrainingError(
-                f"stage {stage} has not ended in {self.folder}, or on what was trained anew since; train it first"
+                f"stage {stage.name} has not ended in {self.folder}, or on what was trained anew since; train it first"
             )
+        return StageResult.model_validate_json((self.folder / stage.name / _RESULT).read_bytes())
 
-    def _stands_on(self, stage: str) -> tuple[str, ...]:
-        if stage == "teacher":
-            return ()
-        settings = self.settings.preset.settings_of(stage)
-        if isinstance(settings, FallbackSettings | AutoencoderSettings):
-            return (self.last_backbone_stage,)
-        if isinstance(settings, QualitySettings):
-            return (self.last_backbone_stage, "cae")
-        taught = isinstance(settings, ConvolutionSettings) and settings.soft_labels
-        return (*(("teacher",) if taught else ()), *(("backbone",) if stage == "finetune" else ()))
+    def forget(self, stage: AnyStage) -> None:
+        """Forget how a stage ended before."""
+        (self.folder / stage.name / _RESULT).unlink(missing_ok=True)
 
-    def _digests(self, stage: str) -> dict[str, str]:
-        files = {name: self.folder / name / _NETWORKS for name in self._stands_on(stage)}
+    def end(self, stage: AnyStage, network: nn.Module | None, result: StageResult) -> StageResult:
+        """Write a stage's weights, where they are known, and its result."""
+        folder = self.folder / stage.name
+        folder.mkdir(parents=True, exist_ok=True)
+        if network is not None:
+            state = {
+                stage.prefix + name: value.detach().cpu().contiguous()
+                for name, value in network.state_dict().items()
+            }
+            save_file(state, self._networks(stage))
+        result = result.model_copy(update={"stands_on": self._stands_on(stage)})
+        (folder / _RESULT).write_text(result.model_dump_json(indent=2) + "\n")
+        return result
+
+    def _networks(self, stage: AnyStage) -> Path:
+        return self.folder / stage.name / _NETWORKS
+
+    def _stands_on(self, stage: AnyStage) -> dict[str, str]:
+        files = {needed.name: self._networks(needed) for needed in stage.needs}
         return {
             name: hashlib.sha256(file.read_bytes()).hexdigest()
             for name, file in files.items()
             if file.exists()
         }
-
-    def load(self, stage: str, **networks: nn.Module) -> None:
-        """Fill networks with what a stage made, by their names.
-
-        Raises:
-            TrainingError: it has not ended.
-
-        """
-        self._check_ended(stage)
-        file = self.folder / stage / _NETWORKS
-        if not file.exists():
-            raise TrainingError(
-                f"{file} is absent: a run that began from a bundle has only what the bundle holds; train {stage} anew"
-            )
-        state = load_file(file)
-        for name, network in networks.items():
-            prefix = f"{name}."
-            network.load_state_dict(
-                {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-            )
-
-    def begin_stage(self, stage: str) -> None:
-        """Forget how a stage ended before."""
-        (self.folder / stage / _RESULT).unlink(missing_ok=True)
-
-    def end_stage(self, stage: str, networks: dict[str, nn.Module], result: StageResult) -> StageResult:
-        """Write a stage's networks, as far as there are any, and its result."""
-        folder = self.folder / stage
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            f"{name}.{key}": value.detach().cpu().contiguous()
-            for name, network in networks.items()
-            for key, value in network.state_dict().items()
-        }
-        if state:
-            save_file(state, folder / _NETWORKS)
-        result = result.model_copy(update={"stands_on": self._digests(stage)})
-        (folder / _RESULT).write_text(result.model_dump_json(indent=2) + "\n")
-        return result
-
-    def result_of(self, stage: str, fitted: Fitted, pictures: Pair) -> StageResult:
-        """Describe how a stage ended."""
-        return StageResult(
-            data=self.settings.preset.data,
-            classes=pictures.training.classes,
-            training_pictures=len(pictures.training),
-            held_out_pictures=len(pictures.held_out),
-            held_out_loss=fitted.validation.loss,
-            held_out_accuracy=fitted.validation.accuracy,
-            settings=self.settings.preset.settings_of(stage).model_dump(mode="json"),
-            hours=fitted.seconds / 3600,
-            compute=str(self.compute),
-            data_sha256=pictures.training.digest(),
-        )
 
 
 def begin_run(folder: Path, compute: Compute, settings: RunSettings, *, resume: bool) -> Run:

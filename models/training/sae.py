@@ -6,19 +6,21 @@ The SAE's 160 million weights stay in the run; what it can do is written into a 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from splitwire.models.autoencoder import LATENT_SHAPE
-from splitwire.models.training.data.inputs import features
-from splitwire.models.training.settings import AutoencoderSettings
-from splitwire.models.training.stages.autoencoder import validate_reconstruction
+from splitwire.models.training.data.pictures import Pictures
+from splitwire.models.training.run import Run
+from splitwire.models.training.stages.autoencoder import (
+    AutoencoderSettings,
+    AutoencoderStage,
+    validate_reconstruction,
+)
+from splitwire.models.training.stages.features import features
 from splitwire.shared.evaluation import Share, share
 
-if TYPE_CHECKING:
-    from splitwire.models.training.data.pictures import Pictures
-    from splitwire.models.training.run import Run
+SAE = "sae.json"
 
 
 class AutoencoderScore(BaseModel):
@@ -58,11 +60,12 @@ def compare_autoencoders(run: Run, test: Pictures) -> AutoencoderComparison:
         TrainingError: one of them has not been trained.
 
     """
-    backbone = run.trained_backbone(run.last_backbone_stage, len(test.classes))
+    pipeline = run.pipeline
+    backbone = run.trained(pipeline.backbone)
     tested = features(run, test, backbone, "test")
 
-    def score(kind: str) -> AutoencoderScore:
-        autoencoder, result = run.trained_autoencoder(kind), run.result(kind)
+    def score(stage: AutoencoderStage) -> AutoencoderScore:
+        autoencoder, result = run.trained(stage), run.result(stage)
         measured = validate_reconstruction(autoencoder, backbone.classifier, tested, run.compute)
         return AutoencoderScore(
             parameters=sum(parameter.numel() for parameter in autoencoder.parameters()),
@@ -73,12 +76,12 @@ def compare_autoencoders(run: Run, test: Pictures) -> AutoencoderComparison:
         )
 
     return AutoencoderComparison(
-        sae=score("sae"),
-        cae=score("cae"),
+        sae=score(pipeline.sae),
+        cae=score(pipeline.cae),
         code_elements=math.prod(LATENT_SHAPE),
         pictures=len(test),
         data_sha256=test.digest(),
-        training_pictures=run.result("sae").training_pictures,
+        training_pictures=run.result(pipeline.sae).training_pictures,
         seed=run.seed,
         compute=str(run.compute),
     )

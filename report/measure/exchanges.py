@@ -4,98 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
-import httpx
-from pydantic import BaseModel, ConfigDict
-
+from splitwire.edge.compute.encoder import Encoder
 from splitwire.edge.deadline import Deadline
-from splitwire.edge.errors import CloudUnreachable
 from splitwire.edge.network.connection import Connection, Exchange, connect
+from splitwire.edge.network.exceptions import map_exceptions
 from splitwire.edge.network.response import read, read_answer
 from splitwire.edge.settings import DeviceSettings
+from splitwire.report.results import Answers
 from splitwire.shared.answer import MAX_ANSWER_BYTES
+from splitwire.shared.frame import Frame, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from splitwire.shared.bundle import Bundle
+
 SECONDS_A_PICTURE = 60.0
-_UNDER_WAY = 8
+_AT_A_TIME = 8
 
 
-class Answers(BaseModel):
-    """What came of n pictures: classes, bytes of request bodies, bytes that the socket sent and received.
+class Framer:
+    """Makes a frame of one feature as a device does, in one quality."""
 
-    ``sent``, ``received``: HTTP's headers included; empty where the system does not count them.
-    """
+    def __init__(self, bundle: Bundle, quality: str) -> None:
+        self._encoder = Encoder(bundle, quality)
+        self._fingerprint = bundle.manifest.fingerprint(quality)
+        self._id = bundle.manifest.qualities[quality].id
 
-    model_config = ConfigDict(frozen=True)
-
-    classes: tuple[int, ...]
-    body_bytes: tuple[int, ...]
-    sent: tuple[int, ...]
-    received: tuple[int, ...]
-
-
-class FileAnswers(BaseModel):
-    """What came of pictures sent as files; ``codec`` is empty for the files as they are, which bare nothing."""
-
-    model_config = ConfigDict(frozen=True)
-
-    codec: str
-    setting: str
-    answers: Answers
-    bare_bytes: tuple[int, ...]
+    def __call__(self, feature: NDArray[np.float32]) -> bytes:
+        """Make the frame of a feature [512, 7, 7]."""
+        payloads = (self._encoder(feature),)
+        return pack(Frame(fingerprint=self._fingerprint, quality=self._id, payloads=payloads))
 
 
 def open_connection(
     url: str, classes: tuple[str, ...], key: str | None = None
 ) -> AbstractAsyncContextManager[Connection]:
-    """Open the device's way to a cloud.
-
-    Raises:
-        SettingsError: not a URL, or a key that can't be one.
-
-    """
+    """Open the device's way to a cloud."""
     return connect(DeviceSettings(cloud=url, key=key), classes)
 
 
-async def send_frame(connection: Connection, body: bytes) -> Exchange:
-    """Have a frame of one picture answered.
-
-    Raises:
-        CloudError: there is no answer; see ``Connection.infer``.
-
-    """
-    return await connection.infer(body, pictures=1, top=1, deadline=Deadline.after(SECONDS_A_PICTURE))
-
-
-async def send_picture(connection: Connection, data: bytes, media_type: str) -> Exchange:
-    """Have a picture's file answered by a cloud that runs the whole network.
-
-    Raises:
-        CloudError: there is no answer; see ``Connection.infer``.
-
-    """
-    started = time.monotonic()
-    request = connection.client.build_request(
-        "POST", "/classify", content=data, headers={"Content-Type": media_type}
-    )
-    try:
+async def ask(connection: Connection, body: bytes, media_type: str | None) -> Exchange:
+    """Have one picture answered; ``media_type``: of its file, which a whole network takes, or None for a frame."""
+    if media_type is None:
+        deadline = Deadline.after(SECONDS_A_PICTURE)
+        return await connection.infer(body, pictures=1, top=1, deadline=deadline)
+    url, started = connection.url, time.monotonic()
+    headers = {"Content-Type": media_type}
+    request = connection.client.build_request("POST", "/classify", content=body, headers=headers)
+    with map_exceptions(url, late="no answer in time", unreachable="is it running?"):
         response = await connection.client.send(request, stream=True)
         try:
-            answer = await read(connection.url, response, MAX_ANSWER_BYTES)
+            answer = await read(url, response, MAX_ANSWER_BYTES)
             wire = connection.counter.since_last(response)
         finally:
             await response.aclose()
-    except httpx.RequestError as exc:
-        raise CloudUnreachable(connection.url, str(exc) or type(exc).__name__) from exc
     seconds = time.monotonic() - started
-    found, timings = read_answer(
-        connection.url, response, answer, pictures=1, top=1, classes=connection.classes
-    )
+    found, timings = read_answer(url, response, answer, pictures=1, top=1, classes=connection.classes)
     return Exchange(
         predictions=found,
         timings_ms=timings,
@@ -105,31 +77,17 @@ async def send_picture(connection: Connection, data: bytes, media_type: str) -> 
     )
 
 
-async def send_all(
-    bodies: Iterable[bytes],
-    send: Callable[[bytes], Awaitable[Exchange]],
-    advance: Callable[[int], None],
+async def ask_all(
+    connection: Connection, bodies: Iterable[bytes], media_type: str | None, advance: Callable[[int], None]
 ) -> Answers:
-    """Have every body answered, a few at a time; while some are on their way, others are made."""
+    """Have every picture answered, a few at a time; see ``ask``."""
     exchanges: list[Exchange] = []
     sizes: list[int] = []
-    under_way: deque[asyncio.Task[Exchange]] = deque()
-
-    async def take() -> None:
-        exchanges.append(await under_way.popleft())
-        advance(1)
-
-    try:
-        for body in bodies:
-            sizes.append(len(body))
-            under_way.append(asyncio.ensure_future(send(body)))
-            if len(under_way) == _UNDER_WAY:
-                await take()
-        while under_way:
-            await take()
-    finally:
-        for task in under_way:
-            task.cancel()
+    left = iter(bodies)
+    while some := list(islice(left, _AT_A_TIME)):
+        exchanges += await asyncio.gather(*(ask(connection, body, media_type) for body in some))
+        sizes += map(len, some)
+        advance(len(some))
     wires = [exchange.wire for exchange in exchanges if exchange.wire is not None]
     return Answers(
         classes=tuple(exchange.predictions[0].class_id for exchange in exchanges),

@@ -1,16 +1,20 @@
-"""The features of all pictures, by the device's default head; computed once, whatever the number of qualities."""
+"""The features of all pictures, and what a device makes of them without a cloud."""
 
 from __future__ import annotations
 
 import math
 import shutil
-import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from pydantic import BaseModel
+import torch
+import zstandard
 
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.head import open_head
+from splitwire.models.loading import load_tails
+from splitwire.report.results import Answers, FeatureBytes
+from splitwire.shared.bundle import load_bundle
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.pictures.loading import prepare
 
@@ -24,64 +28,79 @@ if TYPE_CHECKING:
     from splitwire.shared.bundle import Bundle
 
 HEAD: Final = "ncnn"
-_BETWEEN_FLUSHES = 16
-
-
-class _State(BaseModel):
-    """How many pictures are done, and the seconds that they took."""
-
-    done: int = 0
-    seconds: float = 0.0
+ZSTD_LEVEL = 3
+_BATCH = 16
 
 
 def compute_features(
     folder: Path, bundle: Bundle, pictures: Pictures, advance: Callable[[int], None]
-) -> tuple[NDArray[np.float32], float]:
-    """Run the head on every picture, or on those that an earlier run in this folder did not reach.
+) -> NDArray[np.float32]:
+    """Run the device's default head on every picture, or on those that an earlier run did not reach.
 
     Args:
-        folder: keeps the features and how far they got.
+        folder: keeps the features.
         bundle: with the device's files.
         pictures: in the same order each time.
         advance: told how many more are done.
 
     Returns:
-        [pictures, 512, 7, 7], float32, memory-mapped; the seconds that they took, in all runs.
-
-    Raises:
-        BundleError: the convolutions can't be used.
-        PictureError: a picture can't be read.
-        SettingsError: the disk has no room for them.
+        [pictures, 512, 7, 7], float32, memory-mapped.
 
     """
-    file, state_file = folder / "features.npy", folder / "features-done.json"
-    total = len(pictures)
-    state = _State.model_validate_json(state_file.read_bytes()) if state_file.exists() else _State()
-    advance(state.done)
-    if state.done < total:
-        features = (
-            np.lib.format.open_memmap(file, mode="r+")
-            if state.done
-            else _new_file(file, (total, *bundle.manifest.feature_shape))
-        )
-        head = open_head(HEAD, bundle)
-        started = time.monotonic() - state.seconds
-        for index in range(state.done, total):
-            features[index] = head(prepare(pictures.image(index), bundle.manifest.preparation))
-            advance(1)
-            if (index + 1) % _BETWEEN_FLUSHES == 0 or index + 1 == total:
-                features.flush()
-                state = _State(done=index + 1, seconds=time.monotonic() - started)
-                state_file.write_text(state.model_dump_json())
-    return np.load(file, mmap_mode="r"), state.seconds
-
-
-def _new_file(file: Path, shape: tuple[int, ...]) -> np.memmap[tuple[int, ...], np.dtype[np.float32]]:
-    """Look for room first: running out of it under a memory-mapped file would end the process."""
-    needed, free = 4 * math.prod(shape), shutil.disk_usage(file.parent).free
+    shape = bundle.manifest.feature_shape
+    file, size = folder / "features.f32", 4 * math.prod(shape)
+    done = file.stat().st_size // size if file.exists() else 0
+    needed, free = (len(pictures) - done) * size, shutil.disk_usage(folder).free
     if needed > free:
         raise SettingsError(
-            f"the features need {needed / 1e9:.1f} GB for a while, {free / 1e9:.1f} GB are free at {file.parent}; "
+            f"the features need {needed / 1e9:.1f} GB for a while, {free / 1e9:.1f} GB are free at {folder}; "
             "choose another --out or a --limit"
         )
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+    advance(done)
+    if done < len(pictures):
+        head = open_head(HEAD, bundle)
+        with file.open("ab") as features:
+            features.truncate(done * size)
+            for index in range(done, len(pictures)):
+                feature = head(prepare(pictures.image(index), bundle.manifest.preparation))
+                features.write(np.ascontiguousarray(feature, dtype=np.float32).tobytes())
+                advance(1)
+    return np.memmap(file, np.float32, "r", shape=(len(pictures), *shape))
+
+
+def base_answers(path: Path, features: NDArray[np.float32], advance: Callable[[int], None]) -> Answers:
+    """Classify features [n, 512, 7, 7] without an autoencoder: VGG16 alone."""
+    bundle = load_bundle(path, "cloud")
+    classifier = load_tails(bundle)[bundle.manifest.default_quality].classifier
+    classes: list[int] = []
+    with torch.inference_mode():
+        for first in range(0, len(features), _BATCH):
+            batch = torch.from_numpy(np.array(features[first : first + _BATCH]))
+            classes += classifier(batch).argmax(1).tolist()
+            advance(len(batch))
+    return Answers(classes=tuple(classes))
+
+
+def own_answers(bundle: Bundle, features: NDArray[np.float32], advance: Callable[[int], None]) -> Answers:
+    """Classify features [n, 512, 7, 7] with the device's own classifier; empty where it has none."""
+    classifier = Fallback.load(bundle)
+    if classifier is None:
+        return Answers()
+    answers = []
+    for feature in features:
+        answers.append(classifier(feature, top=1))
+        advance(1)
+    return Answers(
+        classes=tuple(answer.class_id for answer in answers),
+        probabilities=tuple(answer.probability for answer in answers),
+    )
+
+
+def feature_bytes(features: NDArray[np.float32], advance: Callable[[int], None]) -> FeatureBytes:
+    """Measure features [n, 512, 7, 7] as they are and compressed."""
+    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+    sizes = []
+    for feature in features:
+        sizes.append(len(compressor.compress(feature.tobytes())))
+        advance(1)
+    return FeatureBytes(plain=features[0].nbytes, zstd=float(np.mean(sizes)))

@@ -1,35 +1,28 @@
-"""What one part of the network costs in memory and time, in a process of its own.
-
-python -m splitwire.report.measure.footprint PART --bundle DIR
-"""
+"""What one part of the network costs in memory and time, in a process of its own."""
 
 from __future__ import annotations
 
 import gc
 import math
-import subprocess
-import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import typer
-from pydantic import BaseModel, ConfigDict
 from threadpoolctl import threadpool_limits
 
 from splitwire.edge.compute.encoder import Encoder
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.ncnn_head import NcnnHead
 from splitwire.models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder
-from splitwire.models.loading import CONVOLUTIONS, DECODER, ENCODER, FALLBACK
-from splitwire.models.split import PICTURE_SHAPE
-from splitwire.models.vgg16 import FEATURE_SHAPE, Classifier
-from splitwire.report.statistics import Spread, spread
-from splitwire.shared.bundle import default_bundle_path, load_bundle
-from splitwire.shared.command import command_group, run
+from splitwire.models.vgg16 import FEATURE_SHAPE, PICTURE_SHAPE, Classifier
+from splitwire.report.results import Cost
+from splitwire.report.statistics import spread
+from splitwire.shared.bundle import CONVOLUTIONS, DECODER, ENCODER, FALLBACK, load_bundle
 from splitwire.shared.errors import SettingsError
-from splitwire.shared.fallback import Fallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,63 +41,22 @@ _WARM_UP, _REPEATS = 2, 20
 _PAGES = Path("/proc/self/statm")
 _PAGE_BYTES = 4096
 
-app = command_group("Measure what one part of the network costs.")
 
-
-class Cost(BaseModel):
-    """One part: ``resident_bytes``: growth of its process, None where unknown; time for one picture."""
-
-    model_config = ConfigDict(frozen=True)
-
-    parameters: int
-    resident_bytes: int | None
-    milliseconds: Spread
-
-
-class Costs(BaseModel):
-    """By part."""
-
-    model_config = ConfigDict(frozen=True)
-
-    parts: dict[str, Cost]
-
-
-def measure_all(bundle: Path, parts: Sequence[str], advance: Callable[[int], None]) -> Costs:
-    """Measure parts, one process each.
-
-    Raises:
-        SettingsError: a process failed.
-
-    """
+def measure_all(bundle: Path, parts: Sequence[str], advance: Callable[[int], None]) -> dict[str, Cost]:
+    """Measure parts, one process each; see ``measure``."""
     costs: dict[str, Cost] = {}
-    for part in parts:
-        command = [sys.executable, "-m", "splitwire.report.measure.footprint", part, "--bundle", str(bundle)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SettingsError(f"the {part} could not be measured: {done.stderr.strip()}")
-        costs[part] = Cost.model_validate_json(done.stdout)
-        advance(1)
-    return Costs(parts=costs)
-
-
-@app.command()
-def command(
-    part: Annotated[str, typer.Argument(help=", ".join(PARTS))],
-    bundle: Annotated[Path, typer.Option(help="Folder of a model bundle.")] = default_bundle_path(),
-) -> None:
-    """Print one part's cost as JSON."""
-    typer.echo(measure(part, bundle).model_dump_json())
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
+        for part in parts:
+            costs[part] = processes.submit(measure, part, bundle).result()
+            advance(1)
+    return costs
 
 
 def measure(part: str, path: Path) -> Cost:
     """Build a part, run it for one picture at a time, with one thread for numpy as on devices and in clouds.
 
-    Memory and time of the classifiers do not depend on the values of their weights, so these are random.
-
-    Raises:
-        SettingsError: there is no such part.
-        BundleError: the bundle can't be used.
-
+    The device's parts are those that it runs. The cloud's are plain networks in torch with random weights, on whose
+    values memory and time do not depend.
     """
     torch.ones(64, 64) @ torch.ones(64, 64)  # what torch takes in any case comes before the first look
     before = _resident()
@@ -125,6 +77,7 @@ def measure(part: str, path: Path) -> Cost:
 
 
 def _built(part: str, path: Path) -> tuple[int, Callable[[], object]]:
+    """Give a part's number of parameters, and its work on one picture."""
     bundle = load_bundle(path, "device")
     feature = np.random.default_rng(0).random(FEATURE_SHAPE, dtype=np.float32)
     if part == CONVOLUTIONS:
@@ -132,7 +85,7 @@ def _built(part: str, path: Path) -> tuple[int, Callable[[], object]]:
         return _parameters(bundle, part), lambda: head(picture)
     if part == ENCODER:
         encoder = Encoder(bundle, bundle.manifest.default_quality)
-        return _parameters(bundle, part), lambda: encoder(feature)
+        return _parameters(bundle, part), lambda: encoder.latent(feature)
     if part == FALLBACK and (own := Fallback.load(bundle)):
         return _parameters(bundle, part), lambda: own(feature, top=1)
     if part == DECODER:
@@ -161,10 +114,4 @@ def _parameters(bundle: Bundle, part: str) -> int:
 
 def _resident() -> int | None:
     """Read this process's resident memory, in bytes; None where the system does not say."""
-    if not _PAGES.exists():
-        return None
-    return int(_PAGES.read_text().split()[1]) * _PAGE_BYTES
-
-
-if __name__ == "__main__":
-    run(app)
+    return int(_PAGES.read_text().split()[1]) * _PAGE_BYTES if _PAGES.exists() else None

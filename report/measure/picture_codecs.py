@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from PIL import Image, features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 QUALITIES = (10, 30, 60, 90)
 """Pillow's ``quality`` for JPEG, WebP and AVIF."""
-COLOURS = (4, 16, 64)
-"""Sizes of PNG's palettes; the fourth setting has all colours."""
+COLOURS = (4, 16, 64, None)
+"""Sizes of PNG's palettes; None keeps every colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +29,16 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One way to write a picture's file; ``media_type``: its Content-Type."""
+    """One way to write a picture's file."""
 
     codec: str
     name: str
-    media_type: str
     encode: Callable[[Image.Image], File]
+
+    @property
+    def media_type(self) -> str:
+        """The file's Content-Type."""
+        return f"image/{self.codec.lower()}"
 
     @property
     def title(self) -> str:
@@ -42,34 +46,21 @@ class Setting:
         return f"{self.codec}, {self.name}"
 
 
-def settings() -> tuple[Setting, ...]:
-    """List four settings of each codec that Pillow has here: PNG, JPEG, WebP, AVIF."""
+def settings(
+    qualities: Sequence[int] = QUALITIES, colours: Sequence[int | None] = COLOURS
+) -> tuple[Setting, ...]:
+    """List the settings of each codec that Pillow has here: PNG, JPEG, WebP, AVIF."""
     found = [
-        *(
-            Setting(
-                codec="PNG",
-                name=f"{count} colours",
-                media_type="image/png",
-                encode=partial(_png, colours=count),
-            )
-            for count in COLOURS
-        ),
-        Setting(codec="PNG", name="lossless", media_type="image/png", encode=partial(_png, colours=None)),
+        Setting(
+            codec="PNG", name=f"{count} colours" if count else "lossless", encode=partial(_png, colours=count)
+        )
+        for count in colours
     ]
-    for codec, encode, is_there in (
-        ("JPEG", _jpeg, features.check("jpg")),
-        ("WebP", _webp, features.check("webp")),
-        ("AVIF", _avif, features.check("avif")),
-    ):
-        if is_there:
+    for codec, encode in (("JPEG", _jpeg), ("WebP", _webp), ("AVIF", _avif)):
+        if features.check("jpg" if codec == "JPEG" else codec.lower()):
             found += [
-                Setting(
-                    codec=codec,
-                    name=f"quality {quality}",
-                    media_type=f"image/{codec.lower()}",
-                    encode=partial(encode, quality=quality),
-                )
-                for quality in QUALITIES
+                Setting(codec=codec, name=f"quality {quality}", encode=partial(encode, quality=quality))
+                for quality in qualities
             ]
     return tuple(found)
 
@@ -78,10 +69,7 @@ def _png(image: Image.Image, *, colours: int | None) -> File:
     if colours is not None:
         image = image.quantize(colours)
     data = _saved(image, "PNG", optimize=True)
-    return File(
-        data=data,
-        bare_bytes=sum(size for kind, size in _png_chunks(data) if kind in {b"IDAT", b"PLTE"}),
-    )
+    return File(data=data, bare_bytes=sum(size for kind, size in _chunks(data) if kind in {b"IDAT", b"PLTE"}))
 
 
 def _jpeg(image: Image.Image, *, quality: int) -> File:
@@ -113,7 +101,7 @@ def _saved(image: Image.Image, kind: str, **options: int | bool) -> bytes:
     return buffer.getvalue()
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
     """Walk through the chunks after the signature: kind, size of the content (PNG, 5.3)."""
     at = 8
     while at < len(data):

@@ -1,4 +1,4 @@
-"""Everything that is measured, stage by stage; a stopped run goes on where it was."""
+"""Everything that is measured, step by step; a stopped run goes on where it was."""
 
 from __future__ import annotations
 
@@ -15,48 +15,38 @@ from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from splitwire.edge.errors import CloudAnswerInvalid, CloudUnreachable
-from splitwire.models.loading import FALLBACK
 from splitwire.report.measure import footprint, shaped
-from splitwire.report.measure.exchanges import (
-    Answers,
-    FileAnswers,
-    open_connection,
-    send_all,
-    send_frame,
-    send_picture,
-)
-from splitwire.report.measure.features import compute_features
-from splitwire.report.measure.frames import Framer
-from splitwire.report.measure.on_device import (
-    Base,
-    FeatureBytes,
-    Own,
-    base_answers,
-    feature_bytes,
-    own_answers,
-)
-from splitwire.report.measure.picture_codecs import Setting
+from splitwire.report.measure.exchanges import Framer, ask_all, open_connection
+from splitwire.report.measure.features import base_answers, compute_features, feature_bytes, own_answers
 from splitwire.report.measure.picture_codecs import settings as codec_settings
-from splitwire.report.measure.scoring import choose, picture_result, quality_result, right_of
-from splitwire.report.measure.timing import StageClock, Times
-from splitwire.report.page import ways
+from splitwire.report.measure.scoring import score_all
+from splitwire.report.measure.timing import Clock
+from splitwire.report.results import (
+    AS_IT_IS,
+    Answers,
+    Cost,
+    FeatureBytes,
+    OnLink,
+    Scores,
+    WayTimes,
+    split,
+)
 from splitwire.report.testbed.servers import SPLIT, WHOLE, running
-from splitwire.shared.bundle import load_bundle
+from splitwire.report.testbed.shaped_link import obstacle
+from splitwire.shared.bundle import FALLBACK, load_bundle
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.messages import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from splitwire.edge.network.connection import Exchange
-    from splitwire.models.training.data.pictures import Pictures
-    from splitwire.report.progress import Steps
-    from splitwire.report.results import Chosen
-    from splitwire.report.settings import ReportSettings
-    from splitwire.report.work import Work
+    from splitwire.report.measure.picture_codecs import Setting
+    from splitwire.report.sample import Sample
+    from splitwire.report.steps import Steps
 
 FEATURES, BASE, OWN, ZSTD = "head", "VGG16 alone", "the device's own classifier", "zstd"
 FILES, TIMES, COSTS, LINKS = "pictures as files", "times", "memory and time of the parts", "shaped links"
@@ -66,40 +56,31 @@ _LARGEST = "paper"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """The pictures that are measured; ``coded``, ``timed``: indices of those sent as files, and of those timed."""
-
-    pictures: Pictures
-    coded: NDArray[np.int64]
-    timed: NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Measured:
-    """All raw results."""
+    """All that was measured.
+
+    ``cloud``: what it computes with; ``cloud_here``: it was started here. ``obstacle``: why there are no shaped links.
+    """
 
     cloud: str
-    base: Base
-    own: Own
+    cloud_here: bool
+    scores: Scores
     feature: FeatureBytes
-    qualities: dict[str, Answers]
-    files: tuple[FileAnswers, ...]
-    """The first is of the files as they are."""
-    chosen: Chosen
-    times: Times
-    costs: footprint.Costs
-    shaped: shaped.Measurements
+    times: dict[str, WayTimes]
+    costs: dict[str, Cost]
+    on_links: tuple[OnLink, ...]
+    obstacle: str | None
 
 
-def plan(sample: Sample, qualities: Sequence[str]) -> dict[str, tuple[int, float]]:
-    """List the stages: steps of each, and seconds that one takes on a small machine."""
+def forecast(sample: Sample, qualities: Sequence[str]) -> dict[str, tuple[int, float]]:
+    """List the steps: units of each, and seconds that one takes on a small machine."""
     count = len(sample.pictures)
     return {
         FEATURES: (count, 0.15),
         BASE: (count, 0.004),
         OWN: (count, 0.001),
         ZSTD: (count, 0.002),
-        **dict.fromkeys(qualities, (count, 0.008)),
+        **{split(name): (count, 0.008) for name in qualities},
         FILES: ((1 + len(codec_settings())) * len(sample.coded), 0.15),
         TIMES: (len(sample.timed), 0.6),
         COSTS: (len(footprint.PARTS), 4.0),
@@ -108,170 +89,153 @@ def plan(sample: Sample, qualities: Sequence[str]) -> dict[str, tuple[int, float
 
 
 class Measuring:
-    """One run over one sample."""
+    """One run over one sample, in some of the bundle's qualities."""
 
     def __init__(
-        self, settings: ReportSettings, qualities: Sequence[str], sample: Sample, work: Work, steps: Steps
+        self,
+        bundle: Path,
+        qualities: Sequence[str],
+        sample: Sample,
+        steps: Steps,
+        cloud: str | None,
+        key: str | None,
     ) -> None:
-        self._settings, self._qualities, self._sample = settings, qualities, sample
-        self._work, self._steps = work, steps
-        self._bundle = load_bundle(settings.bundle, "device")
+        """Load the device's half; ``cloud``: URL of one that runs already, with its API key."""
+        self._qualities, self._sample, self._steps = qualities, sample, steps
+        self._cloud, self._key = cloud, key
+        self._bundle = load_bundle(bundle, "device")
         self._classes = self._bundle.manifest.classes
-        self._labels = sample.pictures.labels
+        self._media_type = media_type_of(sample.pictures.files[0])
 
     def run(self) -> Measured:
-        """Measure all.
-
-        Raises:
-            SplitwireError: a picture, the bundle or a cloud can't be used.
-
-        """
+        """Measure all."""
+        bundle, steps = self._bundle.path, self._steps
         with ExitStack() as stack:
             # As on a device: numpy's BLAS would let its threads wait in a loop, on cores that are being timed.
             stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
-            split = self._settings.cloud or stack.enter_context(running(SPLIT, self._settings.bundle))
-            whole = stack.enter_context(running(WHOLE, self._settings.bundle))
-            cloud = asyncio.run(self._describe(split))
-            with self._steps.stage(FEATURES) as advance:
-                features, seconds = compute_features(
-                    self._work.folder, self._bundle, self._sample.pictures, advance
-                )
-                self._work.seconds += seconds
-            with self._steps.stage(BASE) as advance:
-                base = self._work.result(
-                    "base", Base, lambda: base_answers(self._settings.bundle, features, advance)
-                )
-            with self._steps.stage(OWN) as advance:
-                own = self._work.result("own", Own, lambda: own_answers(self._bundle, features, advance))
-            with self._steps.stage(ZSTD) as advance:
-                feature = self._work.result("zstd", FeatureBytes, lambda: feature_bytes(features, advance))
-            qualities = {name: self._quality(split, name, features) for name in self._qualities}
-            with self._steps.stage(FILES) as advance:
-                files = tuple(self._files(whole, advance))
-            chosen = self._choose(base, qualities, files)
-            with self._steps.stage(TIMES) as advance:
-                times = self._work.result(
-                    "times", Times, lambda: asyncio.run(self._times(split, whole, chosen, advance))
-                )
-        with self._steps.stage(COSTS) as advance:
-            parts = [part for part in footprint.PARTS if part != FALLBACK or own.classes]
-            costs = self._work.result(
-                "costs",
-                footprint.Costs,
-                lambda: footprint.measure_all(self._settings.bundle, parts, advance),
+            cloud = self._cloud or stack.enter_context(running(SPLIT, bundle))
+            whole = stack.enter_context(running(WHOLE, bundle))
+            described = asyncio.run(self._describe(cloud))
+            with steps.showing(FEATURES) as advance:
+                features = compute_features(steps.folder, self._bundle, self._sample.pictures, advance)
+            base = steps.run(BASE, Answers, partial(base_answers, bundle, features))
+            own = steps.run(OWN, Answers, partial(own_answers, self._bundle, features))
+            feature = steps.run(ZSTD, FeatureBytes, partial(feature_bytes, features))
+            scores = score_all(
+                self._sample.pictures.labels,
+                self._classes,
+                self._sample.coded,
+                base,
+                own,
+                {name: self._quality(cloud, name, features) for name in self._qualities},
+                self._files(whole),
             )
-        with self._steps.stage(LINKS) as advance:
-            links = self._work.result(
-                "links", shaped.Measurements, lambda: self._links(chosen, features, advance)
-            )
+            chosen = scores.chosen
+            times = steps.run(TIMES, dict[str, WayTimes], partial(self._times, cloud, whole, chosen.picture))
+        parts = [part for part in footprint.PARTS if part != FALLBACK or own.classes]
+        costs = steps.run(COSTS, dict[str, Cost], partial(footprint.measure_all, bundle, parts))
+        no_links = obstacle()
+        on_links: tuple[OnLink, ...] = ()
+        if no_links is None:
+            loads = self._loads(chosen.quality, features)
+            measure = partial(shaped.measure, bundle, self._classes, loads)
+            on_links = steps.run(LINKS, tuple[OnLink, ...], measure)
         return Measured(
-            cloud=cloud,
-            base=base,
-            own=own,
+            cloud=described,
+            cloud_here=self._cloud is None,
+            scores=scores,
             feature=feature,
-            qualities=qualities,
-            files=files,
-            chosen=chosen,
             times=times,
             costs=costs,
-            shaped=links,
+            on_links=on_links,
+            obstacle=no_links,
         )
 
     async def _describe(self, url: str) -> str:
         """Say what the cloud computes with, after making sure that it serves every quality."""
-        async with open_connection(url, self._classes, self._settings.key) as connection:
+        async with open_connection(url, self._classes, self._key) as connection:
             try:
                 response = await connection.client.get("/model", headers={"Accept": "application/json"})
                 model = Model.model_validate_json(response.content)
             except httpx.RequestError as exc:
                 raise CloudUnreachable(url, f"{exc}; is cloud-server running there?") from exc
             except ValidationError as exc:
-                raise CloudAnswerInvalid(
-                    url, f"HTTP {response.status_code} without a model; check URL and --key"
-                ) from exc
+                problem = f"HTTP {response.status_code} without a model; check URL and --key"
+                raise CloudAnswerInvalid(url, problem) from exc
         served = {each for bundle in model.bundles for each in bundle.fingerprints.values()}
         for name in self._qualities:
             if f"{self._bundle.manifest.fingerprint(name):08x}" not in served:
                 raise SettingsError(
                     f"the cloud at {url} does not serve {name} of this bundle; start it with that"
                 )
-        place = "on loopback" if self._settings.cloud is None else "another process, named with --cloud"
+        place = "on loopback" if self._cloud is None else "another process, named with --cloud"
         return f"{place}, {model.device}, {model.precision}"
 
-    def _quality(self, url: str, name: str, features: NDArray[np.float32]) -> Answers:
-        framer = Framer(self._bundle, name)
-
-        async def send(advance: Callable[[int], None]) -> Answers:
-            async with open_connection(url, self._classes, self._settings.key) as connection:
-                bodies = (framer(feature) for feature in features)
-                return await send_all(bodies, lambda body: send_frame(connection, body), advance)
-
-        with self._steps.stage(name) as advance:
-            return self._work.result(f"quality-{name}", Answers, lambda: asyncio.run(send(advance)))
-
-    def _files(self, url: str, advance: Callable[[int], None]) -> Iterator[FileAnswers]:
-        pictures = self._sample.pictures.subset(self._sample.coded)
-
-        async def send(bodies: Sequence[bytes], media_type: str) -> Answers:
-            async with open_connection(url, self._classes) as connection:
-
-                def send_one(body: bytes) -> Awaitable[Exchange]:
-                    return send_picture(connection, body, media_type)
-
-                return await send_all(bodies, send_one, advance)
-
-        def as_they_are() -> FileAnswers:
-            answers = asyncio.run(send(pictures.files, media_type_of(pictures.files[0])))
-            return FileAnswers(codec="", setting="file as it is", answers=answers, bare_bytes=())
-
-        def written(setting: Setting) -> FileAnswers:
-            files = [setting.encode(pictures.image(index)) for index in range(len(pictures))]
-            return FileAnswers(
-                codec=setting.codec,
-                setting=setting.name,
-                answers=asyncio.run(send([file.data for file in files], setting.media_type)),
-                bare_bytes=tuple(file.bare_bytes for file in files),
-            )
-
-        yield self._work.result("files", FileAnswers, as_they_are)
-        for number, setting in enumerate(codec_settings()):
-            yield self._work.result(f"files-{number}", FileAnswers, partial(written, setting))
-
-    def _choose(self, base: Base, qualities: dict[str, Answers], files: Sequence[FileAnswers]) -> Chosen:
-        labels, coded = self._labels, self._sample.coded
-        right = right_of(base.classes, labels)
-        return choose(
-            {
-                name: quality_result("", each, right, labels, self._classes)
-                for name, each in qualities.items()
-            },
-            [picture_result(each, right[coded], labels[coded], self._classes) for each in files[1:]],
+    def _quality(self, url: str, name: str, features: NDArray[np.float32]) -> tuple[str, Answers]:
+        """Give a quality's codec and what came of its frames."""
+        frames = map(Framer(self._bundle, name), features)
+        answers = self._steps.run(
+            split(name), Answers, partial(self._ask_all, url, frames, None, key=self._key)
         )
+        return self._bundle.manifest.qualities[name].codec, answers
 
-    async def _times(self, split: str, whole: str, chosen: Chosen, advance: Callable[[int], None]) -> Times:
-        rewriting = next(each for each in codec_settings() if each.title == chosen.picture)
+    def _files(self, url: str) -> list[tuple[str, str, Answers]]:
+        """Give codec, setting and what came of the files, those as they are first."""
+        pictures = self._sample.pictures.subset(self._sample.coded)
+        with self._steps.showing(FILES) as advance:
+
+            def written(setting: Setting) -> Answers:
+                files = [setting.encode(pictures.image(index)) for index in range(len(pictures))]
+                answers = self._ask_all(url, [file.data for file in files], setting.media_type, advance)
+                return answers.model_copy(update={"bare_bytes": tuple(file.bare_bytes for file in files)})
+
+            as_they_are = partial(self._ask_all, url, pictures.files, self._media_type, advance)
+            found = [("", "file as it is", self._steps.result(AS_IT_IS, Answers, as_they_are))]
+            for each in codec_settings():
+                answers = self._steps.result(each.title, Answers, partial(written, each))
+                found.append((each.codec, each.name, answers))
+        return found
+
+    def _ask_all(
+        self,
+        url: str,
+        bodies: Iterable[bytes],
+        media_type: str | None,
+        advance: Callable[[int], None],
+        key: str | None = None,
+    ) -> Answers:
+        async def sending() -> Answers:
+            async with open_connection(url, self._classes, key) as connection:
+                return await ask_all(connection, bodies, media_type, advance)
+
+        return asyncio.run(sending())
+
+    def _times(
+        self, url: str, whole_url: str, picture: str, advance: Callable[[int], None]
+    ) -> dict[str, WayTimes]:
+        rewriting = next(each for each in codec_settings() if each.title == picture)
         pictures = self._sample.pictures.subset(self._sample.timed)
-        async with (
-            open_connection(split, self._classes, self._settings.key) as split_connection,
-            open_connection(whole, self._classes) as whole_connection,
-        ):
-            clock = StageClock(
-                self._settings.bundle, self._qualities, rewriting, split_connection, whole_connection
-            )
-            return await clock.measure(pictures, media_type_of(pictures.files[0]), advance)
 
-    def _links(
-        self, chosen: Chosen, features: NDArray[np.float32], advance: Callable[[int], None]
-    ) -> shaped.Measurements:
+        async def timing() -> dict[str, WayTimes]:
+            async with (
+                open_connection(url, self._classes, self._key) as cloud,
+                open_connection(whole_url, self._classes) as whole,
+            ):
+                clock = Clock(self._bundle.path, self._qualities, rewriting, cloud, whole)
+                return await clock.measure(pictures, self._media_type, advance)
+
+        return asyncio.run(timing())
+
+    def _loads(self, quality: str, features: NDArray[np.float32]) -> dict[str, shaped.Load]:
+        """Make what is sent over shaped links."""
         loads: dict[str, shaped.Load] = {}
-        for name in dict.fromkeys((chosen.quality, _LARGEST)):
+        for name in dict.fromkeys((quality, _LARGEST)):
             if name in self._qualities:
-                framer = Framer(self._bundle, name)
-                bodies = tuple(framer(feature) for feature in features[:_SHAPED_BODIES])
-                loads[ways.split(name)] = shaped.Load(media_type=None, bodies=bodies)
+                bodies = tuple(map(Framer(self._bundle, name), features[:_SHAPED_BODIES]))
+                loads[split(name)] = shaped.Load(media_type=None, bodies=bodies)
         files = self._sample.pictures.files[:_SHAPED_BODIES]
-        loads[ways.AS_IT_IS] = shaped.Load(media_type=media_type_of(files[0]), bodies=files)
-        return shaped.measure(self._settings.bundle, self._classes, loads, self._work.folder, advance)
+        loads[AS_IT_IS] = shaped.Load(media_type=self._media_type, bodies=files)
+        return loads
 
 
 def media_type_of(data: bytes) -> str:

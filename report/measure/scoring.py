@@ -6,16 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splitwire.report.results import (
-    Chosen,
-    Confident,
-    ConfidentPoint,
-    PictureResult,
-    QualityResult,
-    Scored,
-    Size,
-    Traffic,
-)
+from splitwire.report.results import Chosen, ConfidentPoint, Scored, Scores, Sent, Size, Traffic
 from splitwire.report.statistics import difference, share_of
 
 if TYPE_CHECKING:
@@ -23,67 +14,51 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from splitwire.report.measure.exchanges import Answers, FileAnswers
-    from splitwire.report.measure.on_device import Own
+    from splitwire.report.results import Answers
 
 WITHIN = 0.01
 """How much accuracy may be lost by what the report chooses: one point of a hundred."""
 CONFIDENT = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
 
-def right_of(classes: Sequence[int], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+class Scorer:
+    """Scores answers for n pictures; ``labels``: [n], ``base``: which of them VGG16 alone has right, [n]."""
+
+    def __init__(self, labels: NDArray[np.int64], base: NDArray[np.bool_], classes: Sequence[str]) -> None:
+        self._labels, self._base = labels, base
+        self._by_class = {
+            name: labels == label for label, name in enumerate(classes) if (labels == label).any()
+        }
+
+    def score(self, answers: Answers) -> Scored:
+        """Sum up how often answers are right; a class without pictures has no score."""
+        right, base = right_of(answers, self._labels), self._base
+        return Scored(
+            accuracy=share_of(right),
+            change=difference(base, right),
+            by_class={name: share_of(right[those]) for name, those in self._by_class.items()},
+            change_by_class={
+                name: difference(base[those], right[those]) for name, those in self._by_class.items()
+            },
+        )
+
+    def sent(self, answers: Answers, codec: str, setting: str = "") -> Sent:
+        """Sum up what was sent, too."""
+        bodies, bare = answers.body_bytes, answers.bare_bytes
+        return Sent(
+            codec=codec,
+            setting=setting,
+            scored=self.score(answers),
+            body=Size(mean=float(np.mean(bodies)), least=min(bodies), most=max(bodies)),
+            bare_bytes=float(np.mean(bare)) if bare else None,
+            traffic=traffic(answers),
+        )
+
+
+def right_of(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Compare answers with the true classes: [n]."""
-    hits: NDArray[np.bool_] = np.array(classes) == labels
-    return hits
-
-
-def quality_result(
-    codec: str,
-    answers: Answers,
-    base: NDArray[np.bool_],
-    labels: NDArray[np.int64],
-    classes: Sequence[str],
-) -> QualityResult:
-    """Sum up what came of frames; ``base``: which pictures VGG16 alone has right, [n]."""
-    return QualityResult(
-        codec=codec,
-        scored=score(right_of(answers.classes, labels), base, labels, classes),
-        body=size(answers.body_bytes),
-        traffic=traffic(answers),
-    )
-
-
-def picture_result(
-    files: FileAnswers, base: NDArray[np.bool_], labels: NDArray[np.int64], classes: Sequence[str]
-) -> PictureResult:
-    """Sum up what came of pictures sent as files; ``base``: which of them VGG16 alone has right, [n]."""
-    return PictureResult(
-        codec=files.codec,
-        setting=files.setting,
-        scored=score(right_of(files.answers.classes, labels), base, labels, classes),
-        base=share_of(base),
-        file=size(files.answers.body_bytes),
-        bare_bytes=float(np.mean(files.bare_bytes)) if files.bare_bytes else None,
-        traffic=traffic(files.answers),
-    )
-
-
-def score(
-    right: NDArray[np.bool_], base: NDArray[np.bool_], labels: NDArray[np.int64], classes: Sequence[str]
-) -> Scored:
-    """Sum up which of n pictures are right, beside which VGG16 alone has right: all [n]."""
-    by_class = {name: labels == label for label, name in enumerate(classes) if (labels == label).any()}
-    return Scored(
-        accuracy=share_of(right),
-        change=difference(base, right),
-        by_class={name: share_of(right[those]) for name, those in by_class.items()},
-        change_by_class={name: difference(base[those], right[those]) for name, those in by_class.items()},
-    )
-
-
-def size(values: Sequence[int]) -> Size:
-    """Sum bytes a picture up."""
-    return Size(mean=float(np.mean(values)), least=min(values), most=max(values))
+    right: NDArray[np.bool_] = np.array(answers.classes) == labels
+    return right
 
 
 def traffic(answers: Answers) -> Traffic | None:
@@ -100,28 +75,61 @@ def traffic(answers: Answers) -> Traffic | None:
     )
 
 
-def choose(qualities: Mapping[str, QualityResult], pictures: Sequence[PictureResult]) -> Chosen:
-    """Choose a quality and a picture's file to speak about."""
-    return Chosen(
-        within=WITHIN,
-        quality=_smallest({name: (each.scored, each.body.mean) for name, each in qualities.items()}),
-        picture=_smallest({each.name: (each.scored, each.file.mean) for each in pictures}),
+def score_all(
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    coded: NDArray[np.int64],
+    base: Answers,
+    own: Answers,
+    qualities: Mapping[str, tuple[str, Answers]],
+    files: Sequence[tuple[str, str, Answers]],
+) -> Scores:
+    """Score every way.
+
+    Args:
+        labels: the pictures' true classes, [n].
+        classes: their names.
+        coded: the indices of the pictures that were sent as files.
+        base: of VGG16 alone.
+        own: of the device's own classifier; empty where it has none.
+        qualities: codec and answers by quality.
+        files: codec, setting and answers; the first are of the files as they are.
+
+    """
+    right = right_of(base, labels)
+    scorer, file_scorer = Scorer(labels, right, classes), Scorer(labels[coded], right[coded], classes)
+    by_quality = {name: scorer.sent(answers, codec) for name, (codec, answers) in qualities.items()}
+    pictures = tuple(file_scorer.sent(answers, codec, setting) for codec, setting, answers in files)
+    chosen = choose(by_quality, {each.name: each for each in pictures[1:]})
+    return Scores(
+        base=scorer.score(base),
+        base_of_files=share_of(right[coded]),
+        qualities=by_quality,
+        pictures=pictures,
+        own=scorer.score(own) if own.classes else None,
+        chosen=chosen,
+        confident=confident(own, qualities[chosen.quality][1], labels) if own.classes else (),
     )
 
 
-def _smallest(candidates: Mapping[str, tuple[Scored, float]]) -> str:
-    good = {name: size for name, (scored, size) in candidates.items() if scored.change.value >= -WITHIN}
+def choose(qualities: Mapping[str, Sent], pictures: Mapping[str, Sent]) -> Chosen:
+    """Choose a quality and a picture's file to speak about."""
+    return Chosen(within=WITHIN, quality=_smallest(qualities), picture=_smallest(pictures))
+
+
+def _smallest(candidates: Mapping[str, Sent]) -> str:
+    good = [name for name, each in candidates.items() if each.scored.change.value >= -WITHIN]
     if good:
-        return min(good, key=lambda name: good[name])
-    return max(candidates, key=lambda name: candidates[name][0].accuracy.value)
+        return min(good, key=lambda name: candidates[name].body.mean)
+    return max(candidates, key=lambda name: candidates[name].scored.accuracy.value)
 
 
 def confident(
-    quality: str, own: Own, sent: Answers, labels: NDArray[np.int64], thresholds: Sequence[float] = CONFIDENT
-) -> Confident:
+    own: Answers, sent: Answers, labels: NDArray[np.int64], thresholds: Sequence[float] = CONFIDENT
+) -> tuple[ConfidentPoint, ...]:
     """Work out ``--confident P``: the device's own answer where that is at least P sure, the cloud's elsewhere."""
     probabilities, bodies = np.array(own.probabilities), np.array(sent.body_bytes)
-    own_right, sent_right = right_of(own.classes, labels), right_of(sent.classes, labels)
+    own_right, sent_right = right_of(own, labels), right_of(sent, labels)
     points = []
     for p in thresholds:
         asks = probabilities < p
@@ -135,4 +143,4 @@ def confident(
                 change=difference(sent_right, right),
             )
         )
-    return Confident(quality=quality, points=tuple(points))
+    return tuple(points)

@@ -7,48 +7,41 @@ from typing import TYPE_CHECKING
 from splitwire.report.measure.footprint import CLASSIFIER
 from splitwire.report.page import words
 from splitwire.report.page.time_model import crossing
-from splitwire.report.results import Conclusion, Finding
+from splitwire.report.results import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from splitwire.report.measure.footprint import Costs
-    from splitwire.report.page.time_model import Crossing, Way
-    from splitwire.report.results import PictureResult, QualityResult, Scored
+    from splitwire.report.results import Cost, Crossing, Scored, Scores, Sent, Way
 
 ROUND_TRIP_MS = 50.0
 
 
 def conclude(
-    quality: tuple[str, QualityResult],
-    picture: PictureResult,
-    base: Scored,
-    own: Scored | None,
-    costs: Costs,
-    ways: Sequence[Way],
-) -> Conclusion:
+    scores: Scores, costs: Mapping[str, Cost], split: Way, sent: Way, alone: Way
+) -> tuple[Finding, Finding, Finding]:
     """Say what splitting gains and loses, and when something else is better.
 
     Args:
-        quality: the chosen one and its name.
-        picture: the chosen file.
-        base: VGG16 alone.
-        own: the device's own classifier.
+        scores: with the chosen quality and picture's file.
         costs: by part.
-        ways: split in that quality, that file sent, the device alone with the whole network.
+        split: in that quality.
+        sent: that file.
+        alone: the device with the whole network.
 
     """
-    name, result = quality
-    split, sent, alone = ways
-    return Conclusion(
-        gain=_gain(name, result, picture),
-        loss=_loss(name, result.scored, base),
-        rather=_rather(crossing(split, sent, ROUND_TRIP_MS), split, alone, base, own, costs),
+    name = scores.chosen.quality
+    result = scores.qualities[name]
+    picture = next(each for each in scores.pictures if each.name == scores.chosen.picture)
+    return (
+        _gain(name, result, picture),
+        _loss(name, result.scored, scores.base),
+        _rather(crossing(split, sent, ROUND_TRIP_MS), split, alone, scores, costs[CLASSIFIER]),
     )
 
 
-def _gain(name: str, result: QualityResult, picture: PictureResult) -> Finding:
-    body, file = result.body.mean, picture.file.mean
+def _gain(name: str, result: Sent, picture: Sent) -> Finding:
+    body, file = result.body.mean, picture.body.mean
     split = f"split in quality {name}, a picture is {words.count(body)} bytes"
     other = (
         f"the smallest file of the picture that keeps the accuracy ({picture.name}) has {words.count(file)}"
@@ -57,59 +50,47 @@ def _gain(name: str, result: QualityResult, picture: PictureResult) -> Finding:
         sentence = f"Gained: {split}; {other}, {words.times_as(file / body)} as many."
     else:
         sentence = f"Nothing is gained in bytes: {split}; {other}, {words.times_as(body / file)} fewer."
-    return Finding(
-        number=words.count(body),
-        label=f"bytes a picture in quality {name}; as a file of its own it has {words.count(file)}",
-        sentence=sentence,
-    )
+    label = f"bytes a picture in quality {name}; as a file of its own it has {words.count(file)}"
+    return Finding(number=words.count(body), label=label, sentence=sentence)
 
 
 def _loss(name: str, scored: Scored, base: Scored) -> Finding:
     change = scored.change
-    interval = f"95 % interval {words.points_interval(change)}"
-    lost = f"Lost are {words.signed(-100 * change.value).lstrip('+')} points of accuracy"
-    if change.value >= 0:
-        lost = "Lost is no accuracy"
+    lost = "Lost is no accuracy"
+    if change.value < 0:
+        lost = f"Lost are {words.signed(-100 * change.value).lstrip('+')} points of accuracy"
     return Finding(
         number=words.points(change),
-        label=f"points of accuracy, {interval}",
+        label=f"points of accuracy, 95 % interval {words.points_interval(change)}",
         sentence=f"{lost}: quality {name} is right on {words.percent(scored.accuracy)} of {change.n:,} pictures, VGG16 "
         f"without an autoencoder on {words.percent(base.accuracy)}.",
     )
 
 
-def _rather(
-    found: Crossing, split: Way, alone: Way, base: Scored, own: Scored | None, costs: Costs
-) -> Finding:
+def _rather(found: Crossing, split: Way, alone: Way, scores: Scores, classifier: Cost) -> Finding:
     """Say when to send the picture, and when nothing: the device runs all convolutions in any case."""
     link = f"with a round trip of {found.round_trip_ms:.0f} ms"
-    if found.rate is not None and found.first == split.name:
-        number, label = (
-            words.about(found.rate),
-            f"is the link above which the picture is answered sooner, {link}",
-        )
-        picture = f"the picture on links faster than {number} ({link}), where it is answered sooner"
-    elif found.rate is not None:
-        number, label = (
-            words.about(found.rate),
-            f"is the link below which the picture is answered sooner, {link}",
-        )
-        picture = f"the picture on links slower than {number} ({link}), where it is answered sooner"
-    elif found.first == split.name:
-        number, label = "no link", f"from 10 kbit/s to 1 Gbit/s has the picture answered sooner, {link}"
-        picture = "the picture where accuracy counts more than time: it is answered later on every link"
+    split_first = found.first == split.name
+    if found.rate is not None:
+        number = words.about(found.rate)
+        side, speed = ("above", "faster") if split_first else ("below", "slower")
+        label = f"is the link {side} which the picture is answered sooner, {link}"
+        picture = f"the picture on links {speed} than {number} ({link}), where it is answered sooner"
     else:
-        number, label = "every link", f"from 10 kbit/s to 1 Gbit/s has the picture answered sooner, {link}"
-        picture = "the picture wherever time counts: it is answered sooner on every link"
-    classifier = costs.parts[CLASSIFIER].resident_bytes
-    room = (
-        "the classifier" if classifier is None else f"{words.megabytes(classifier)} more, for the classifier"
-    )
-    small = f", its own small classifier {words.percent(own.accuracy)}" if own else ""
+        number = "no link" if split_first else "every link"
+        label = f"from 10 kbit/s to 1 Gbit/s has the picture answered sooner, {link}"
+        picture = (
+            "the picture where accuracy counts more than time: it is answered later on every link"
+            if split_first
+            else "the picture wherever time counts: it is answered sooner on every link"
+        )
+    memory = classifier.resident_bytes
+    room = "the classifier" if memory is None else f"{words.megabytes(memory)} more, for the classifier"
+    small = f", its own small classifier {words.percent(scores.own.accuracy)}" if scores.own else ""
     return Finding(
         number=number,
         label=label,
-        sentence=f"Rather send {picture}; and nothing at all where the device has room for {room}: it runs all convolutions "
-        f"in any case, and alone it is right on {words.percent(base.accuracy)} in "
+        sentence=f"Rather send {picture}; and nothing at all where the device has room for {room}: it runs all "
+        f"convolutions in any case, and alone it is right on {words.percent(scores.base.accuracy)} in "
         f"{words.duration(alone.device_ms)}{small}.",
     )

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
 
-from splitwire.models.loading import DECODER
+from splitwire.edge.network import cost
 from splitwire.report.measure.footprint import CLASSIFIER, IN_CLOUD, ON_DEVICE, WIDE, WIDE_CLASSIFIER
-from splitwire.report.measure.timing import STAGES
-from splitwire.report.page import plots, ways, words
+from splitwire.report.page import plots, words
 from splitwire.report.page.conclusion import ROUND_TRIP_MS
-from splitwire.report.page.time_model import FIRST_FLIGHT, PACKET_BYTES, PACKET_HEADER_BYTES
+from splitwire.report.results import PHASES
 from splitwire.shared.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from splitwire.report.results import Report
 
 PAGE, NUMBERS, PLOTS = "report.html", "report.json", "plots"
@@ -41,29 +39,27 @@ def write_report(report: Report, folder: Path) -> None:
 def render(report: Report, drawn: dict[str, bytes]) -> str:
     """Write the page; ``drawn``: SVG by name, put into it."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("report", "."),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filter_ in (
-        words.percent, words.interval, words.points, words.points_interval, words.signed, words.count,
-        words.megabytes, words.milliseconds, words.median_and_p95, words.duration, words.rate, words.crossing, words.crossings,
+    for name in (
+        "percent", "interval", "points", "points_interval", "signed", "count", "megabytes", "milliseconds",
+        "median_and_p95", "duration", "rate", "crossing", "crossings",
     ):  # fmt: skip
-        environment.filters[filter_.__name__] = filter_
+        environment.filters[name] = getattr(words, name)
     return environment.get_template("page.html").render(
         report=report,
         where=report.where,
         images={name: base64.b64encode(svg).decode() for name, svg in drawn.items()},
         plots=plots,
-        ways=ways,
-        stages=STAGES,
+        phases=PHASES,
         parts={"device": ON_DEVICE, "cloud": IN_CLOUD},
         classifier=CLASSIFIER,
         wide_classifier=WIDE_CLASSIFIER,
-        decoder=DECODER,
         wide=WIDE,
         round_trip_ms=ROUND_TRIP_MS,
-        packet=(PACKET_BYTES, PACKET_HEADER_BYTES, FIRST_FLIGHT),
+        cost=cost,
     )

@@ -1,10 +1,6 @@
-"""How long an answer takes on a link that was not measured: the model behind the curves.
+"""How long an answer takes on a link that was not measured: what was timed on loopback, and the cost of the link.
 
-    time = stages + round trip + transfer of what is sent + transfer of what is received
-
-Stages are medians measured on loopback. A transfer goes in packets of up to 1,448 bytes, each with 66 bytes
-of Ethernet, IP and TCP headers, on a connection that is open already. The first flight has ten packets
-(RFC 6928); each further one twice as many, a round trip after the one before, or when that has left.
+time = phases on the device and in the cloud (medians) + exchange (see splitwire.edge.network.cost)
 """
 
 from __future__ import annotations
@@ -13,14 +9,14 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from splitwire.edge.network.cost import link_seconds
+from splitwire.report.results import BEYOND, Crossing, Way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-PACKET_BYTES = 1448
-PACKET_HEADER_BYTES = 66
-FIRST_FLIGHT = 10
+    from splitwire.report.results import Sent, WayTimes
+
 SLOWEST, FASTEST = 1e4, 1e9
 """Bits a second."""
 ROUND_TRIPS_MS = (1.0, 10.0, 50.0, 200.0)
@@ -28,44 +24,18 @@ _POINTS_A_DECADE = 8
 _BISECTIONS = 40
 
 
-class Way(BaseModel):
-    """One way to an answer: its stages on the device and beyond, bytes that the socket sends and receives."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    device_ms: float
-    beyond_ms: float
-    sent: float
-    received: float
-
-    def on_slower_device(self, times: float) -> Way:
-        """Let the device take so many times as long."""
-        return self.model_copy(update={"device_ms": times * self.device_ms})
-
-
-class Curve(BaseModel):
-    """Milliseconds from picture to answer, by rate, at one round trip."""
-
-    model_config = ConfigDict(frozen=True)
-
-    way: str
-    round_trip_ms: float
-    milliseconds: tuple[float, ...]
-
-
-class Crossing(BaseModel):
-    """Where two ways take equally long: bits a second; below, ``first`` is the faster one.
-
-    ``rate``: None where one is the faster at every rate: then that one is ``first``.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    first: str
-    second: str
-    round_trip_ms: float
-    rate: float | None
+def ways_of(times: Mapping[str, WayTimes], sent: Mapping[str, Sent]) -> dict[str, Way]:
+    """Put phases and bytes of every way together; what is not ``sent`` happens on the device alone."""
+    found = {}
+    for name, each in times.items():
+        total, beyond, there, back = each.sum_of_medians(), 0.0, 0.0, 0.0
+        if name in sent:
+            beyond = each.sum_of_medians(BEYOND)
+            traffic = sent[name].traffic
+            # Where the socket does not count: the body alone.
+            there, back = (traffic.sent, traffic.received) if traffic else (sent[name].body.mean, 0.0)
+        found[name] = Way(name=name, device_ms=total - beyond, beyond_ms=beyond, sent=there, received=back)
+    return found
 
 
 def rates() -> tuple[float, ...]:
@@ -75,41 +45,19 @@ def rates() -> tuple[float, ...]:
 
 
 def milliseconds(way: Way, rate: float, round_trip_ms: float) -> float:
-    """Predict the time from picture to answer; a way that sends nothing needs its stages only."""
-    stages = way.device_ms + way.beyond_ms
-    if not way.sent:
-        return stages
-    network = sum(transfer_ms(size, rate, round_trip_ms) for size in (way.sent, way.received))
-    return stages + round_trip_ms + network
-
-
-def transfer_ms(size: float, rate: float, round_trip_ms: float, allowance: float = 0.0) -> float:
-    """Predict how long bytes take from the first one leaving to the last one having left.
-
-    ``allowance``: bytes that the link lets pass at once.
-    """
-    packets = math.ceil(size / PACKET_BYTES)
-    total = max(0.0, size + packets * PACKET_HEADER_BYTES - allowance)
-    flight, waited = FIRST_FLIGHT, 0.0
-    while packets > flight:
-        leaving = _leaving_ms(flight * (PACKET_BYTES + PACKET_HEADER_BYTES), rate)
-        waited += max(0.0, round_trip_ms - leaving)
-        packets -= flight
-        flight *= 2
-    return waited + _leaving_ms(total, rate)
-
-
-def curves(ways: Sequence[Way]) -> tuple[Curve, ...]:
-    """Draw every way at every round trip over ``rates()``."""
-    return tuple(
-        Curve(
-            way=way.name,
-            round_trip_ms=round_trip,
-            milliseconds=tuple(milliseconds(way, rate, round_trip) for rate in rates()),
-        )
-        for round_trip in ROUND_TRIPS_MS
-        for way in ways
+    """Predict the time from picture to answer; a way that sends nothing needs no link."""
+    phases = way.device_ms + way.beyond_ms
+    return (
+        phases + 1e3 * link_seconds(way.sent, way.received, rate, round_trip_ms / 1e3) if way.sent else phases
     )
+
+
+def curves(ways: Sequence[Way]) -> dict[float, dict[str, tuple[float, ...]]]:
+    """Draw every way at every round trip over ``rates()``."""
+    return {
+        round_trip: {way.name: tuple(milliseconds(way, rate, round_trip) for rate in rates()) for way in ways}
+        for round_trip in ROUND_TRIPS_MS
+    }
 
 
 def crossing(one: Way, other: Way, round_trip_ms: float) -> Crossing:
@@ -134,7 +82,3 @@ def _where(function: Callable[[float], float], low: float, high: float) -> float
         middle = math.sqrt(low * high)
         low, high = (low, middle) if function(middle) < 0 else (middle, high)
     return high
-
-
-def _leaving_ms(size: float, rate: float) -> float:
-    return 8e3 * size / rate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from splitwire.report.page.time_model import Crossing
+    from splitwire.report.results import Crossing
     from splitwire.report.statistics import Difference, Spread
     from splitwire.shared.evaluation import Share
 

@@ -1,77 +1,50 @@
-"""Where the report was made: machine, versions, commit."""
+"""Where the report was made: machine, versions, commit, data."""
 
 from __future__ import annotations
 
 import io
-import os
 import platform
 import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 
+from splitwire import __version__
 from splitwire.models.training.data.pictures import CLASS_ORDER
+from splitwire.report.results import Machine
+from splitwire.shared.cores import usable_cores
 
 if TYPE_CHECKING:
     from splitwire.models.training.data.pictures import Pictures
 
-PACKAGES = (
-    "splitwire", "torch", "ncnn", "numpy", "pillow", "httpx", "fastapi", "uvicorn", "zstandard", "matplotlib",
-)  # fmt: skip
+PACKAGES = ("torch", "ncnn", "numpy", "pillow", "httpx", "fastapi", "uvicorn", "zstandard", "matplotlib")
 ORIGINAL_TEST_PICTURES, RAW_BYTES = 10_000, 3 * 32 * 32
-_CPUS, _MEMORY = Path("/proc/cpuinfo"), Path("/proc/meminfo")
 
 
-def processor() -> str:
-    """Name the processor."""
-    found = re.search(r"^model name\s*:\s*(.+)$", _CPUS.read_text(), re.MULTILINE) if _CPUS.exists() else None
-    return found[1] if found else platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def threads() -> str:
-    """Say how many threads device and cloud compute with."""
-    return f"{cores()} for the convolutions on ncnn, {torch.get_num_threads()} for torch, 1 for numpy"
-
-
-def memory_bytes() -> int | None:
-    """Size of the memory; None where the system does not say."""
-    found = re.search(r"^MemTotal:\s*(\d+) kB", _MEMORY.read_text()) if _MEMORY.exists() else None
-    return 1024 * int(found[1]) if found else None
-
-
-def system() -> str:
-    """Name system and Python."""
-    return f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}"
-
-
-def versions() -> dict[str, str]:
-    """Look up what is installed of the packages that matter."""
-    found: dict[str, str] = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+def machine() -> Machine:
+    """Describe this machine, and what is installed of the packages that matter."""
+    memory = _find(Path("/proc/meminfo"), r"^MemTotal:\s*(\d+) kB")
+    return Machine(
+        processor=_find(Path("/proc/cpuinfo"), r"^model name\s*:\s*(.+)$")
+        or platform.processor()
+        or platform.machine(),
+        cores=usable_cores(),
+        memory_bytes=1024 * int(memory) if memory else None,
+        system=f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}",
+        threads=f"{usable_cores()} for the convolutions on ncnn, {torch.get_num_threads()} for torch, 1 for numpy",
+        versions={"splitwire": __version__, **{package: version(package) for package in PACKAGES}},
+    )
 
 
 def commit() -> str | None:
     """Name the commit of the clone that this runs from, and whether files differ from it; None outside of one."""
-    folder = Path(__file__).resolve().parents[2]
     try:
-        name = _git(folder, "rev-parse", "HEAD")
-        return (
-            f"{name}, with changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else name
-        )
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+        return _git("rev-parse", "HEAD") + (", with changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -93,6 +66,12 @@ def describe_data(pictures: Pictures) -> str:
     )
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _find(file: Path, pattern: str) -> str | None:
+    found = re.search(pattern, file.read_text(), re.MULTILINE) if file.exists() else None
+    return found[1] if found else None
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).resolve().parent
     done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()

@@ -9,17 +9,20 @@ link, even where that one is killed: the kernel then removes namespaces, interfa
 
 from __future__ import annotations
 
-import json
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+Result = TypeVar("Result")
 
 INTERFACE = "wire"
 DEVICE_ADDRESS = "192.0.2.1"
@@ -27,33 +30,13 @@ CLOUD_ADDRESS = "192.0.2.2"
 
 BURST_BYTES = 1600
 """One Ethernet packet: a larger burst would let small frames pass as if there were no limit."""
-
 SMALLEST_QUEUE_BYTES = 32_000
 QUEUE_SECONDS = 0.5
 
-TOOLS = {
-    "ip": "iproute2",
-    "tc": "iproute2",
-    "nsenter": "util-linux",
-    "setpriv": "util-linux",
-    "unshare": "util-linux",
-}
-
+TOOLS = {"ip": "iproute2", "tc": "iproute2", **dict.fromkeys(("nsenter", "setpriv", "unshare"), "util-linux")}
 STOP_SECONDS = 20
-
 DELAYED_PORT_OFFSET = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Traffic:
-    """Bytes that the device's interface sent and received, Ethernet headers included."""
-
-    sent: int
-    received: int
-
-    def since(self, earlier: Traffic) -> Traffic:
-        """Give what came after an earlier reading."""
-        return Traffic(sent=self.sent - earlier.sent, received=self.received - earlier.received)
+_CLONE_NEWNET = 0x40000000
 
 
 class Node:
@@ -78,6 +61,23 @@ class Node:
         """Run a command here to its end; ``options`` are those of ``subprocess.run``."""
         return subprocess.run(self.command(argv), check=False, **options)
 
+    def call(self, function: Callable[[], Result]) -> Result:
+        """Call a function in a thread of this process that is in the namespace: its sockets are there."""
+        # Python 3.12 has os.setns.
+        libc = ctypes.CDLL(None, use_errno=True)
+
+        def within() -> Result:
+            with Path(f"/proc/{self.pid}/ns/net").open() as namespace:
+                if libc.setns(namespace.fileno(), _CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns was refused")
+            return function()
+
+        threads = ThreadPoolExecutor(1)
+        try:
+            return threads.submit(within).result()
+        finally:
+            threads.shutdown(wait=False)
+
     def stop(self) -> None:
         """Stop what was started here: SIGTERM, and SIGKILL for what still runs ``STOP_SECONDS`` later."""
         for process in self._started:
@@ -89,25 +89,24 @@ class Node:
             process.communicate()
 
 
-class Link:
-    """The wire between two nodes; ``slow_link`` makes one."""
+class ShapedLink:
+    """The wire between two nodes; ``shaped_link`` makes one."""
 
     def __init__(self, device: Node, cloud: Node, delay_ms: float) -> None:
         self.device = device
         self.cloud = cloud
         self._delay_ms = delay_ms
         self._delayed_ports: set[int] = set()
-        self._kernel_delays = delay_ms > 0 and all(_kernel_delays(node, delay_ms) for node in (device, cloud))
+        self.delayed_by = "nothing"
+        """Or ``netem`` or ``proxy``."""
+        if delay_ms:
+            by_kernel = all(_kernel_delays(node, delay_ms) for node in (device, cloud))
+            self.delayed_by = "netem" if by_kernel else "proxy"
 
     def set_rate(self, rate: int) -> None:
         """Change the rate, in bits a second, each way; what is under way stays under way."""
         for node in (self.device, self.cloud):
             _within(node, "tc", "qdisc", "change", *_shape(rate))
-
-    @property
-    def delayed_by(self) -> str:
-        """What delays: ``netem``, ``proxy`` or ``nothing``."""
-        return "nothing" if not self._delay_ms else "netem" if self._kernel_delays else "proxy"
 
     def port(self, listening: int) -> int:
         """Give the port at the cloud's address by which the device reaches, delayed, what listens there on another."""
@@ -116,44 +115,23 @@ class Link:
             return listening
         if port in self._delayed_ports:
             return port
-        argv = [
-            sys.executable,
-            "-m",
-            "splitwire.report.testbed.delay",
-            CLOUD_ADDRESS,
-            str(port),
-            str(listening),
-            str(self._delay_ms),
-        ]
-        proxy = self.cloud.start(argv, stdout=subprocess.PIPE)
+        proxy = self.cloud.start(
+            [sys.executable, "-m", "splitwire.report.testbed.delay", CLOUD_ADDRESS]
+            + [str(each) for each in (port, listening, self._delay_ms)],
+            stdout=subprocess.PIPE,
+        )
         if not _first_line(proxy):
             raise OSError("the delaying proxy did not start")
         self._delayed_ports.add(port)
         return port
 
-    def cut(self) -> None:
-        """Let every packet be lost, both ways, without a word to either node's programs."""
-        _within(self.cloud, "ip", "link", "set", INTERFACE, "down")
-
-    def restore(self) -> None:
-        """Undo ``cut``."""
-        _within(self.cloud, "ip", "link", "set", INTERFACE, "up")
-
-    def traffic(self) -> Traffic:
-        """Read the counters of the device's interface, both ways."""
-        (interface,) = json.loads(
-            _within(self.device, "ip", "-json", "-statistics", "link", "show", INTERFACE)
-        )
-        counted = interface["stats64"]
-        return Traffic(sent=counted["tx"]["bytes"], received=counted["rx"]["bytes"])
-
 
 @contextmanager
-def slow_link(*, rate: int, delay_ms: float = 0) -> Iterator[Link]:
+def shaped_link(*, rate: int, delay_ms: float = 0) -> Iterator[ShapedLink]:
     """Join two nodes for as long as the ``with`` block lasts; at its end, what was started in them is stopped.
 
     ``rate`` is in bits a second, each way. ``delay_ms`` is in milliseconds, each way: by netem, or where the kernel
-    has none by a proxy in the cloud's namespace, which ``Link.port`` puts before a server.
+    has none by a proxy in the cloud's namespace, which ``ShapedLink.port`` puts before a server.
 
     Raises:
         OSError: this machine can't have such a link; ``obstacle`` says why.
@@ -164,14 +142,13 @@ def slow_link(*, rate: int, delay_ms: float = 0) -> Iterator[Link]:
               "peer", "name", INTERFACE, "netns", str(cloud.pid))  # fmt: skip
         for node in (device, cloud):
             # IPv6 would add packets of its own to the counters.
-            _within(
-                node, "sh", "-c", "echo 1 | tee /proc/sys/net/ipv6/conf/*/disable_ipv6 >/dev/null || true"
-            )
+            without_ipv6 = "echo 1 | tee /proc/sys/net/ipv6/conf/*/disable_ipv6 >/dev/null || true"
+            _within(node, "sh", "-c", without_ipv6)
             _within(node, "ip", "address", "add", f"{node.address}/30", "dev", INTERFACE)
             _within(node, "ip", "link", "set", INTERFACE, "up")
             _within(node, "ip", "link", "set", "lo", "up")
             _within(node, "tc", "qdisc", "add", *_shape(rate))
-        yield Link(device, cloud, delay_ms)
+        yield ShapedLink(device, cloud, delay_ms)
 
 
 def bound() -> list[str]:
@@ -193,7 +170,7 @@ def obstacle() -> str | None:
         if shutil.which(tool) is None:
             return f"a shaped link needs {tool}: install {package}"
     try:
-        with slow_link(rate=1_000_000):
+        with shaped_link(rate=1_000_000):
             return None
     except OSError as error:
         return f"no shaped link here: {error}"
@@ -202,13 +179,9 @@ def obstacle() -> str | None:
 @contextmanager
 def _node(address: str) -> Iterator[Node]:
     """Hold a network namespace with a process that lives as long as its standard input is open."""
-    holder = subprocess.Popen(
-        ["unshare", "--net", "sh", "-c", "echo && exec cat"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    with holder:
+    command = ["unshare", "--net", "sh", "-c", "echo && exec cat"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) as holder:
         if not _first_line(holder):
             raise OSError("unshare --net was refused")
         node = Node(address, holder.pid)

@@ -17,25 +17,23 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-import splitwire.shared.answer
-from splitwire.cloud.http.infer import wants_compact
 from splitwire.cloud.http.server import listen, server_of, url_of
 from splitwire.cloud.settings import ServerSettings
+from splitwire.edge.compute.fallback import likeliest
 from splitwire.edge.compute.head import open_head
 from splitwire.models.device import choose_device
 from splitwire.models.loading import load_tails
+from splitwire.shared.answer import CONTENT_TYPE, compact, pack
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_group, run
 from splitwire.shared.errors import PictureError
-from splitwire.shared.messages import Answer, ErrorAnswer, Timings, likeliest, prediction
+from splitwire.shared.messages import ErrorAnswer, Timings
 from splitwire.shared.pictures.loading import load_picture, prepare
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-QUALITY = "picture"
-"""What its answers name as their quality."""
 MAX_BODY_BYTES = 16 << 20
 BODY_SECONDS = 10
 
@@ -43,39 +41,24 @@ app = command_group("Serve a bundle's whole network over HTTP: pictures in, clas
 
 
 class WholeNetwork:
-    """Convolutions and classifier of a bundle on one device, in float32.
+    """Convolutions and classifier of a bundle, in float32, on a GPU where there is one.
 
     On the processor the convolutions run on ncnn, as on a device that splits: they are faster there than on torch.
     """
 
-    def __init__(self, path: Path, device: str) -> None:
-        """Load both halves.
-
-        Raises:
-            BundleError: the bundle can't be used.
-            SettingsError: the device is not there.
-
-        """
-        self.device = choose_device(device)
+    def __init__(self, path: Path) -> None:
+        """Load both halves."""
+        self._device = choose_device("auto")
         bundle = load_bundle(path, "device")
         self.manifest = bundle.manifest
-        self._head = open_head("ncnn" if self.device.type == "cpu" else "torch", bundle)
+        self._head = open_head("ncnn" if self._device.type == "cpu" else "torch", bundle)
         tails = load_tails(load_bundle(path, "cloud"))
-        self._classifier = tails[self.manifest.default_quality].classifier.to(self.device)
-
-    def prepared(self, data: bytes) -> NDArray[np.float32]:
-        """Picture's file -> the network's input [3, 224, 224], float32.
-
-        Raises:
-            PictureBroken: the bytes are no usable picture.
-
-        """
-        return prepare(load_picture(data), self.manifest.preparation)
+        self._classifier = tails[self.manifest.default_quality].classifier.to(self._device)
 
     @torch.inference_mode()
     def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         """Classify a prepared picture: [3, 224, 224] -> probabilities [classes], both float32."""
-        feature = torch.from_numpy(self._head(picture)[None]).to(self.device)
+        feature = torch.from_numpy(self._head(picture)[None]).to(self._device)
         logits = self._classifier(feature)
         probabilities: NDArray[np.float32] = torch.softmax(logits[0], dim=0).cpu().numpy()
         return probabilities
@@ -88,18 +71,19 @@ def create_app(network: WholeNetwork) -> FastAPI:
 
     @application.exception_handler(HTTPException)
     async def refuse(_: Request, error: HTTPException) -> JSONResponse:
-        answer = ErrorAnswer(
-            error=HTTPStatus(error.status_code).phrase.replace(" ", ""), message=error.detail
-        )
+        name = HTTPStatus(error.status_code).phrase.replace(" ", "")
+        answer = ErrorAnswer(error=name, message=error.detail)
         return JSONResponse(answer.model_dump(exclude_none=True), error.status_code)
 
     @application.post("/classify")
     async def classify(request: Request) -> Response:
-        """Classify the picture whose file is the body; answers are those of /infer."""
+        """Classify the picture whose file is the body; answers are those of /infer, in the compact form."""
         data = await _body(request)
         started = time.monotonic()
         try:
-            picture = await asyncio.to_thread(network.prepared, data)
+            picture = await asyncio.to_thread(
+                lambda: prepare(load_picture(data), network.manifest.preparation)
+            )
         except PictureError as exc:
             raise HTTPException(400, f"{exc}; send a picture's file") from exc
         decoded = time.monotonic()
@@ -112,19 +96,8 @@ def create_app(network: WholeNetwork) -> FastAPI:
             queue=round(1e3 * (begun - decoded), 3),
             tail=round(1e3 * (done - begun), 3),
         )
-        if wants_compact(request.headers.get("accept", "").encode("latin-1")):
-            compact = splitwire.shared.answer.compact([likeliest(probabilities, top=1)], timings)
-            return Response(
-                splitwire.shared.answer.pack(compact), media_type=splitwire.shared.answer.CONTENT_TYPE
-            )
-        answer = Answer(
-            predictions=(prediction(probabilities, network.manifest.classes, top=1),),
-            bundle=network.manifest.id,
-            quality=QUALITY,
-            device=str(network.device),
-            timings_ms=timings,
-        )
-        return Response(answer.model_dump_json(), media_type="application/json")
+        answer = pack(compact([likeliest(probabilities, top=1)], timings))
+        return Response(answer, media_type=CONTENT_TYPE)
 
     return application
 
@@ -153,11 +126,10 @@ def command(
     ] = default_bundle_path(),
     host: Annotated[str, typer.Option(help="Address to listen on; no key is asked for.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Start the server: POST /classify with a picture's file, Content-Type image/*. SIGTERM stops it."""
     with listen(ServerSettings(host=host, port=port, open_to_all=True), keys=False) as listener:
-        server = server_of(create_app(WholeNetwork(bundle, device)))
+        server = server_of(create_app(WholeNetwork(bundle)))
         typer.echo(f"whole-network: {bundle.name}; {url_of(listener, tls=False)}", err=True)
         asyncio.run(server.serve(sockets=[listener]))
 

@@ -1,4 +1,4 @@
-"""One file a codec, one contract (``splitwire.shared.codecs.abc``)."""
+"""The codecs, by the ids that manifests name. Each has a file of its own; ``abc`` says what they all do."""
 
 from __future__ import annotations
 
@@ -8,24 +8,8 @@ from splitwire.shared.codecs.factorised import Factorised
 from splitwire.shared.codecs.float32 import Float32
 from splitwire.shared.codecs.half import Half
 from splitwire.shared.codecs.int8 import Int8
-from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
-    from splitwire.shared.bundle import Bundle
     from splitwire.shared.codecs.abc import Codec
 
-CODECS: dict[str, type[Codec]] = {codec.name: codec for codec in (Float32, Half, Int8, Factorised)}
-
-
-def codec_of(bundle: Bundle, quality: str) -> Codec:
-    """Build the codec of one of a bundle's qualities.
-
-    Raises:
-        QualityMissing: the bundle has no such quality.
-        BundleInvalid: its codec is unknown here, or its tables are unusable.
-
-    """
-    name = bundle.quality(quality).codec
-    if name not in CODECS:
-        raise BundleInvalid(bundle.path, f"codec {name!r} is unknown here; install a newer release")
-    return CODECS[name].load(bundle, quality)
+CODECS: dict[str, type[Codec]] = {codec.id: codec for codec in (Float32, Half, Int8, Factorised)}

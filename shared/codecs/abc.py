@@ -1,4 +1,4 @@
-"""What every codec does."""
+"""What every codec does: a latent to symbols, symbols to bytes, and back."""
 
 from __future__ import annotations
 
@@ -11,94 +11,90 @@ import numpy as np
 from splitwire.shared.errors import LatentInvalid, PayloadInvalid
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
-    from splitwire.shared.bundle import Bundle
+    from splitwire.shared.tensors import Tensors
 
 
 class Codec(ABC):
-    """Latent to payload and back, by way of symbols.
+    """Quantises and entropy-codes the latents of one quality.
 
-        latent y ──quantise──> symbols ──pack──> payload ──unpack──> symbols ──restore──> latent y_hat
+        latent y ──quantise──> symbols ──encode──> payload ──decode──> symbols ──dequantise──> latent y_hat
 
-    Symbols are integers, or for codecs that quantise nothing, the floats themselves. Packing is
-    exact: on every machine a payload unpacks to the symbols that it was packed from, and symbols
-    have one payload. Quantising and restoring compute in floats, so that another machine may be off
-    by a rounding.
+    Symbols are integers, or the floats themselves where nothing is quantised. Encoding is exact: on every
+    machine a payload decodes to the symbols that it was made of, and no symbols have two payloads. Quantising
+    and dequantising compute in floats, so that another machine may be off by a rounding.
     """
 
-    name: ClassVar[str]
-    """Stable; part of the manifest and of the fingerprint."""
+    id: ClassVar[str]
+    """Stable: part of the manifest and of the fingerprint."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
-        self.symbols_shape = shape
-        self._elements = math.prod(shape)
+    def __init__(self, latent_shape: tuple[int, ...]) -> None:
+        self.latent_shape = latent_shape
+        self.symbols_shape = latent_shape
 
     @classmethod
-    @abstractmethod
-    def load(cls, bundle: Bundle, quality: str) -> Self:
-        """Build the codec of one of a bundle's qualities.
+    def fit(cls, latents: NDArray[np.float32]) -> dict[str, NDArray[Any]]:  # noqa: ARG003 - most have no tables
+        """Make the tables that suit latents [pictures, *latent_shape]; most codecs have none."""
+        return {}
+
+    @classmethod
+    def from_tables(cls, shape: tuple[int, ...], tables: Tensors) -> Self:  # noqa: ARG003 - most have no tables
+        """Build a codec; most need nothing but the shape.
+
+        Args:
+            shape: of the bundle's latent; a codec whose tables say how many numbers it codes goes by these.
+            tables: what ``fit`` made, perhaps among other tensors.
 
         Raises:
-            BundleInvalid: its tables are absent or unusable.
+            TensorInvalid: a table is absent or unusable.
 
         """
+        return cls(shape)
 
-    def encode(self, latent: NDArray[np.float32]) -> bytes:
-        """Write a latent of this codec's shape, float32.
+    def quantise(self, latent: NDArray[np.float32]) -> NDArray[Any]:
+        """Turn a latent [*latent_shape], float32, into symbols [*symbols_shape].
 
-        Raises:
-            LatentInvalid: another shape, or values that are not finite.
-
-        """
-        return self.pack(self.symbols(latent))
-
-    def decode(self, payload: bytes) -> NDArray[np.float32]:
-        """Read a payload: a latent of this codec's shape, float32.
-
-        Raises:
-            PayloadInvalid: not a payload that ``encode`` could have written.
-
-        """
-        return self.restore(self.unpack(payload))
-
-    def symbols(self, latent: NDArray[np.float32]) -> NDArray[Any]:
-        """Quantise a latent; beyond the largest and smallest symbol it is clamped.
+        What is beyond the largest or smallest symbol is clamped.
 
         Raises:
             LatentInvalid: another shape, or values that are not finite.
 
         """
-        if latent.shape != self.shape:
-            raise LatentInvalid(f"latent of shape {latent.shape}, expected {self.shape}")
+        if latent.shape != self.latent_shape:
+            raise LatentInvalid(f"latent of shape {latent.shape}, expected {self.latent_shape}")
         if not np.isfinite(latent).all():
             raise LatentInvalid("latent with values that are not finite; check the picture and the head")
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is clamped or refused
-            return self.quantise(latent)
+        with np.errstate(over="ignore"):  # what overflows is clamped
+            return self._quantise(latent)
 
     @abstractmethod
-    def quantise(self, latent: NDArray[np.float32]) -> NDArray[Any]:
-        """Make symbols of a finite latent of the right shape."""
+    def _quantise(self, latent: NDArray[np.float32]) -> NDArray[Any]:
+        """Do so with a finite latent of the right shape."""
 
     @abstractmethod
-    def pack(self, symbols: NDArray[Any]) -> bytes:
-        """Write symbols."""
+    def encode(self, symbols: NDArray[Any]) -> bytes:
+        """Write a picture's symbols as its payload."""
 
     @abstractmethod
-    def unpack(self, payload: bytes) -> NDArray[Any]:
-        """Read symbols.
+    def decode(self, payload: bytes) -> NDArray[Any]:
+        """Read a picture's symbols.
 
         Raises:
-            PayloadInvalid: not a payload that ``pack`` could have written.
+            PayloadInvalid: ``encode`` never writes this payload.
 
         """
 
     @abstractmethod
-    def restore(self, symbols: NDArray[Any]) -> NDArray[np.float32]:
-        """Make a latent of symbols, or with a first axis more, a latent of each picture's."""
+    def dequantise(self, symbols: NDArray[Any]) -> NDArray[np.float32]:
+        """Turn symbols [..., *symbols_shape] into latents [..., *latent_shape], float32."""
 
-    def _check_size(self, payload: bytes, itemsize: int) -> None:
-        expected = self._elements * itemsize
+    def _read(self, payload: bytes, dtype: DTypeLike) -> NDArray[Any]:
+        """Read a payload of fixed size: the symbols one after the other, finite."""
+        expected = math.prod(self.symbols_shape) * np.dtype(dtype).itemsize
         if len(payload) != expected:
-            raise PayloadInvalid(self.name, f"{len(payload)} bytes, expected {expected}")
+            raise PayloadInvalid(self.id, f"{len(payload)} bytes, expected {expected}")
+        symbols = np.frombuffer(payload, dtype).reshape(self.symbols_shape)
+        if not np.isfinite(symbols).all():
+            raise PayloadInvalid(self.id, "values that are not finite")
+        return symbols.astype(symbols.dtype.newbyteorder("="))

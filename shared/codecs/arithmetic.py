@@ -14,8 +14,12 @@ from bisect import bisect_right
 from itertools import accumulate, product
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 FREQUENCY_BITS = 16
 TOTAL = 1 << FREQUENCY_BITS
@@ -42,6 +46,16 @@ class Table:
             raise ValueError(f"frequencies are positive and add up to {TOTAL}")
         self.starts = tuple(accumulate(frequencies[:-1], initial=0))
         self.frequencies = tuple(frequencies)
+
+
+def integer_frequencies(weights: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Share ``TOTAL`` out in proportion to positive weights, at least 1 each."""
+    spare = TOTAL - len(weights)
+    shares = weights / weights.sum() * spare
+    frequencies: NDArray[np.int64] = np.floor(shares).astype(np.int64)
+    most_cut = np.argsort(frequencies - shares, kind="stable")[: spare - frequencies.sum()]
+    frequencies[most_cut] += 1
+    return frequencies + 1
 
 
 def encode(symbols: Sequence[int], tables: Sequence[Table]) -> bytes:

@@ -2,60 +2,65 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from splitwire.shared.codecs.abc import Codec
-from splitwire.shared.errors import BundleInvalid, PayloadInvalid
+from splitwire.shared.errors import PayloadInvalid, TensorInvalid
+from splitwire.shared.tensors import tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from splitwire.shared.bundle import Bundle
+    from splitwire.shared.tensors import Tensors
 
-LARGEST = 127
+_LARGEST = 127
 _UNUSED = b"\x80"
 
 
 class Int8(Codec):
     """Symbols -127 to 127, two's complement, in C order: 3,200 bytes for 128x5x5.
 
-    symbol = round(y / scale), clamped; y_hat = symbol * scale. The byte -128 never occurs.
+    symbol = round(y / scale), halves to even, clamped; y_hat = symbol * scale. The byte -128 never occurs.
     """
 
-    name = "int8"
+    id = "int8"
 
-    def __init__(self, shape: tuple[int, ...], scales: NDArray[np.float32]) -> None:
-        """Take one positive scale a channel: [shape[0]], float32."""
-        super().__init__(shape)
-        self._scales = scales.reshape(-1, *(1,) * (len(shape) - 1))
+    def __init__(self, latent_shape: tuple[int, ...], scales: NDArray[np.float32]) -> None:
+        """Take one positive scale a channel: [latent_shape[0]], float32."""
+        super().__init__(latent_shape)
+        self._scales = scales.reshape(-1, *(1,) * (len(latent_shape) - 1))
 
     @classmethod
-    def load(cls, bundle: Bundle, quality: str) -> Self:
-        """Build it with the quality's tensor ``scales``."""
-        shape = bundle.manifest.latent_shape
-        scales = bundle.tensor(quality, "scales", (shape[0],)).astype(np.float32)
+    def fit(cls, latents: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Make ``scales``, float32: a channel's largest magnitude becomes the largest symbol."""
+        largest = np.abs(latents).max(axis=(0, *range(2, latents.ndim)))
+        return {"scales": np.maximum(largest, np.float32(1e-6)) / np.float32(_LARGEST)}
+
+    @classmethod
+    def from_tables(cls, shape: tuple[int, ...], tables: Tensors) -> Self:
+        """Build it with ``scales`` [shape[0]]."""
+        scales = tensor(tables, "scales", (shape[0],)).astype(np.float32)
         if scales.min() <= 0:
-            raise BundleInvalid(bundle.path, f"scales of {quality!r} are not positive; copy the bundle again")
+            raise TensorInvalid("scales are not positive")
         return cls(shape, scales)
 
-    def quantise(self, latent: NDArray[np.float32]) -> NDArray[np.int8]:
-        """Divide by the scale, round halves to even, clamp."""
-        symbols: NDArray[np.float32] = np.clip(np.rint(latent / self._scales), -LARGEST, LARGEST)
+    def _quantise(self, latent: NDArray[np.float32]) -> NDArray[np.int8]:
+        symbols: NDArray[np.float32] = np.clip(np.rint(latent / self._scales), -_LARGEST, _LARGEST)
         return symbols.astype(np.int8)
 
-    def pack(self, symbols: NDArray[np.int8]) -> bytes:
+    def encode(self, symbols: NDArray[np.int8]) -> bytes:
         """Write a byte a symbol."""
         return symbols.tobytes()
 
-    def unpack(self, payload: bytes) -> NDArray[np.int8]:
-        """Read a payload; the unused symbol is refused."""
-        self._check_size(payload, 1)
+    def decode(self, payload: bytes) -> NDArray[np.int8]:
+        """Read a byte a symbol; the unused one is refused."""
+        symbols = self._read(payload, np.int8)
         if _UNUSED in payload:
-            raise PayloadInvalid(self.name, f"symbol below {-LARGEST}")
-        return np.frombuffer(payload, np.int8).reshape(self.shape)
+            raise PayloadInvalid(self.id, f"symbol below {-_LARGEST}")
+        return symbols
 
-    def restore(self, symbols: NDArray[np.int8]) -> NDArray[np.float32]:
-        """Multiply by the scale."""
+    def dequantise(self, symbols: NDArray[np.int8]) -> NDArray[np.float32]:
+        """Multiply by the scales."""
         return symbols.astype(np.float32) * self._scales

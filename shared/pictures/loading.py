@@ -92,7 +92,7 @@ def check_bytes(size: int, name: str) -> None:
 
 
 def prepare(image: Image.Image, preparation: Preparation) -> NDArray[np.float32]:
-    """Turn an RGB picture into the network's input.
+    """Turn an RGB picture into the network's input: its centre square, brought to size x size pixels.
 
     Returns:
         3 x size x size, float32, normalised: (value / 255 - mean) / std.
@@ -100,12 +100,7 @@ def prepare(image: Image.Image, preparation: Preparation) -> NDArray[np.float32]
     """
     mean = np.asarray(preparation.mean, dtype=np.float32) * np.float32(255)
     std = np.asarray(preparation.std, dtype=np.float32) * np.float32(255)
-    pixels = np.asarray(resize(image, preparation)).transpose(2, 0, 1).astype(np.float32, order="C")
+    pixels = np.asarray(square(image, preparation.size)).transpose(2, 0, 1).astype(np.float32, order="C")
     pixels -= mean[:, None, None]
     pixels /= std[:, None, None]
     return pixels
-
-
-def resize(image: Image.Image, preparation: Preparation) -> Image.Image:
-    """Cut the centre square and bring it to size x size pixels, bilinear with antialiasing."""
-    return square(image, preparation.size)

@@ -21,7 +21,6 @@ import zstandard
 from splitwire.models.loading import load_convolutions, load_encoder
 from splitwire.models.training.data.pictures import balanced_sample, load_pictures
 from splitwire.shared.bundle import default_bundle_path, load_bundle
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.codecs.int8 import Int8
 from splitwire.shared.frame import Frame, pack, unpack
 from splitwire.shared.pictures.loading import Preparation, prepare
@@ -75,34 +74,37 @@ def timed(
 
 def measure() -> dict[str, Times]:
     """Time every quality of the shipped bundle, then general compressors on what int8 makes."""
-    device, cloud = (load_bundle(default_bundle_path(), role) for role in ("device", "cloud"))
+    device = load_bundle(default_bundle_path(), "device")
     feature, results = features(), {}
     for name in device.manifest.qualities:
         with torch.inference_mode():
             latents = load_encoder(device, name)(feature).contiguous().numpy()
-        encoder, decoder = codec_of(device, name), codec_of(cloud, name)
-        results[name] = timed(_to_frame(encoder), _from_frame(decoder), latents)
-        if isinstance(encoder, Int8):
+        codec = device.codec(name)
+        results[name] = timed(_to_frame(codec), _from_frame(codec), latents)
+        if isinstance(codec, Int8):
             zstd, unzstd = zstandard.ZstdCompressor(19).compress, zstandard.ZstdDecompressor().decompress
             results["zlib -9 of int8"] = timed(
-                lambda latent: zlib.compress(encoder.encode(latent), 9),  # noqa: B023 - used at once
-                lambda data: decoder.decode(zlib.decompress(data)),  # noqa: B023
+                lambda latent: zlib.compress(codec.encode(codec.quantise(latent)), 9),  # noqa: B023 - used at once
+                lambda data: codec.dequantise(codec.decode(zlib.decompress(data))),  # noqa: B023
                 latents,
             )
             results["zstd -19 of int8"] = timed(
-                lambda latent: zstd(encoder.encode(latent)),  # noqa: B023
-                lambda data: decoder.decode(unzstd(data)),  # noqa: B023
+                lambda latent: zstd(codec.encode(codec.quantise(latent))),  # noqa: B023
+                lambda data: codec.dequantise(codec.decode(unzstd(data))),  # noqa: B023
                 latents,
             )
     return results
 
 
 def _to_frame(codec: Codec) -> Callable[[NDArray[np.float32]], bytes]:
-    return lambda latent: pack(Frame(fingerprint=0, quality=0, payloads=(codec.encode(latent),)))
+    def to_frame(latent: NDArray[np.float32]) -> bytes:
+        return pack(Frame(fingerprint=0, quality=0, payloads=(codec.encode(codec.quantise(latent)),)))
+
+    return to_frame
 
 
 def _from_frame(codec: Codec) -> Callable[[bytes], NDArray[np.float32]]:
-    return lambda data: codec.decode(unpack(data).payloads[0])
+    return lambda data: codec.dequantise(codec.decode(unpack(data).payloads[0]))
 
 
 def main() -> None:

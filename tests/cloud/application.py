@@ -11,7 +11,6 @@ import httpx
 from splitwire.cloud.app import application_of
 from splitwire.cloud.inference.service import Service
 from splitwire.cloud.settings import CloudSettings
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.frame import Frame, pack
 
 if TYPE_CHECKING:
@@ -39,12 +38,12 @@ async def serving(
 
 
 def frame_of(bundle: Bundle, latents: list[NDArray[np.float32]], quality: str = "int8") -> bytes:
-    codec = codec_of(bundle, quality)
+    codec = bundle.codec(quality)
     return pack(
         Frame(
             fingerprint=bundle.manifest.fingerprint(quality),
             quality=bundle.manifest.qualities[quality].id,
-            payloads=tuple(codec.encode(latent) for latent in latents),
+            payloads=tuple(codec.encode(codec.quantise(latent)) for latent in latents),
         )
     )
 

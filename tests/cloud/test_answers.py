@@ -10,7 +10,8 @@ import pytest
 
 from splitwire.cloud.http.infer import wants_compact
 from splitwire.cloud.inference.engine import Engine
-from splitwire.shared.answer import CONTENT_TYPE, predictions, unpack
+from splitwire.edge.network.answer_check import predictions
+from splitwire.shared.answer import CONTENT_TYPE, unpack
 from splitwire.shared.messages import Answer
 from tests.cloud.application import error_of, frame_of
 

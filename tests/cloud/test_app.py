@@ -15,7 +15,6 @@ from splitwire.cloud.inference.engine import Decoded, Engine
 from splitwire.cloud.settings import CloudSettings
 from splitwire.models.loading import load_tails
 from splitwire.shared.bundle import load_manifest
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.errors import BundleFileMismatch, SettingsError
 from splitwire.shared.frame import MAX_FRAME_BYTES
 from splitwire.shared.messages import Answer, Model
@@ -43,8 +42,8 @@ async def test_a_frame_is_answered_with_what_the_tail_says(
     response = await client.post("/infer?top=3", content=frame_of(device_bundle, [latent], quality))
     answer = Answer.model_validate_json(response.content)
     (prediction,) = answer.predictions
-    codec = codec_of(cloud_bundle, quality)
-    y_hat = torch.from_numpy(codec.decode(codec.encode(latent)))[None]
+    codec = cloud_bundle.codec(quality)
+    y_hat = torch.from_numpy(codec.dequantise(codec.quantise(latent)))[None]
     with torch.inference_mode():
         (expected,) = torch.softmax(load_tails(cloud_bundle)[quality](y_hat), dim=1).numpy()
     assert prediction.class_id == expected.argmax()

@@ -10,7 +10,6 @@ import torch
 
 from splitwire.cloud.inference.engine import Decoded, Engine
 from splitwire.models.loading import load_tails
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.frame import unpack
 from tests.cloud.application import frame_of
 
@@ -53,14 +52,15 @@ def test_every_quality_is_answered_with_what_its_codec_and_tail_say(
     cloud_bundle: Bundle, device_bundle: Bundle, precision: torch.dtype
 ) -> None:
     """In single precision the tails are packed, in double they are not."""
-    latents = np.random.default_rng(0).normal(scale=8, size=(8, 128, 5, 5)).astype(np.float32)
+    rng = np.random.default_rng(0)
     engine = Engine([cloud_bundle], "cpu", precision)
     for quality, tail in load_tails(cloud_bundle).items():
+        codec = cloud_bundle.codec(quality)
+        latents = rng.normal(scale=8, size=(8, *codec.latent_shape)).astype(np.float32)
         frame = unpack(frame_of(device_bundle, list(latents), quality))
-        codec = codec_of(cloud_bundle, quality)
-        y_hat = np.stack([codec.decode(payload) for payload in frame.payloads])
+        symbols = np.stack([codec.decode(payload) for payload in frame.payloads])
         with torch.inference_mode():
-            expected = torch.softmax(tail(torch.from_numpy(y_hat)), dim=1).numpy()
+            expected = torch.softmax(tail(torch.from_numpy(codec.dequantise(symbols))), dim=1).numpy()
         assert np.allclose(engine.classify([engine.decode(frame)]), expected, atol=1e-4), quality
 
 

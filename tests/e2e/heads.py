@@ -18,7 +18,6 @@ from splitwire.models.loading import load_tails
 from splitwire.models.training.data.pictures import balanced_sample, load_pictures
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.shared.bundle import default_bundle_path, load_bundle
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.evaluation import share
 from splitwire.shared.pictures.loading import prepare
 
@@ -37,19 +36,18 @@ def main() -> None:
     reference = TorchHead(device)
     heads = {"ncnn": NcnnHead(device), "ncnn, low memory": NcnnHead(device, low_memory=True)}
     tails = load_tails(cloud)
-    coders = {
-        name: (Encoder(device, name), codec_of(device, name), codec_of(cloud, name))
-        for name in device.manifest.qualities
-    }
+    coders = {name: (Encoder(device, name), cloud.codec(name)) for name in device.manifest.qualities}
     same = {head: dict.fromkeys(coders, 0) for head in heads}
     with stage_progress() as progress, torch.inference_mode():
         task = progress.add_task("ncnn against torch", total=len(chosen), note="")
         for index in chosen:
             picture = prepare(pictures.image(int(index)), device.manifest.preparation)
             features = [reference(picture), *(head(picture) for head in heads.values())]
-            for name, (encoder, encoding, decoding) in coders.items():
-                latents = np.stack([decoding.decode(encoding.encode(encoder(each))) for each in features])
-                expected, *answers = tails[name](torch.from_numpy(latents)).argmax(1).tolist()
+            for name, (encoder, codec) in coders.items():
+                symbols = np.stack([codec.decode(encoder(feature)) for feature in features])
+                expected, *answers = (
+                    tails[name](torch.from_numpy(codec.dequantise(symbols))).argmax(1).tolist()
+                )
                 for head, answer in zip(heads, answers, strict=True):
                     same[head][name] += answer == expected
             progress.update(task, advance=1)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from splitwire.report.testbed.shaped_link import CLOUD_ADDRESS, Link, Node, Traffic, slow_link
+from splitwire.report.testbed.shaped_link import CLOUD_ADDRESS, Node, ShapedLink, shaped_link
 from tests.e2e.containers import ROOT, Container, Mount, read_container
+from tests.e2e.wire import Traffic, traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,7 @@ class Run:
 class Pair:
     """The link, the device's container to be run, and the cloud's, running."""
 
-    link: Link
+    link: ShapedLink
     edge: Container
     cloud: Container
     cloud_process: subprocess.Popen[str]
@@ -85,7 +86,7 @@ class Pair:
         return _largest_resident_set(self.cloud_process.pid)
 
     def _run(self, argv: Sequence[str], said: Callable[[int], None]) -> Run:
-        before = self.link.traffic()
+        before = traffic(self.link)
         process = self.link.device.start(
             argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
         )
@@ -105,7 +106,7 @@ class Pair:
         return Run(
             records=tuple(records),
             seconds=last - started,
-            traffic=self.link.traffic().since(before),
+            traffic=traffic(self.link).since(before),
             memory=memory,
         )
 
@@ -121,7 +122,7 @@ def running_pair(*, rate: int, delay_ms: float = 0, whole_network: bool = False)
         PairError: the cloud does not start.
 
     """
-    with tempfile.TemporaryDirectory() as name, slow_link(rate=rate, delay_ms=delay_ms) as link:
+    with tempfile.TemporaryDirectory() as name, shaped_link(rate=rate, delay_ms=delay_ms) as link:
         folder = Path(name)
         root, hosts, key = folder / "root", folder / "hosts", folder / "api-key"
         root.mkdir()

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from splitwire.report.measure.exchanges import open_connection, send_picture
+from splitwire.report.measure.exchanges import ask, open_connection
 from splitwire.shared.bundle import default_bundle_path, load_manifest
 
 _UNDER_WAY = 4
@@ -27,7 +27,7 @@ async def _main(url: str, files: dict[Path, bytes]) -> None:
             async with free:
                 started = time.monotonic()
                 kind = mimetypes.guess_type(file)[0] or "image/jpeg"
-                exchange = await send_picture(connection, data, kind)
+                exchange = await ask(connection, data, kind)
             return {
                 "path": str(file),
                 "label": exchange.predictions[0].label,

@@ -100,7 +100,7 @@ def test_a_cloud_that_is_ready_says_so(cloud_url: str) -> None:
         (["--port", "1", "--host", "192.0.2.1"], 2, "can't listen on 192.0.2.1 port 1"),
         (["--key-file", "/nowhere"], 2, "key file /nowhere can't be read"),
         (["--device", "cuda:99"], 2, "can't be used here"),
-        (["--log-level", "loud"], 2, "choose one of"),
+        (["--log-level", "loud"], 2, "Choose from"),
         (["--host", "0.0.0.0"], 2, "give --key-file, or --open"),
         (["--tls-key", "/nowhere"], 2, "needs both"),
         (["--tls-certificate", "/nowhere", "--tls-key", "/nowhere"], 2, "certificate /nowhere"),

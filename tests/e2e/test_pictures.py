@@ -17,12 +17,12 @@ KILLED_BY_A_PICTURE = """
 import os, signal, sys
 from splitwire.edge.commands import cli
 from splitwire.edge.compute import picture_decoder as decoder
-decode = decoder.Decoder.__call__
+decode = decoder.PictureDecoder.__call__
 def deadly(self, source, name, side, seconds):
     if name.endswith("deadly.png"):
         os.kill(os.getpid(), signal.SIGKILL)
     return decode(self, source, name, side, seconds)
-decoder.Decoder.__call__ = deadly
+decoder.PictureDecoder.__call__ = deadly
 cli.main()
 """
 

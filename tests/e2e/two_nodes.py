@@ -30,6 +30,7 @@ from splitwire.report.testbed.shaped_link import BURST_BYTES, obstacle
 from splitwire.shared.bundle import default_bundle_path, load_manifest
 from splitwire.shared.errors import SplitwireError
 from splitwire.shared.evaluation import Share, share
+from tests.e2e import wire
 from tests.e2e.accuracy import sample_files
 from tests.e2e.containers import Mount
 from tests.e2e.pair import PairError, running_pair
@@ -237,8 +238,8 @@ class _Cut:
     def said(self, answers: int) -> None:
         self._said(answers)
         if answers == self._after:
-            self._pair.link.cut()
-            self._timer = threading.Timer(self._seconds, self._pair.link.restore)
+            wire.cut(self._pair.link)
+            self._timer = threading.Timer(self._seconds, wire.restore, [self._pair.link])
             self._timer.start()
 
     def restored(self) -> None:

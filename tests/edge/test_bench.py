@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from typer.testing import CliRunner
-
-from splitwire.edge.commands import cli
 from splitwire.edge.commands.bench import LINKS
 from splitwire.shared.bundle import load_manifest
+from tests.edge.command import edge_client
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def test_stages_and_links_are_all_there(bundle_path: Path) -> None:
-    result = CliRunner().invoke(cli.app, ["bench", "--json", "--deadline-ms", "5000"], catch_exceptions=False)
+    result = edge_client("bench", "--json", "--deadline-ms", 5000)
     measured = json.loads(result.stdout)
     assert measured["qualities"].keys() == load_manifest(bundle_path).qualities.keys()
     assert measured["head_ms"] > measured["qualities"]["paper"]["encode_ms"] > 0
@@ -27,6 +25,6 @@ def test_stages_and_links_are_all_there(bundle_path: Path) -> None:
 
 
 def test_people_get_a_table() -> None:
-    result = CliRunner().invoke(cli.app, ["bench"], catch_exceptions=False)
+    result = edge_client("bench")
     assert result.exit_code == 0
     assert "the most accurate that answers within 1,000 ms" in result.stdout

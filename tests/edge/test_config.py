@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.main import get_command
-from typer.testing import CliRunner
 
-from splitwire.edge.commands import cli, config
+from splitwire.edge.commands import cli
+from splitwire.edge.settings import WatchSettings
+from splitwire.shared.command import run
 from splitwire.shared.errors import SettingsError
+from tests.edge.command import edge_client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +27,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def quality_and_top(cat: Path, *before: object, after: tuple[object, ...] = ()) -> tuple[str, int]:
-    arguments = [*before, "classify", cat, "--json", *after]
-    result = CliRunner().invoke(cli.app, [str(each) for each in arguments], catch_exceptions=False)
+    result = edge_client(*before, "classify", cat, "--json", *after)
     record = json.loads(result.stdout)
     return record["quality"], len(record["top"])
 
@@ -40,28 +42,54 @@ def test_a_file_is_under_a_variable_and_that_under_a_flag(
 
 
 def test_the_users_own_file_is_found(cat: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "default_config", lambda: file)
+    place = file.with_name("splitwire") / "device.toml"
+    place.parent.mkdir()
+    file.rename(place)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place.parents[1]))
     assert quality_and_top(cat) == ("paper", 2)
 
 
 def test_options_have_the_names_that_they_are_written_with(file: Path, cat: Path) -> None:
     file.write_text('json = true\nid = "other"\nonce = true\nlow-memory = false\n')
-    result = CliRunner().invoke(
-        cli.app, ["--config", str(file), "classify", str(cat)], catch_exceptions=False
-    )
+    result = edge_client("--config", file, "classify", cat)
     assert json.loads(result.stdout)["label"] == "cat"
 
 
 def test_every_option_has_a_variable_named_like_it() -> None:
-    commands = get_command(cli.app).commands  # type: ignore[attr-defined]  # of a group
-    named: set[str] = set()
-    for command in commands.values():
-        for option in command.params:
-            if option.param_type_name == "option" and option.name != "help":
-                written = option.opts[0].removeprefix("--").replace("-", "_")
-                named.add(written)
-                assert option.envvar == f"SPLITWIRE_{written.upper()}"
-    assert {"json", "id", "once", "quality"} <= named
+    for command in ("classify", "watch", "info", "bench", "pull"):
+        shown = edge_client(command, "--help").stdout
+        words = " ".join(shown.replace("│", " ").split())
+        options = set(re.findall(r"^│ \*? *--([a-z-]+)", shown, re.MULTILINE)) - {"config"}
+        assert len(options) > 1
+        for option in options:
+            assert f"[env var: SPLITWIRE_{option.replace('-', '_').upper()}]" in words, option
+
+
+def test_an_empty_variable_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPLITWIRE_CLOUD", "")
+    run(lambda: cli.app(["info", "--json"]))
+    assert json.loads(capsys.readouterr().out)["cloud"] is None
+
+
+def test_the_old_spelling_of_the_outbox_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[WatchSettings] = []
+
+    async def watched(_: Path, settings: WatchSettings, *__: object) -> None:
+        told.append(settings)
+
+    monkeypatch.setattr(cli, "watch_folder", watched)
+    edge_client("watch", tmp_path, "--outbox", "a")
+    edge_client("watch", tmp_path, "--record", "a")
+    monkeypatch.setenv("SPLITWIRE_RECORD", "a")
+    edge_client("watch", tmp_path)
+    config = tmp_path / "device.toml"
+    config.write_text('record = "a"')
+    monkeypatch.delenv("SPLITWIRE_RECORD")
+    edge_client("--config", config, "watch", tmp_path)
+    assert [str(settings.outbox) for settings in told] == ["a"] * 4
 
 
 @pytest.mark.parametrize(

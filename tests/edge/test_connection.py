@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -11,8 +12,7 @@ import pytest
 
 from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import CloudAnswerInvalid, CloudBusy, CloudLate, CloudRefused, CloudUnreachable
-from splitwire.edge.network import connection as module
-from splitwire.edge.network.connection import Connection
+from splitwire.edge.network.connection import Connection, breaker
 from splitwire.edge.network.wire import Wire, WireCounter
 from splitwire.shared.answer import CONTENT_TYPE, Choice, CompactAnswer, compact, pack
 from splitwire.shared.messages import Likely, Timings
@@ -173,10 +173,9 @@ async def test_what_is_no_splitwire_answer_is_not_tried_again() -> None:
     assert len(cloud.requests) == 1
 
 
-async def test_a_dead_cloud_is_left_alone_and_probed_by_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SECONDS_OPEN", 0.3)
+async def test_a_dead_cloud_is_left_alone_and_probed_by_one_picture() -> None:
     cloud = Cloud(httpx.ConnectError("refused"))
-    connection = cloud.connection()
+    connection = replace(cloud.connection(), breaker=breaker(0.3))
     for _ in range(3):
         with pytest.raises(CloudUnreachable, match="refused"):
             await ask(connection, 0.05)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from splitwire.edge.commands import cli
+from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.errors import FallbackMissing
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.fallback import Fallback
+from tests.edge.command import edge_client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +20,7 @@ DEAD = "http://127.0.0.1:9"
 
 
 def classify(*arguments: object) -> tuple[int, list[dict[str, Any]]]:
-    result = CliRunner().invoke(cli.app, ["classify", "--json", *map(str, arguments)], catch_exceptions=False)
+    result = edge_client("classify", "--json", *arguments)
     return result.exit_code, [json.loads(line) for line in result.stdout.splitlines()]
 
 

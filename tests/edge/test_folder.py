@@ -16,8 +16,8 @@ from splitwire.shared.errors import SettingsError
 
 def watched(path: Path, notices: list[str] | None = None, poll_seconds: float = 60) -> Folder:
     said = [] if notices is None else notices
-    record = path / ".splitwire.sqlite"
-    return Folder(path, record, settle_seconds=0.01, poll_seconds=poll_seconds, notice=said.append)
+    outbox = path / ".splitwire.sqlite"
+    return Folder(path, outbox, settle=0.01, poll=poll_seconds, notice=said.append)
 
 
 async def names(folder: Folder, looks: int) -> list[list[str]]:

@@ -14,7 +14,7 @@ from splitwire.edge.compute.head import HeadName, open_head
 from splitwire.edge.compute.ncnn_head import NcnnHead, _pieces
 from splitwire.models.loading import load_convolutions, load_encoder
 from splitwire.shared.bundle import Bundle
-from splitwire.shared.errors import BundleInvalid
+from splitwire.shared.errors import BundleInvalid, LatentInvalid
 from splitwire.shared.pictures.loading import load_picture, prepare
 
 if TYPE_CHECKING:
@@ -84,10 +84,22 @@ def test_the_encoder_of_every_quality_makes_the_reference_latent(
     for quality in device_bundle.manifest.qualities:
         with torch.inference_mode():
             reference = load_encoder(device_bundle, quality)(torch.from_numpy(feature[None]))[0].numpy()
-        latent = Encoder(device_bundle, quality)(feature)
-        assert latent.shape == (128, 5, 5)
+        latent = Encoder(device_bundle, quality).latent(feature)
+        assert latent.shape == reference.shape == device_bundle.codec(quality).latent_shape
         assert latent.dtype == np.float32
         assert np.allclose(latent, reference, atol=1e-4 * np.abs(reference).max())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_a_feature_that_no_picture_has_is_refused_or_clamped(value: float, device_bundle: Bundle) -> None:
+    feature = np.full((512, 7, 7), value, dtype=np.float32)
+    for quality in device_bundle.manifest.qualities:
+        encoder = Encoder(device_bundle, quality)
+        if np.isfinite(value):
+            assert encoder(feature)
+        else:
+            with pytest.raises(LatentInvalid, match="not finite"):
+                encoder(feature)
 
 
 @pytest.mark.parametrize("values", [None, np.zeros((64, 3, 5, 5), np.float16)])

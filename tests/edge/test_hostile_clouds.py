@@ -10,16 +10,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.testing import CliRunner
 
-from splitwire.edge.commands import cli
 from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import CloudAnswerInvalid, CloudError, CloudLate, CloudRefused, CloudUnreachable
 from splitwire.edge.network.connection import Connection, connect
 from splitwire.edge.settings import DeviceSettings
 from splitwire.shared.answer import CONTENT_TYPE, MAX_ANSWER_BYTES, compact, pack
-from splitwire.shared.errors import SettingsError
+from splitwire.shared.errors import SettingsError, SplitwireError
 from splitwire.shared.messages import Likely, Timings
+from tests.edge.command import edge_client
 from tests.raw_server import raw_server, reply
 
 if TYPE_CHECKING:
@@ -283,14 +282,13 @@ ESCAPES = "\x1b]0;title\x07\x1b[2J\n\r\x9b31m\u202e\u2028 words "
 
 
 def test_a_clouds_words_are_shown_without_control_characters_and_cut(
-    cat: Path, capfd: pytest.CaptureFixture[str]
+    cat: Path,
 ) -> None:
     body = json.dumps({"error": "Teapot", "message": ESCAPES + "x" * 5000}).encode()
     with raw_server(lambda *_: reply(body, status="400 Bad Request")) as server:
-        result = CliRunner().invoke(cli.app, ["classify", str(cat), "--cloud", server.url, "--json"])
+        result = edge_client("classify", cat, "--cloud", server.url, "--json")
     assert result.exit_code == 6
-    output = capfd.readouterr()
-    shown = result.output + output.out + output.err
+    shown = result.stdout + result.stderr
     assert "\\x1b]0;title\\x07" in shown
     assert "words xxx" in shown
     assert all(character.isprintable() or character == "\n" for character in shown)
@@ -311,9 +309,12 @@ def test_a_user_name_and_password_go_to_the_server_and_nowhere_else(cat: Path, t
     with raw_server(lambda *_: reply(b"no", status="404 Not Found")) as server:
         url = server.url.replace("//", "//someone:s%40cret@")
         for command in (["classify", str(cat), "--no-fallback"], ["info"], ["pull", str(tmp_path / "p")]):
-            result = CliRunner().invoke(cli.app, [*command, "--cloud", url])
-            assert result.exit_code
-            words = f"{result.output} {result.exception!r} {result.exception}"
+            try:
+                done = edge_client(*command, "--cloud", url)
+                assert done.exit_code
+                words = done.stdout + done.stderr
+            except SplitwireError as exc:
+                words = f"{exc!r} {exc}"
             assert server.url in words
             assert "someone" not in words
             assert "cret" not in words
@@ -346,9 +347,9 @@ def test_help_shows_no_password_of_a_file_of_settings(tmp_path: Path) -> None:
     config = tmp_path / "device.toml"
     config.write_text('cloud = "http://me:hush@host"\nkey = "hush"\n')
     for command in ("classify", "watch", "info", "pull"):
-        result = CliRunner().invoke(cli.app, ["--config", str(config), command, "--help"])
+        result = edge_client("--config", config, command, "--help")
         assert result.exit_code == 0
-        assert "hush" not in result.output
+        assert "hush" not in result.stdout
 
 
 def test_a_key_and_a_password_are_one_too_many() -> None:

@@ -17,13 +17,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.testing import CliRunner
 
-from splitwire.edge.commands import cli
 from splitwire.edge.commands.pull import pull
 from splitwire.edge.errors import BundleUnwritable, CloudAnswerInvalid, CloudLate, CloudRefused
 from splitwire.shared.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES, load_manifest
 from splitwire.shared.errors import BundleFileMismatch, BundleInvalid, SettingsError, codes_of
+from tests.edge.command import edge_client
 from tests.raw_server import raw_server, reply
 
 if TYPE_CHECKING:
@@ -233,11 +232,12 @@ def test_a_disk_that_fills_up_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
         return opened(Path("/dev/full") if path.name == "a" else path, mode, *rest, **named)
 
     monkeypatch.setattr(Path, "open", on_a_full_disk)
-    with raw_server(gives(listed(file("a", 1000)), lambda: reply(bytes(1000)))) as server:
-        result = CliRunner().invoke(cli.app, ["pull", str(tmp_path / "current"), "--cloud", server.url])
-    assert isinstance(result.exception, BundleUnwritable)
-    assert os.strerror(errno.ENOSPC) in str(result.exception)
-    assert codes_of(result.exception).exit == 4
+    with (
+        raw_server(gives(listed(file("a", 1000)), lambda: reply(bytes(1000)))) as server,
+        pytest.raises(BundleUnwritable, match=os.strerror(errno.ENOSPC)) as raised,
+    ):
+        edge_client("pull", tmp_path / "current", "--cloud", server.url)
+    assert codes_of(raised.value).exit == 4
     assert not list(tmp_path.iterdir())
 
 
@@ -255,6 +255,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from splitwire.edge.commands.pull import pull
+from tests.edge.command import edge_client
 
 def stop(done, total):
     print("half", flush=True)

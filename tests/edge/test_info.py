@@ -6,11 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.testing import CliRunner
 
-from splitwire.edge.commands import cli
 from splitwire.shared.bundle import load_manifest
 from splitwire.shared.errors import BundleMissing
+from tests.edge.command import edge_client
 from tests.manifests import rewrite_manifest
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def info(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(cli.app, ["info", *map(str, arguments)], catch_exceptions=False)
+    result = edge_client("info", *arguments)
     return result.exit_code, result.stdout
 
 

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from splitwire.edge.commands.output import Output
-from splitwire.edge.records import Record
+from splitwire.edge.results import Answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PICTURES = 9
+
+
+def answered(path: str) -> Answered:
+    return Answered(path=path, label="cat", class_id=3, probability=0.5, source="cloud")
 
 
 class Terminal(io.StringIO):
@@ -30,7 +34,7 @@ def show(monkeypatch: pytest.MonkeyPatch) -> Callable[[io.StringIO, io.StringIO]
         monkeypatch.setenv("TERM", "xterm")
         with Output(as_json=True, total=PICTURES) as output:
             for number in range(PICTURES):
-                output.record(Record(path=f"[{number}]", label="cat", probability=0.5))
+                output.result(answered(f"[{number}]"))
 
     return show
 

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
-from typer.testing import CliRunner
 
-from splitwire.edge.commands import cli
 from splitwire.edge.commands import pull as module
 from splitwire.edge.commands.pull import pull
 from splitwire.edge.errors import CloudRefused, CloudUnreachable
-from splitwire.edge.network.source import Source
+from splitwire.edge.network.cloud_api import CloudApi
 from splitwire.shared.bundle import load_bundle, load_manifest
 from splitwire.shared.errors import BundleFileMismatch, SettingsError
+from tests.edge.command import edge_client
 from tests.manifests import rewrite_manifest
 from tests.processes import running_cloud
 
@@ -32,14 +31,12 @@ def test_a_pulled_bundle_is_the_devices_part_and_works(
     cloud_url: str, cat: Path, tmp_path: Path, bundle_path: Path
 ) -> None:
     place = tmp_path / "bundles" / "current"
-    result = CliRunner().invoke(cli.app, ["pull", str(place), "--cloud", cloud_url], catch_exceptions=False)
+    result = edge_client("pull", place, "--cloud", cloud_url)
     assert result.exit_code == 0
     assert load_manifest(place) == load_manifest(bundle_path)
     load_bundle(place, "device")
     assert not (place / "cloud").exists(), "the cloud's part is not the device's"
-    result = CliRunner().invoke(
-        cli.app, ["classify", str(cat), "--json", "--cloud", cloud_url, "--bundle", str(place)]
-    )
+    result = edge_client("classify", cat, "--json", "--cloud", cloud_url, "--bundle", place)
     assert json.loads(result.stdout)["label"] == "cat"
 
 
@@ -47,13 +44,13 @@ def test_what_is_there_is_not_fetched_again(
     cloud_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[str] = []
-    fetch = Source.fetch
+    fetch = CloudApi.fetch
 
-    async def counting(self: Source, bundle: str, file: BundleFile, into: BinaryIO) -> None:
+    async def counting(self: CloudApi, bundle: str, file: BundleFile, into: BinaryIO) -> None:
         fetched.append(file.path)
         await fetch(self, bundle, file, into)
 
-    monkeypatch.setattr(Source, "fetch", counting)
+    monkeypatch.setattr(CloudApi, "fetch", counting)
     place = tmp_path / "current"
     pull(cloud_url, None, None, place, quietly)
     assert len(fetched) > 3

@@ -11,7 +11,7 @@ from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import CloudLate
 from splitwire.edge.network.connection import Connection, Exchange
 from splitwire.edge.network.sender import Sender
-from splitwire.edge.network.throughput import Link
+from splitwire.edge.network.throughput import ThroughputEstimator
 from splitwire.edge.network.wire import Wire
 from splitwire.shared.bundle import default_bundle_path, load_manifest
 from splitwire.shared.errors import FrameLengthInvalid
@@ -35,6 +35,7 @@ class Slow:
         self.rate = rate
         self.frames: list[int] = []
         self.on_the_way = 0
+        self.source = "cloud"
 
     async def infer(  # as Connection does
         self,
@@ -61,15 +62,15 @@ class Slow:
 @pytest.fixture
 def sender_over() -> Callable[[Slow], Sender]:
     return lambda cloud: Sender(
-        cast("Connection", cloud), load_manifest(default_bundle_path()), top=1, link=Link()
+        cast("Connection", cloud),
+        load_manifest(default_bundle_path()),
+        top=1,
+        throughput=ThroughputEstimator(),
     )
 
 
 async def send(sender: Sender, pictures: int, payload: bytes, seconds: float = 600) -> None:
-    sending = [
-        asyncio.create_task(sender.send(payload, "int8", Deadline.after(seconds))) for _ in range(pictures)
-    ]
-    await asyncio.sleep(0)
+    sending = [sender.send(payload, "int8", Deadline.after(seconds)) for _ in range(pictures)]
     sender.flush()
     assert [sent.prediction for sent in await asyncio.gather(*sending)] == [CAT] * pictures
 
@@ -119,8 +120,7 @@ async def test_one_frame_that_fails_does_not_stop_the_next(sender_over: Callable
         raise CloudLate("http://cloud", "no answer in time")
 
     cloud.infer = fail  # type: ignore[method-assign,assignment]
-    lost = asyncio.create_task(sender.send(INT8, "int8", Deadline.after(1)))
-    await asyncio.sleep(0)
+    lost = sender.send(INT8, "int8", Deadline.after(1))
     sender.flush()
     await asyncio.sleep(0)
     await send(sender, 1, INT8)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from splitwire import AsyncClient, Client
 from splitwire.edge import client as module
 from splitwire.edge.errors import ClientClosed
-from splitwire.edge.pipeline import open_classifier
+from splitwire.edge.pipeline import open_pipeline
 from splitwire.shared.errors import SettingsError, codes_of
 from tests.raw_server import RawServer, raw_server
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from splitwire.edge.pipeline import Classifier
+    from splitwire.edge.pipeline import Pipeline
+    from splitwire.edge.results import Result
     from splitwire.edge.settings import DeviceSettings
 
 THREADS = 8
@@ -45,11 +46,11 @@ def wait_for_a_request(server: RawServer) -> None:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[DeviceSettings]:
     opened: list[DeviceSettings] = []
 
-    def noting(settings: DeviceSettings) -> AbstractAsyncContextManager[Classifier]:
+    def noting(settings: DeviceSettings) -> AbstractAsyncContextManager[Pipeline]:
         opened.append(settings)
-        return open_classifier(settings)
+        return open_pipeline(settings)
 
-    monkeypatch.setattr(module, "open_classifier", noting)
+    monkeypatch.setattr(module, "open_pipeline", noting)
     return opened
 
 
@@ -72,7 +73,7 @@ def test_threads_whose_first_call_opens_a_client_share_it(
 def test_a_call_that_close_cuts_is_one_of_our_errors(cat: Path) -> None:
     with raw_server(hang) as server, ThreadPoolExecutor(THREADS) as pool:
         client = Client(cloud=server.url, deadline_ms=60_000)
-        calls = [pool.submit(client.classify, cat) for _ in range(THREADS - 1)]
+        calls: list[Future[Result]] = [pool.submit(client.classify, cat) for _ in range(THREADS - 1)]
         calls.append(pool.submit(lambda: next(client.classify_files([cat]))))
         wait_for_a_request(server)
         started = time.monotonic()
@@ -122,11 +123,11 @@ def test_closing_twice_using_it_again_and_entering_it_twice_are_all_right(cloud_
 
 def test_files_that_were_begun_before_closing_do_not_go_on_after_it(cloud_url: str, cat: Path) -> None:
     client = Client(cloud=cloud_url)
-    records = client.classify_files([cat] * 3)
-    assert next(records).label == "cat"
+    results = client.classify_files([cat] * 3)
+    next(results)
     client.close()
     with pytest.raises(ClientClosed):
-        next(records)
+        next(results)
     assert client.classify(cat).label == "cat"
     client.close()
 

@@ -1,4 +1,4 @@
-"""Every picture of a watched folder ends with exactly one answer in the record."""
+"""Every picture of a watched folder ends with exactly one answer in the outbox."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tenacity import wait_fixed
-from typer.testing import CliRunner
 
-from splitwire.edge.commands import cli
 from splitwire.edge.deadline import Deadline
 from splitwire.edge.errors import (
     CloudAnswerInvalid,
@@ -30,15 +27,17 @@ from splitwire.edge.errors import (
     OutboxError,
     OutboxHeld,
 )
-from splitwire.edge.records import Encoded, Record
+from splitwire.edge.results import Answered, Encoded, Failed, Result
 from splitwire.edge.settings import DeviceSettings, WatchSettings
-from splitwire.edge.watch import answers, intake
+from splitwire.edge.watch import intake
 from splitwire.edge.watch import run as module
-from splitwire.edge.watch.outbox import Journal
+from splitwire.edge.watch.answers import Pace
+from splitwire.edge.watch.outbox import Outbox
 from splitwire.edge.watch.run import watch
 from splitwire.shared.bundle import Manifest, load_manifest
 from splitwire.shared.errors import PictureCostly, PictureMissing, SettingsError
 from splitwire.shared.pictures.loading import load_picture, read_file
+from tests.edge.command import edge_client
 from tests.manifests import rewrite_manifest
 from tests.watched import FullDisk, put_picture, rows, states
 
@@ -47,7 +46,8 @@ if TYPE_CHECKING:
 
 URL = "http://cloud"
 DEAD = "http://127.0.0.1:9"
-DEVICE = DeviceSettings(cloud=URL, fallback=False)
+QUICK = Pace(outage_first=0.01, outage_longest=0.02, bundle=0.1, lock=0.05)
+SETTINGS = WatchSettings(cloud=URL, settle=0.01, patience=0.05, poll=0.05, once=True)
 
 
 @dataclass(kw_only=True)
@@ -58,7 +58,7 @@ class Device:
     """
 
     manifest: Manifest
-    settings: DeviceSettings = field(default=DEVICE)
+    settings: DeviceSettings = field(default=SETTINGS)
     quality: str = "int8"
     source: str = "cloud"
     fallback: None = None
@@ -66,39 +66,40 @@ class Device:
     loading: Callable[[str], None] = lambda _: None
     encoded: list[str] = field(default_factory=list)
     bursts: list[list[str]] = field(default_factory=list)
-    burst: list[str] = field(default_factory=list)
 
     @property
     def sender(self) -> Device:
         return self
 
-    def flush(self) -> None:
-        self.bursts.append(self.burst)
-        self.burst = []
-
     @property
     def coder(self) -> Device:
         return self
 
-    async def load(self, data: bytes, name: str, deadline: Deadline) -> tuple[bytes, str]:
+    def deadline(self) -> Deadline:
+        return Deadline.after(10)
+
+    def load(self, data: bytes, name: str, deadline: Deadline) -> tuple[bytes, str]:
         assert deadline.left() > 0
         self.loading(name)
         load_picture(data, name)
         return data, name
 
-    async def encode_loaded(self, loaded: tuple[bytes, str]) -> Encoded:
+    async def encode(self, loaded: tuple[bytes, str]) -> Encoded:
         data, name = loaded
         self.encoded.append(Path(name).name)
         return Encoded(quality="int8", payload=data[-50:], own=None, timings_ms={"load": 1.0})
 
-    async def answer(self, path: str, encoded: Encoded, deadline: object) -> Record:
-        assert encoded.payload
-        assert deadline is not None
-        self.burst.append(Path(path).name)
+    async def send(
+        self, pictures: list[tuple[str, Encoded]], deadline: Deadline
+    ) -> list[Answered | BaseException]:
+        assert deadline.left() > 0
+        assert all(encoded.payload for _, encoded in pictures)
+        self.bursts.append([Path(path).name for path, _ in pictures])
         await asyncio.sleep(0)
-        if error := self.error(self.bursts[-1]):
-            raise error
-        return Record(path=path, label="cat", class_id=3, probability=0.9, source=self.source, body_bytes=9.0)
+        return [self.error(self.bursts[-1]) or self.answer(path) for path, _ in pictures]
+
+    def answer(self, path: str) -> Answered:
+        return Answered(path=path, label="cat", class_id=3, probability=0.9, source="cloud", body_bytes=9.0)
 
 
 class Killed(BaseException):
@@ -109,13 +110,16 @@ class Killed(BaseException):
 class Run:
     """What one run of ``watch`` gave."""
 
-    exit_code: int
-    said: list[Record]
+    said: list[Result]
     notices: list[str]
 
     @property
+    def exit_code(self) -> int:
+        return next((result.exit_code for result in self.said if isinstance(result, Failed)), 0)
+
+    @property
     def names(self) -> list[str]:
-        return [Path(record.path).name for record in self.said]
+        return [Path(result.path).name for result in self.said]
 
 
 @pytest.fixture
@@ -131,22 +135,20 @@ def device(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     async def opened(_: object) -> AsyncIterator[Device]:
         yield made
 
-    monkeypatch.setattr(module, "open_classifier", opened)
-    monkeypatch.setattr(answers, "_BACK_OFF", wait_fixed(0.01))
+    monkeypatch.setattr(module, "open_pipeline", opened)
     return made
 
 
-async def watching(folder: Path, said: list[Record], notices: list[str], **settings: Any) -> int:  # noqa: ANN401 - WatchSettings checks them
-    quick = {"settle_seconds": 0.01, "patience_seconds": 0.05, "poll_seconds": 0.05, "once": True}
-    told = WatchSettings(folder=folder, **{**quick, **settings})
-    return await asyncio.wait_for(watch(DEVICE, told, said.append, notices.append), 20)
+async def watching(folder: Path, said: list[Result], notices: list[str], **settings: Any) -> None:  # noqa: ANN401 - WatchSettings checks them
+    told = WatchSettings.model_validate({**dict(SETTINGS), **settings})
+    await asyncio.wait_for(watch(folder, told, said.append, notices.append, QUICK), 20)
 
 
 def run(folder: Path, **settings: Any) -> Run:  # noqa: ANN401 - WatchSettings checks them
-    said: list[Record] = []
+    said: list[Result] = []
     notices: list[str] = []
-    exit_code = asyncio.run(watching(folder, said, notices, **settings))
-    return Run(exit_code=exit_code, said=said, notices=notices)
+    asyncio.run(watching(folder, said, notices, **settings))
+    return Run(said=said, notices=notices)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -177,7 +179,7 @@ def test_hidden_and_unfinished_files_and_the_record_itself_are_left_alone(
 ) -> None:
     for seed, name in enumerate([".a.png", ".hidden/b.png", "c.png.part", "d.TMP", "e.png~", "f.png"]):
         put_picture(folder / name, seed)
-    done = run(folder, record=folder / "record.sqlite")
+    done = run(folder, outbox=folder / "record.sqlite")
     assert (done.exit_code, done.names) == (0, ["f.png"])
     assert device.encoded == ["f.png"]
 
@@ -207,10 +209,8 @@ def test_pictures_are_taken_in_as_they_appear_and_when_they_are_complete(folder:
     whole = put_picture(folder / "a.png", 1).read_bytes()
 
     async def scenario() -> list[str]:
-        said: list[Record] = []
-        task = asyncio.create_task(
-            watching(folder, said, [], once=False, patience_seconds=60, poll_seconds=60)
-        )
+        said: list[Result] = []
+        task = asyncio.create_task(watching(folder, said, [], once=False, patience=60, poll=60))
         await until(lambda: bool(said))
         slow = folder / "slow.png"
         for end in (len(whole) // 3, len(whole) // 2):
@@ -222,7 +222,7 @@ def test_pictures_are_taken_in_as_they_appear_and_when_they_are_complete(folder:
         await until(lambda: len(said) == 3)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        return [Path(record.path).name for record in said if record.error is None]
+        return [Path(result.path).name for result in said if isinstance(result, Answered)]
 
     assert asyncio.run(scenario()) == ["a.png", "b.png", "slow.png"]
     assert states(folder) == {"a.png": "answered", "b.png": "answered", "slow.png": "answered"}
@@ -336,8 +336,9 @@ def test_pictures_for_another_bundle_are_set_aside_said_once_and_tried_again_at_
     done = run(folder)
     assert (done.exit_code, sorted(done.names)) == (6, ["0.png", "1.png", "2.png"])
     assert all(
-        record.error and record.error.message.startswith("set aside: cloud http://cloud: no (HTTP 409)")
-        for record in done.said
+        isinstance(result, Failed)
+        and result.message.startswith("set aside: cloud http://cloud: no (HTTP 409)")
+        for result in done.said
     )
     assert set(states(folder).values()) == {"set aside"}
     device.error = lambda _: None
@@ -374,7 +375,7 @@ def test_a_code_for_another_bundle_is_made_again_from_the_file_and_kept_where_th
     assert states(folder) == {"gone.png": "set aside", "here.png": "answered"}
     assert "its file is gone" in rows(folder)[0]["error"]
     assert device.encoded.count("here.png") == 2
-    device.manifest, device.settings = shipped, DEVICE
+    device.manifest, device.settings = shipped, SETTINGS
     assert run(folder).names == ["gone.png"]
     assert set(states(folder).values()) == {"answered"}
 
@@ -394,7 +395,7 @@ def test_what_ended_it_twice_when_it_was_encoded_again_is_tried_again_when_it_is
 
     device.loading = killing
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "end", lambda *_: None)  # a process that is gone writes nothing
+        patch.setattr(Outbox, "end", lambda *_: None)  # a process that is gone writes nothing
         for _ in range(2):
             with pytest.raises(Killed):
                 run(folder)
@@ -426,12 +427,11 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises((SettingsError, OutboxError)):
         run(tmp_path / "absent")
     with pytest.raises(SettingsError, match="can't be read"):
-        run(tmp_path / "absent", record=tmp_path / "record.sqlite")
+        run(tmp_path / "absent", outbox=tmp_path / "record.sqlite")
 
 
 @pytest.mark.usefixtures("device")
-def test_two_watchers_of_one_folder_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("splitwire.edge.watch.outbox_file._BUSY_SECONDS", 0.05)
+def test_two_watchers_of_one_folder_are_refused(folder: Path) -> None:
     put_picture(folder / "a.png", 1)
 
     async def both() -> None:
@@ -456,7 +456,7 @@ def test_what_ended_it_twice_is_set_aside_and_said_and_the_rest_goes_on(
 
     device.loading = killing
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "end", lambda *_: None)  # a process that is gone writes nothing
+        patch.setattr(Outbox, "end", lambda *_: None)  # a process that is gone writes nothing
         for _ in range(2):
             with pytest.raises(Killed):
                 run(folder)
@@ -481,7 +481,7 @@ def test_a_picture_that_costs_too_much_is_set_aside_at_once(folder: Path, device
             raise PictureCostly(name, "decoding it takes over 10 s; make it smaller first")
 
     device.loading = loading
-    done = run(folder, patience_seconds=60)
+    done = run(folder, patience=60)
     assert (done.exit_code, sorted(done.names)) == (3, ["bomb.png", "good.png"])
     assert states(folder) == {"bomb.png": "set aside", "good.png": "answered"}
     assert sorted(tried) == [str(bomb), str(good)]
@@ -495,8 +495,8 @@ def test_a_record_that_is_deleted_ends_it_within_a_second(folder: Path, gone: st
     put_picture(folder / "a.png", 1)
 
     async def scenario() -> float:
-        said: list[Record] = []
-        task = asyncio.create_task(watching(folder, said, [], once=False, poll_seconds=60))
+        said: list[Result] = []
+        task = asyncio.create_task(watching(folder, said, [], once=False, poll=60))
         await until(lambda: bool(said))
         (folder / gone).rename(folder.parent / "kept")
         began = time.monotonic()
@@ -527,27 +527,28 @@ class Steps:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.taken = Counter[str]()
         self.fatal = 0
-        for name, method in vars(Journal).items():
+        for name, method in vars(Outbox).items():
             if not name.startswith("_"):
-                monkeypatch.setattr(Journal, name, self.counted(name, method))
+                monkeypatch.setattr(Outbox, name, self.counted(name, method))
 
     def counted(self, name: str, do: Callable[..., object]) -> Callable[..., Any]:
-        def step(*arguments: object) -> object:
+        def step(*arguments: object, **named: object) -> object:
             self.taken[name] += 1
             if self.taken.total() == self.fatal:
                 raise Killed
-            return do(*arguments)
+            return do(*arguments, **named)
 
         return step
 
-    def life(self, folder: Path, said: list[Record]) -> bool:
+    def life(self, folder: Path, said: list[Result]) -> bool:
         """Run until everything is answered, or until the fatal step: False."""
-        quick = WatchSettings(folder=folder, once=True, settle_seconds=0.01, patience_seconds=0)
-        running = watch(DEVICE, quick, self.counted("say", said.append), lambda _: None)
+        quick = WatchSettings(cloud=URL, once=True, settle=0.01, patience=0)
+        running = watch(folder, quick, self.counted("say", said.append), lambda _: None, QUICK)
         try:
-            return asyncio.run(asyncio.wait_for(running, 20)) == 3
+            asyncio.run(asyncio.wait_for(running, 20))
         except Killed:
             return False
+        return any(isinstance(result, Failed) for result in said)
 
 
 def test_wherever_it_ends_a_restart_gives_every_picture_one_answer(
@@ -559,7 +560,7 @@ def test_wherever_it_ends_a_restart_gives_every_picture_one_answer(
     while True:
         steps.fatal += 1
         steps.taken.clear()
-        folder, said = tmp_path / str(steps.fatal), list[Record]()
+        folder, said = tmp_path / str(steps.fatal), list[Result]()
         for seed in range(2):
             put_picture(folder / f"{seed}.png", seed)
         (folder / "text").write_text("no picture")
@@ -567,7 +568,7 @@ def test_wherever_it_ends_a_restart_gives_every_picture_one_answer(
             break
         steps.life(folder, said)
         assert states(folder) == {"0.png": "answered", "1.png": "answered", "text": "failed"}
-        assert {Path(record.path).name for record in said} == states(folder).keys()
+        assert {Path(result.path).name for result in said} == states(folder).keys()
     assert steps.fatal > 30
     assert {"add", "settle", "say", "said", "fail"} <= steps.taken.keys()
 
@@ -585,19 +586,16 @@ def test_a_bundle_that_was_replaced_is_taken_up_while_it_runs(
     bundle_path: Path,
     bundle_copy: Path,
     when: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Replaced before the cloud refuses the old one, or after."""
-    monkeypatch.setattr(answers, "_BUNDLE_SECONDS", 0.1)
     folder.mkdir()
     record = folder / ".splitwire.sqlite"
-    told = DeviceSettings(bundle=other_bundle(bundle_copy), cloud=cloud_url, fallback=False)
-    settings = WatchSettings(folder=folder, settle_seconds=0.05, poll_seconds=0.1)
+    settings = WatchSettings(bundle=other_bundle(bundle_copy), cloud=cloud_url, settle=0.05, poll=0.1)
 
-    async def scenario() -> tuple[list[Record], list[str]]:
-        said: list[Record] = []
+    async def scenario() -> tuple[list[Result], list[str]]:
+        said: list[Result] = []
         notices: list[str] = []
-        task = asyncio.create_task(watch(told, settings, said.append, notices.append))
+        task = asyncio.create_task(watch(folder, settings, said.append, notices.append, QUICK))
         await until(record.exists)
         await asyncio.sleep(0.5)  # the old bundle is in use
         if when == "after":
@@ -606,13 +604,15 @@ def test_a_bundle_that_was_replaced_is_taken_up_while_it_runs(
         shutil.copy(bundle_path / "manifest.json", bundle_copy / "manifest.json")
         if when == "before":
             await asyncio.to_thread(put_picture, folder / "a.png", 1)
-        await until(lambda: bool(said and said[-1].label))
+        await until(lambda: bool(said and isinstance(said[-1], Answered)))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         return said, notices
 
     said, notices = asyncio.run(asyncio.wait_for(scenario(), 60))
-    assert [record.error is None for record in said] == ([True] if when == "before" else [False, True])
+    assert [isinstance(result, Answered) for result in said] == (
+        [True] if when == "before" else [False, True]
+    )
     assert len(notices) == 1
     assert "has changed; going on with the new one" in notices[0]
     assert states(folder) == {"a.png": "answered"}
@@ -625,9 +625,8 @@ def test_the_answer_of_the_fallback_is_final(
 
     def command(cloud: str, *more: object) -> tuple[int, str]:
         told = ["--once", "--settle", 0.05, "--deadline-ms", 800, "--bundle", bundle_with_fallback]
-        arguments = map(str, ["watch", folder, "--cloud", cloud, *told, *more])
-        result = CliRunner().invoke(cli.app, list(arguments), catch_exceptions=False)
-        return result.exit_code, result.stdout
+        done = edge_client("watch", folder, "--cloud", cloud, *told, *more)
+        return done.exit_code, done.stdout
 
     code, output = command(DEAD, "--fallback")
     assert code == 0
@@ -643,4 +642,4 @@ def test_a_fallback_needs_a_bundle_with_it(folder: Path, bundle_without_fallback
     without = ["--bundle", str(bundle_without_fallback)]
     arguments = ["watch", str(folder), "--cloud", DEAD, "--once", "--fallback", *without]
     with pytest.raises(FallbackMissing, match="leave out --fallback"):
-        CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+        edge_client(*arguments)

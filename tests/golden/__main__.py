@@ -11,8 +11,8 @@ import numpy as np
 
 import splitwire.shared.answer
 from splitwire.models.training.data.pictures import load_pictures
-from splitwire.models.training.frequency_tables import frequency_tables
 from splitwire.shared.answer import Choice, CompactAnswer
+from splitwire.shared.codecs import CODECS
 from splitwire.shared.codecs.factorised import Factorised
 from splitwire.shared.frame import Frame, pack
 from splitwire.shared.messages import Timings
@@ -25,18 +25,17 @@ def write_frames() -> None:
     """One frame a codec, with two pictures, beside its tables and the symbols it decodes to."""
     rng = np.random.default_rng(0)
     latents = rng.normal(scale=8, size=(2, *SHAPE)).astype(np.float32)
-    np.save(FOLDER / "int8.scales.npy", rng.uniform(0.05, 0.3, SHAPE[0]).astype(np.float32))
-    integers = np.rint(rng.normal(scale=rng.uniform(0.3, 4, 32), size=(1000, 32))).astype(np.int64)
-    smallest, frequencies = frequency_tables(integers)
-    np.save(FOLDER / "factorised.smallest.npy", smallest)
-    np.save(FOLDER / "factorised.frequencies.npy", frequencies)
+    numbers = rng.normal(scale=rng.uniform(0.3, 4, 32), size=(1000, 32)).astype(np.float32)
+    for name, kind in CODECS.items():
+        for table, values in kind.fit(numbers if kind is Factorised else latents).items():
+            np.save(FOLDER / f"{name}.{table}.npy", values)
     for number, codec in enumerate(committed_codecs()):
-        pictures = integers[:2] if isinstance(codec, Factorised) else latents
-        symbols = [each if isinstance(codec, Factorised) else codec.symbols(each) for each in pictures]
-        payloads = tuple(codec.pack(each) for each in symbols)
+        pictures = latents if codec.latent_shape == SHAPE else numbers[:2]
+        symbols = [codec.quantise(picture) for picture in pictures]
+        payloads = tuple(codec.encode(each) for each in symbols)
         frame = Frame(fingerprint=FINGERPRINT, quality=number, payloads=payloads)
-        (FOLDER / f"{codec.name}.frame").write_bytes(pack(frame))
-        np.save(FOLDER / f"{codec.name}.symbols.npy", np.stack(symbols))
+        (FOLDER / f"{codec.id}.frame").write_bytes(pack(frame))
+        np.save(FOLDER / f"{codec.id}.symbols.npy", np.stack(symbols))
 
 
 def write_answer() -> None:

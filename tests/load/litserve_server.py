@@ -10,9 +10,9 @@ from fastapi import Body
 from numpy.typing import NDArray
 
 from splitwire.cloud.inference.engine import Decoded, Engine
+from splitwire.edge.compute.fallback import prediction
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.frame import unpack
-from splitwire.shared.messages import prediction
 
 
 class TailAPI(litserve.LitAPI):  # type: ignore[misc]  # has no types

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.augmentation import AugmentedSource, DrawnSource, Enlarge
+from splitwire.models.training.data.augmentation import AugmentedBatches, DrawnBatches, Enlarge
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.shared.pictures.loading import Preparation, prepare
 
@@ -37,14 +37,14 @@ def pixels(of: Pictures, index: int) -> NDArray[np.uint8]:
     return np.asarray(of.image(index)).transpose(2, 0, 1)
 
 
-def variants_of(source: AugmentedSource, index: int) -> NDArray[np.float32]:
+def variants_of(source: AugmentedBatches, index: int) -> NDArray[np.float32]:
     every = np.arange(source.variants)
     return source.batch(np.full(source.variants, index), every).numpy()
 
 
 def test_variant_0_is_the_picture_itself() -> None:
     noise = pictures(*[(32, 32)] * 3)
-    source = AugmentedSource(noise, CPU, mirrored=True, shift=4)
+    source = AugmentedBatches(noise, CPU, mirrored=True, shift=4)
     indices = np.array([2, 0])
     batch = source.batch(indices, np.zeros_like(indices)).numpy()
     assert batch.dtype == np.float32
@@ -53,7 +53,7 @@ def test_variant_0_is_the_picture_itself() -> None:
 
 def test_variants_are_every_move_of_the_picture_and_of_its_mirror_image_once() -> None:
     noise = pictures((8, 8))
-    source = AugmentedSource(noise, CPU, mirrored=True, shift=1)
+    source = AugmentedBatches(noise, CPU, mirrored=True, shift=1)
     padded = np.pad(pixels(noise, 0), ((0, 0), (1, 1), (1, 1)), mode="reflect")
     moved = [padded[:, down : down + 8, right : right + 8] for down in range(3) for right in range(3)]
     expected = {picture.tobytes() for picture in (*moved, *(each[:, :, ::-1] for each in moved))}
@@ -63,27 +63,27 @@ def test_variants_are_every_move_of_the_picture_and_of_its_mirror_image_once() -
 
 
 def test_without_changes_there_is_one_variant() -> None:
-    assert AugmentedSource(pictures((8, 8)), CPU, mirrored=False, shift=0).variants == 1
+    assert AugmentedBatches(pictures((8, 8)), CPU, mirrored=False, shift=0).variants == 1
 
 
 def test_drawn_variants_come_after_every_picture_as_it_is_and_are_the_same_for_a_seed() -> None:
     noise = pictures(*[(16, 16)] * 4)
-    source = AugmentedSource(noise, CPU, mirrored=True, shift=2)
+    source = AugmentedBatches(noise, CPU, mirrored=True, shift=2)
     drawn, again, other = (
-        DrawnSource(source, 3, seed, plain=True).batch(np.arange(12), np.arange(12)) for seed in (0, 0, 1)
+        DrawnBatches(source, 3, seed, plain=True).batch(np.arange(12), np.arange(12)) for seed in (0, 0, 1)
     )
     assert np.array_equal(drawn[:4], np.stack([pixels(noise, index) for index in range(4)]))
     assert torch.equal(drawn, again)
     assert not torch.equal(drawn[4:], other[4:])
     for entry in range(4, 12):
         assert any(np.array_equal(drawn[entry], variant) for variant in variants_of(source, entry % 4))
-    assert DrawnSource(source, 3, 0, plain=True).labels.tolist() == [0] * 12
+    assert DrawnBatches(source, 3, 0, plain=True).labels.tolist() == [0] * 12
 
 
 def test_without_the_plain_pictures_all_entries_are_drawn() -> None:
     noise = pictures(*[(16, 16)] * 8)
-    source = AugmentedSource(noise, CPU, mirrored=True, shift=2)
-    drawn = DrawnSource(source, 1, 0, plain=False).batch(np.arange(8), np.arange(8))
+    source = AugmentedBatches(noise, CPU, mirrored=True, shift=2)
+    drawn = DrawnBatches(source, 1, 0, plain=False).batch(np.arange(8), np.arange(8))
     assert sum(np.array_equal(drawn[index], pixels(noise, index)) for index in range(8)) < 4
     for entry in range(8):
         assert any(np.array_equal(drawn[entry], variant) for variant in variants_of(source, entry))
@@ -92,7 +92,7 @@ def test_without_the_plain_pictures_all_entries_are_drawn() -> None:
 @pytest.mark.parametrize("sizes", [[(32, 32), (16, 16)], [(32, 24)]])
 def test_pictures_of_other_shapes_are_refused(sizes: list[tuple[int, int]]) -> None:
     with pytest.raises(TrainingError, match="squares of one size"):
-        AugmentedSource(pictures(*sizes), CPU, mirrored=True, shift=0)
+        AugmentedBatches(pictures(*sizes), CPU, mirrored=True, shift=0)
 
 
 @pytest.mark.parametrize("side", [32, 100, 224])

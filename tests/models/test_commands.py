@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from splitwire.models.training import commands
 from splitwire.models.training.commands import app
-from splitwire.models.training.settings import PRESETS
-from splitwire.models.training.stages.registry import train_stage
+from splitwire.models.training.pipeline import PRESETS
+from splitwire.models.training.train import train_stage
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.command import run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from splitwire.models.training.run import Run, StageResult
+    from splitwire.models.training.run import Run
+    from splitwire.models.training.stages.stage import AnyStage, StageResult
 
 SETTINGS = f"""{{"preset": {PRESETS["cached"].model_dump_json()}, "data": "d", "initial_weights": "w.safetensors"}}"""
 
@@ -62,6 +66,31 @@ def test_what_can_not_start_is_one_line_and_its_exit_code(
     errors = capsys.readouterr().err
     assert message in errors
     assert errors.count("\n") == 1
+
+
+def said_in_errors() -> str:
+    """Every text of an error that training raises."""
+    said = []
+    for file in Path(commands.__file__).parent.rglob("*.py"):
+        for raised in ast.walk(ast.parse(file.read_text())):
+            if isinstance(raised, ast.Raise):
+                said += [node.value for node in ast.walk(raised) if isinstance(node, ast.Constant)]
+    return "\n".join(text for text in said if isinstance(text, str))
+
+
+def test_errors_name_only_options_and_settings_that_exist() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    options = {
+        option for command in group.commands.values() for each in command.params for option in each.opts
+    }
+    said = said_in_errors()
+    named = set(re.findall(r"--[a-z][a-z-]*", said))
+    assert {"--run", "--set", "--resume", "--data"} <= named <= options
+    settings = re.findall(r"--set ([a-z0-9]+\.[a-z_]+)=", said)
+    assert settings
+    for setting in settings:
+        PRESETS["shipped"].changed([f"{setting}=1"])
 
 
 def test_weights_from_a_file_need_their_origin_for_the_card(
@@ -114,8 +143,8 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
     ]
     monkeypatch.setattr(sys, "argv", command)
 
-    def stopping(run: Run, stage: str, *, resume: bool) -> StageResult:
-        if stage == "cae":
+    def stopping(run: Run, stage: AnyStage, *, resume: bool) -> StageResult:
+        if stage.name == "cae":
             raise KeyboardInterrupt
         return train_stage(run, stage, resume=resume)
 

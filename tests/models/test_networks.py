@@ -11,7 +11,8 @@ from torch import nn
 
 from splitwire.models.autoencoder import Autoencoder, ConvolutionalDecoder, ConvolutionalEncoder, cae, sae
 from splitwire.models.errors import ShapeInvalid
-from splitwire.models.split import Head, Tail
+from splitwire.models.layers import fully_connected
+from splitwire.models.tail import Tail
 from splitwire.models.vgg16 import BLOCK_SHAPES, Classifier, convolutions, split_blocks
 
 if TYPE_CHECKING:
@@ -83,15 +84,13 @@ def test_the_classifier_of_vgg16_has_its_parameters() -> None:
         assert parameters(Classifier(10, (512, 512))) == 13_113_354
 
 
-def test_head_and_tail_check_what_comes_in() -> None:
+def test_the_tail_checks_what_comes_in() -> None:
     with torch.device("meta"):
-        head = Head(convolutions(), ConvolutionalEncoder())
         tail = Tail(ConvolutionalDecoder(), Classifier(10))
-        assert head(torch.zeros(2, 3, 224, 224)).shape == (2, 128, 5, 5)
         assert tail(torch.zeros(2, 128, 5, 5)).shape == (2, 10)
-        with pytest.raises(ShapeInvalid, match="picture of shape 3x225x224, expected 3x224x224"):
-            head(torch.zeros(2, 3, 225, 224))
-        with pytest.raises(ShapeInvalid, match="latent of shape 128x7x7"):
+        learned = Tail(ConvolutionalDecoder(), Classifier(10), fully_connected((24, 128 * 5 * 5)))
+        assert learned(torch.zeros(2, 24)).shape == (2, 10)
+        with pytest.raises(ShapeInvalid, match="latent of shape 128x7x7, expected 128x5x5"):
             tail(torch.zeros(2, 128, 7, 7))
-        with pytest.raises(ShapeInvalid, match="latent of shape 512x7x7"):
-            Head(convolutions(), nn.Identity())(torch.zeros(1, 3, 224, 224))
+        with pytest.raises(ShapeInvalid, match="feature of shape 128x5x5"):
+            Tail(nn.Identity(), Classifier(10))(torch.zeros(1, 128, 5, 5))

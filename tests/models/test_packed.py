@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from splitwire.models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder
-from splitwire.models.packed import FoldedWidening, can_pack, pack_tails
-from splitwire.models.split import Tail
+from splitwire.models.layers import fully_connected
+from splitwire.models.packed import can_pack, pack_tails
+from splitwire.models.tail import Tail
 from splitwire.models.vgg16 import Classifier
-from splitwire.shared.codecs import arithmetic
-from splitwire.shared.codecs.factorised import Factorised
-from splitwire.shared.codecs.float32 import Float32
-from splitwire.shared.layers import Layer
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    from splitwire.shared.codecs.abc import Codec
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="no oneDNN here")
 
-FLOAT32 = Float32(LATENT_SHAPE)
 
-
-def learned(*sizes: int) -> Factorised:
-    """A codec whose synthesis has layers between so many numbers and a latent's."""
-    rng = np.random.default_rng(0)
-    layers = [
-        Layer(
-            weight=rng.normal(size=(outputs, inputs)).astype(np.float32),
-            bias=rng.normal(size=outputs).astype(np.float32),
-        )
-        for inputs, outputs in zip(sizes, [*sizes[1:], 128 * 5 * 5], strict=True)
-    ]
-    tables = [arithmetic.Table([arithmetic.TOTAL])] * sizes[0]
-    smallest = np.zeros(sizes[0], dtype=np.int64)
-    return Factorised(LATENT_SHAPE, smallest=smallest, tables=tables, analysis=None, synthesis=layers)
-
-
-def packed_logits(tail: Tail, codec: Codec, symbols: NDArray[np.generic]) -> Tensor:
+def packed_logits(tail: Tail, latents: Tensor) -> Tensor:
     with torch.inference_mode():
-        widening, packed = pack_tails({"q": tail}, {"q": codec})["q"]
-        return packed(widening(symbols))
+        logits: Tensor = pack_tails({"q": tail})["q"](latents)
+    return logits
 
 
 @pytest.mark.parametrize("hidden", [(), (16,), (32, 8)])
@@ -57,7 +36,7 @@ def test_it_gives_the_same_logits(hidden: tuple[int, ...], pictures: int) -> Non
     latents = torch.randn(pictures, *LATENT_SHAPE)
     with torch.inference_mode():
         expected = tail(latents)
-    logits = packed_logits(tail, FLOAT32, latents.numpy())
+    logits = packed_logits(tail, latents)
     assert logits.shape == (pictures, 10)
     assert expected.std() > 0
     assert torch.allclose(logits, expected, atol=1e-5)
@@ -65,21 +44,24 @@ def test_it_gives_the_same_logits(hidden: tuple[int, ...], pictures: int) -> Non
 
 @pytest.mark.parametrize("sizes", [(24,), (24, 16), (24, 16, 32)])
 @pytest.mark.parametrize("pictures", [1, 3])
-def test_a_learned_codecs_last_layer_is_folded_into_it(sizes: tuple[int, ...], pictures: int) -> None:
+def test_a_synthesis_is_folded_into_it(sizes: tuple[int, ...], pictures: int) -> None:
     torch.manual_seed(0)
-    tail, codec = Tail(ConvolutionalDecoder(), Classifier(10, (16,))).eval(), learned(*sizes)
-    symbols = np.random.default_rng(1).integers(-3, 4, size=(pictures, sizes[0]))
+    synthesis = fully_connected((*sizes, math.prod(LATENT_SHAPE)))
+    for parameter in synthesis.parameters():
+        nn.init.normal_(parameter)
+    tail = Tail(ConvolutionalDecoder(), Classifier(10, (16,)), synthesis).eval()
+    latents = torch.randint(-3, 4, (pictures, sizes[0])).float()
     with torch.inference_mode():
-        expected = tail(torch.from_numpy(codec.restore(symbols)))
-    assert isinstance(pack_tails({"q": tail}, {"q": codec})["q"].widening, FoldedWidening)
-    logits = packed_logits(tail, codec, symbols)
+        expected = tail(latents)
+    assert not any(isinstance(layer, nn.Conv2d) for layer in pack_tails({"q": tail})["q"].modules())
+    logits = packed_logits(tail, latents)
     assert expected.std() > 0
     assert torch.allclose(logits, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_what_is_no_number_stays_none() -> None:
     tail = Tail(ConvolutionalDecoder(), Classifier(10, (8,))).eval()
-    logits = packed_logits(tail, FLOAT32, np.full((1, *LATENT_SHAPE), 3e38, dtype=np.float32))
+    logits = packed_logits(tail, torch.full((1, *LATENT_SHAPE), 3e38))
     assert logits.isnan().any()
 
 
@@ -87,7 +69,7 @@ def test_what_qualities_share_is_packed_once() -> None:
     first = Tail(ConvolutionalDecoder(), Classifier(10, (8,))).eval()
     second = Tail(ConvolutionalDecoder(), first.classifier).eval()
     tails = {"paper": first, "int8": first, "q1": second}
-    packed = {name: each.tail for name, each in pack_tails(tails, dict.fromkeys(tails, FLOAT32)).items()}
+    packed = pack_tails(tails)
     assert packed["paper"] is packed["int8"]
-    assert packed["q1"].classifier is packed["int8"].classifier
+    assert packed["q1"][-1] is packed["int8"][-1]
     assert packed["q1"] is not packed["int8"]

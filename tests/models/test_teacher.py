@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from splitwire.models.teacher import Teacher
-from splitwire.models.training.stages.backbone import CrossEntropy
+from splitwire.models.training.stages.classification import CrossEntropy
 
 
 def test_its_first_layer_makes_patches_of_neighbouring_pixels_uncorrelated() -> None:

@@ -6,7 +6,7 @@ import csv
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,38 +18,33 @@ from torch import nn
 from splitwire.models.errors import TrainingError
 from splitwire.models.loading import load_encoder, load_tails
 from splitwire.models.training.card import Origins
-from splitwire.models.training.data.inputs import features
+from splitwire.models.training.data.batches import PictureBatches
+from splitwire.models.training.data.cache import cache_features
 from splitwire.models.training.data.pictures import load_pictures
-from splitwire.models.training.data.sources import PictureSource, cache_features
 from splitwire.models.training.evaluate import evaluate_bundle
-from splitwire.models.training.export import export_bundle, int8_scales
-from splitwire.models.training.fitting import checkpoint, loop
+from splitwire.models.training.export import export_bundle
 from splitwire.models.training.fitting.device import choose_compute
 from splitwire.models.training.fitting.weights import initial_convolutions
-from splitwire.models.training.forecast import plan
-from splitwire.models.training.provenance import RECORD, run_of_bundle
+from splitwire.models.training.forecast import forecast
+from splitwire.models.training.pipeline import PRESETS, Preset, pipeline
+from splitwire.models.training.provenance import PROVENANCE, Provenance, run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
-from splitwire.models.training.settings import (
-    PRESETS,
-    AutoencoderSettings,
-    BackboneSettings,
-    DataSettings,
-    Preset,
-)
-from splitwire.models.training.stages.qualities import Integers
-from splitwire.models.training.stages.registry import train_stage
-from splitwire.shared.bundle import load_bundle
-from splitwire.shared.codecs import codec_of
+from splitwire.models.training.settings import DataSettings
+from splitwire.models.training.stages.autoencoder import AutoencoderSettings
+from splitwire.models.training.stages.backbone import BackboneSettings, ConvolutionStage
+from splitwire.models.training.stages.classification import CrossEntropy
+from splitwire.models.training.stages.features import features
+from splitwire.models.training.stages.stage import StageResult
+from splitwire.models.training.train import train_stage
+from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import share
 from splitwire.shared.pictures.loading import Preparation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
-from splitwire.models.training.run import StageResult
+    from splitwire.models.training.stages.stage import Earlier
 
 COMPUTE = choose_compute("cpu", "float32")
 ORIGINS = Origins(weights="Made for a test.", data="Noise of three colours.")
@@ -78,20 +73,25 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Training is stopped in its sixth step; a checkpoint was written in every one before."""
-    step, taken = loop._step, iter(range(100))  # noqa: SLF001
+class StoppedLoss(CrossEntropy):
+    """Is stopped in its sixth step."""
 
-    def stopping(*args: Any) -> float:  # noqa: ANN401 - passed on as they are
-        if next(taken) == 5:
+    steps = 0
+
+    def forward(self, network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.steps += 1
+        if self.steps == 6:
             raise KeyboardInterrupt
-        return step(*args)
+        return super().forward(network, inputs, labels)
 
-    monkeypatch.setattr(checkpoint, "SECONDS", 0)
-    monkeypatch.setattr(loop, "_step", stopping)
-    yield
-    monkeypatch.undo()
+
+class StoppedBackbone(ConvolutionStage):
+    def loss(self, earlier: Earlier) -> nn.Module:  # noqa: ARG002 - as in other stages
+        return StoppedLoss(label_smoothing=self.settings.label_smoothing)
+
+
+def train(run: Run, stage: str, *, resume: bool = False) -> StageResult:
+    return train_stage(run, run.stage(stage), resume=resume)
 
 
 def log_of(run: Run, stage: str) -> list[dict[str, str]]:
@@ -108,7 +108,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def both_stages(run: Run) -> tuple[StageResult, StageResult]:
-    return train_stage(run, "backbone", resume=False), train_stage(run, "cae", resume=False)
+    return train(run, "backbone"), train(run, "cae")
 
 
 def begun_anew(run: Run, *changes: str) -> Run:
@@ -129,37 +129,34 @@ def test_both_stages_learn_and_leave_log_curves_and_result(run: Run) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run: Run, tmp_path: Path) -> None:
-    train_stage(run, "backbone", resume=False)
+    train(run, "backbone")
     first = weights_of(run, "backbone")
-    train_stage(run, "backbone", resume=False)
+    train(run, "backbone")
     assert same(first, weights_of(run, "backbone"))
     preset = run.settings.preset.changed(["data.seed=1"])
     other = begin_run(
         tmp_path / "other", COMPUTE, run.settings.model_copy(update={"preset": preset}), resume=False
     )
-    train_stage(other, "backbone", resume=False)
+    train(other, "backbone")
     assert not same(first, weights_of(other, "backbone"))
 
 
-@pytest.mark.usefixtures("interrupted")
-def test_a_stopped_training_ends_as_if_it_had_never_stopped(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_training_ends_as_if_it_had_never_stopped(run: Run) -> None:
+    stopped = StoppedBackbone(**vars(run.pipeline.backbone))
     with pytest.raises(KeyboardInterrupt):
-        train_stage(run, "backbone", resume=False)
+        train_stage(run, stopped, resume=False, checkpoint_seconds=0)
     assert not (run.folder / "backbone" / "networks.safetensors").exists()
-    monkeypatch.undo()
-    train_stage(run, "backbone", resume=True)
+    train(run, "backbone", resume=True)
     resumed, log = weights_of(run, "backbone"), log_of(run, "backbone")
-    train_stage(run, "backbone", resume=False)
+    train(run, "backbone")
     assert same(resumed, weights_of(run, "backbone"))
     assert [row["step"] for row in log] == [row["step"] for row in log_of(run, "backbone")]
 
 
 def test_resuming_a_finished_stage_changes_nothing(run: Run) -> None:
-    result = train_stage(run, "backbone", resume=False)
+    result = train(run, "backbone")
     weights, log = weights_of(run, "backbone"), log_of(run, "backbone")
-    again = train_stage(run, "backbone", resume=True)
+    again = train(run, "backbone", resume=True)
     assert same(weights, weights_of(run, "backbone"))
     assert log == log_of(run, "backbone")
     assert again.held_out_accuracy == result.held_out_accuracy
@@ -179,28 +176,28 @@ def test_an_autoencoder_is_not_resumed_on_another_backbone_or_with_other_setting
     both_stages(run)
     faster = begun_anew(run, "cae.rate=1")
     with pytest.raises(TrainingError, match="another settings"):
-        train_stage(faster, "cae", resume=True)
+        train(faster, "cae", resume=True)
     again = begun_anew(run, "backbone.frozen_blocks=4", "backbone.epochs=1")
-    train_stage(again, "backbone", resume=False)
+    train(again, "backbone")
     with pytest.raises(TrainingError, match="stage cae has not ended"):
-        again.result("cae")
+        again.result(again.pipeline.cae)
     with pytest.raises(TrainingError, match="another source"):
-        train_stage(again, "cae", resume=True)
+        train(again, "cae", resume=True)
 
 
 @pytest.mark.parametrize("damage", [b"", b"no checkpoint"])
 def test_a_damaged_checkpoint_is_refused(run: Run, damage: bytes) -> None:
-    train_stage(run, "backbone", resume=False)
+    train(run, "backbone")
     (run.folder / "backbone" / "checkpoint.pt").write_bytes(damage)
     with pytest.raises(TrainingError, match="does not fit"):
-        train_stage(run, "backbone", resume=True)
+        train(run, "backbone", resume=True)
 
 
 def test_stages_in_the_wrong_order_are_refused(run: Run, colours: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="stage backbone has not ended"):
-        train_stage(run, "cae", resume=False)
+        train(run, "cae")
     with pytest.raises(SettingsError, match="there is no stage finetune"):
-        train_stage(run, "finetune", resume=False)
+        train(run, "finetune")
     with pytest.raises(TrainingError, match="has not ended"):
         export_bundle(run, tmp_path / "bundle", load_pictures(colours, "test"), ORIGINS)
     with pytest.raises(TrainingError, match="holds no run"):
@@ -249,7 +246,7 @@ def test_the_paper_preset_trains_every_layer_on_pictures_without_a_cache(
     changed = settings.model_copy(update={"preset": preset})
     run = begin_run(tmp_path / "run", COMPUTE, changed, resume=False)
     before = initial_convolutions(settings.initial_weights).state_dict()
-    train_stage(run, "backbone", resume=False)
+    train(run, "backbone")
     assert not (run.folder / "cache").exists()
     after = weights_of(run, "backbone")
     assert all(not torch.equal(before[name], after[f"convolutions.{name}"]) for name in before)
@@ -270,12 +267,12 @@ def test_the_full_preset_trains_every_layer_on_changed_pictures_with_a_teacher(
         ]
     )
     run = begin_run(tmp_path / "run", COMPUTE, settings.model_copy(update={"preset": preset}), resume=False)
-    assert preset.stages[:2] == ("teacher", "backbone")
+    assert [stage.name for stage in run.needed[:2]] == ["teacher", "backbone"]
     with pytest.raises(TrainingError, match="stage teacher has not ended"):
-        train_stage(run, "backbone", resume=False)
-    train_stage(run, "teacher", resume=False)
+        train(run, "backbone")
+    train(run, "teacher")
     before = initial_convolutions(settings.initial_weights).state_dict()
-    train_stage(run, "backbone", resume=False)
+    train(run, "backbone")
     after = weights_of(run, "backbone")
     assert all(not torch.equal(before[name], after[f"convolutions.{name}"]) for name in before)
     assert not (run.folder / "cache").exists()
@@ -284,22 +281,23 @@ def test_the_full_preset_trains_every_layer_on_changed_pictures_with_a_teacher(
 def test_finetuning_goes_on_from_the_backbone_and_leaves_frozen_blocks_alone(run: Run) -> None:
     run = begun_anew(run, "finetune.frozen_blocks=4", "finetune.epochs=1", "finetune.soft_labels=0")
     with pytest.raises(TrainingError, match="stage backbone has not ended"):
-        train_stage(run, "finetune", resume=False)
-    train_stage(run, "backbone", resume=False)
-    train_stage(run, "finetune", resume=False)
+        train(run, "finetune")
+    train(run, "backbone")
+    train(run, "finetune")
     before, after = weights_of(run, "backbone"), weights_of(run, "finetune")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     block_5 = {f"convolutions.{layer}.{kind}" for layer in (24, 26, 28) for kind in ("weight", "bias")}
     assert changed == block_5 | {name for name in before if name.startswith("classifier.")}
-    train_stage(run, "cae", resume=False)
-    used = run.trained_backbone(run.last_backbone_stage, 3).convolutions.state_dict()
+    train(run, "cae")
+    used = run.trained(run.pipeline.backbone).convolutions.state_dict()
     assert torch.equal(used["28.weight"], after["convolutions.28.weight"])
 
 
-def test_the_plan_is_announced_with_steps_disk_and_memory(settings: RunSettings, tmp_path: Path) -> None:
+def test_a_forecast_tells_steps_disk_and_memory(settings: RunSettings, tmp_path: Path) -> None:
     preset = settings.preset.changed(["backbone.frozen_blocks=4", "finetune.frozen_blocks=4"])
     run = begin_run(tmp_path / "run", COMPUTE, settings.model_copy(update={"preset": preset}), resume=False)
-    backbone, finetune, cae = plan(run, ("backbone", "finetune", "cae"))
+    stages = [run.stage(name) for name in ("backbone", "finetune", "cae")]
+    backbone, finetune, cae = forecast(run, stages)
     assert (backbone.steps, finetune.steps, cae.steps) == (4 * 9, 2, 3 * 5)
     assert backbone.disk == 2 * 48 * 512 * 14 * 14, "float16, training and held-out pictures"
     assert finetune.disk == 2 * 12 * 512 * 14 * 14, "only the held-out ones: the others change"
@@ -309,12 +307,19 @@ def test_the_plan_is_announced_with_steps_disk_and_memory(settings: RunSettings,
     assert not (run.folder / "cache").exists()
 
 
+def test_features_are_forecast_once_for_all_stages_that_see_them(run: Run) -> None:
+    backbone, cae, quality = forecast(run, [run.stage(name) for name in ("backbone", "cae", "q1")])
+    assert run.settings.preset.backbone.frozen_blocks == 5, "as many elements, and still another cache"
+    assert backbone.disk == cae.disk == 2 * 48 * 512 * 7 * 7
+    assert quality.disk == 0
+
+
 def test_a_learned_quality_answers_in_a_few_bytes_as_its_network_did(
     run: Run, colours: Path, tmp_path: Path
 ) -> None:
     run = begun_anew(run, "q1.numbers=4", "q1.hidden=8", "q1.epochs=2", "q1.batch=4", "q1.rate=0.00005")
     both_stages(run)
-    train_stage(run, "q1", resume=False)
+    train(run, "q1")
     test = load_pictures(colours, "test")
     evaluation = export_bundle(run, tmp_path / "bundle", test, ORIGINS)
     body = evaluation.scores["q1"].body_bytes
@@ -322,17 +327,17 @@ def test_a_learned_quality_answers_in_a_few_bytes_as_its_network_did(
     assert 7 <= body <= 6 + 2 * 4
 
     device, cloud = load_bundle(tmp_path / "bundle", "device"), load_bundle(tmp_path / "bundle", "cloud")
-    backbone, quality = run.trained_backbone("backbone", 3), run.trained_quality("q1").eval()
+    backbone, quality = run.trained(run.pipeline.backbone), run.trained(run.stage("q1")).eval()
     tested = features(run, test, backbone, "test").batch(np.arange(12), np.zeros(12, dtype=int)).float()
     encoder, tail = load_encoder(device, "q1"), load_tails(cloud)["q1"]
     with torch.inference_mode():
-        integers = Integers(quality)(tested).numpy()
+        integers = quality.integers(tested).numpy()
         latents = encoder(tested).numpy()
         expected = backbone.classifier.eval()(quality(tested)[0]).argmax(1)
-        payloads = [codec_of(device, "q1").encode(latent) for latent in latents]
-        decoded = np.stack([codec_of(cloud, "q1").decode(payload) for payload in payloads])
-        answers = tail(torch.from_numpy(decoded)).argmax(1)
-    symbols = np.stack([codec_of(cloud, "q1").unpack(payload) for payload in payloads])
+        encoding, decoding = device.codec("q1"), cloud.codec("q1")
+        payloads = [encoding.encode(encoding.quantise(latent)) for latent in latents]
+        symbols = np.stack([decoding.decode(payload) for payload in payloads])
+        answers = tail(torch.from_numpy(decoding.dequantise(symbols))).argmax(1)
     assert (symbols == integers).mean() > 0.9, "but for a rounding of float16 weights, or a clamp"
     assert (answers == expected).float().mean() > 0.9
 
@@ -342,7 +347,7 @@ def test_a_run_that_began_from_a_bundle_gives_the_same_bundle_and_trains_on(
 ) -> None:
     run = begun_anew(run, "q1.numbers=4", "q1.hidden=8", "q1.epochs=2", "q1.batch=4", "q1.rate=0.00005")
     for stage in ("backbone", "fallback", "cae", "q1"):
-        train_stage(run, stage, resume=False)
+        train(run, stage)
     test = load_pictures(colours, "test")
     export_bundle(run, tmp_path / "one" / "bundle", test, ORIGINS)
     weights = "/nowhere, since nothing is trained from them"
@@ -350,7 +355,7 @@ def test_a_run_that_began_from_a_bundle_gives_the_same_bundle_and_trains_on(
     from_bundle = run_of_bundle(
         tmp_path / "run2", tmp_path / "one" / "bundle", colours, weights, COMPUTE, more
     )
-    train_stage(from_bundle, "q2", resume=False)
+    train(from_bundle, "q2")
     export_bundle(from_bundle, tmp_path / "two" / "bundle", test, ORIGINS)
     one, two = (load_bundle(tmp_path / name / "bundle", "device").manifest for name in ("one", "two"))
     assert set(two.qualities) - set(one.qualities) == {"q2"}
@@ -359,14 +364,23 @@ def test_a_run_that_began_from_a_bundle_gives_the_same_bundle_and_trains_on(
         name: one.sha256[name] for name in of_networks
     }
     records = [
-        json.loads((tmp_path / name / "bundle" / RECORD).read_text())["results"] for name in ("one", "two")
+        json.loads((tmp_path / name / "bundle" / PROVENANCE).read_text())["results"]
+        for name in ("one", "two")
     ]
     assert records[0]["cae"]["hours"] == records[1]["cae"]["hours"]
     with pytest.raises(TrainingError, match="initial weights"):
-        train_stage(from_bundle, "backbone", resume=False)
-    (tmp_path / "one" / "bundle" / RECORD).unlink()
+        train(from_bundle, "backbone")
+    (tmp_path / "one" / "bundle" / PROVENANCE).unlink()
     with pytest.raises(TrainingError, match="begin a run from a preset"):
         run_of_bundle(tmp_path / "run3", tmp_path / "one" / "bundle", colours, weights, COMPUTE, [])
+
+
+def test_what_the_shipped_bundle_says_of_its_training_is_still_read() -> None:
+    provenance = Provenance.model_validate_json((default_bundle_path() / PROVENANCE).read_bytes())
+    stages = {stage.name: stage for stage in pipeline(provenance.preset).stages}
+    assert stages.keys() == provenance.results.keys()
+    for name, result in provenance.results.items():
+        assert result.stands_on.keys() <= {needed.name for needed in stages[name].needs}
 
 
 def test_the_paper_preset_has_the_papers_figures() -> None:
@@ -383,9 +397,9 @@ def test_a_cache_goes_on_where_it_was_stopped_and_is_made_anew_for_other_inputs(
 ) -> None:
     def cached(size: int) -> NDArray[np.float16]:
         preparation = Preparation(size=size)
-        source = PictureSource(load_pictures(colours, "test"), preparation)
+        source = PictureBatches(load_pictures(colours, "test"), preparation)
         folder = tmp_path / "cache"
-        made = cache_features(folder, nn.AvgPool2d(32), source, compute=COMPUTE, title="", batch=5)
+        made = cache_features(folder, nn.AvgPool2d(32), source, compute=COMPUTE, title="", size=5)
         return np.array(made.features)
 
     whole = cached(224)
@@ -402,7 +416,7 @@ def test_a_cache_goes_on_where_it_was_stopped_and_is_made_anew_for_other_inputs(
 
 
 def test_a_cache_of_a_cache_depends_on_both_networks(colours: Path, tmp_path: Path) -> None:
-    pictures = PictureSource(load_pictures(colours, "test"), Preparation())
+    pictures = PictureBatches(load_pictures(colours, "test"), Preparation())
     first = cache_features(tmp_path / "1", nn.AvgPool2d(56), pictures, compute=COMPUTE, title="")
     made = []
     for seed in (0, 1):
@@ -418,7 +432,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    pictures = PictureSource(load_pictures(colours, "test"), Preparation())
+    pictures = PictureBatches(load_pictures(colours, "test"), Preparation())
     with pytest.raises(TrainingError, match="are free"):
         cache_features(tmp_path, nn.AvgPool2d(32), pictures, compute=COMPUTE, title="")
 
@@ -458,11 +472,6 @@ def test_initial_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(SettingsError, match="can't be used here"):
         choose_compute("cuda:99")
-
-
-def test_scales_map_each_channels_largest_latent_to_the_largest_symbol() -> None:
-    latents = torch.tensor([[[[1.0]], [[-254.0]]], [[[-0.5]], [[127.0]]]])
-    assert torch.allclose(int8_scales(latents), torch.tensor([1 / 127, 2.0]))
 
 
 def test_shares_have_wilsons_interval() -> None:

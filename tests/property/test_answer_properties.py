@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splitwire.edge.compute.fallback import likeliest
+from splitwire.edge.network.answer_check import predictions
 from splitwire.shared.answer import (
     GUESS_BYTES,
     HEADER_BYTES,
@@ -17,11 +19,10 @@ from splitwire.shared.answer import (
     CompactAnswer,
     compact,
     pack,
-    predictions,
     unpack,
 )
 from splitwire.shared.errors import AnswerError, AnswerLengthInvalid, AnswerValueInvalid
-from splitwire.shared.messages import Timings, likeliest
+from splitwire.shared.messages import Timings
 
 NO_TIME = Timings(decode=0, queue=0, tail=0)
 times = st.floats(0, 65_504, width=16)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +11,8 @@ from PIL import Image
 
 from splitwire.models.training.data.pictures import CLASS_ORDER, Pictures
 from splitwire.report.measure.picture_codecs import settings as codec_settings
-from splitwire.report.measure.run import Sample
 from splitwire.report.page.assemble import assemble
-from splitwire.report.sample import spread_sample
-from splitwire.report.settings import ReportSettings
+from splitwire.report.sample import Sample, take_sample
 from splitwire.shared.bundle import Bundle, Quality
 from tests.report.drawn import QUALITIES, Drawn, comparison
 
@@ -44,25 +41,20 @@ def sample() -> Sample:
     jpeg = next(setting for setting in codec_settings() if setting.codec == "JPEG")
     file = jpeg.encode(Image.fromarray(noise)).data
     labels = np.repeat(np.arange(10), PICTURES // 10)
-    return Sample(
-        pictures=Pictures(
-            classes=CLASS_ORDER,
-            names=tuple(f"{index}.jpg" for index in range(PICTURES)),
-            labels=labels,
-            files=(file,) * PICTURES,
-        ),
-        coded=spread_sample(labels, 250, seed=0),
-        timed=spread_sample(labels, 100, seed=0),
+    pictures = Pictures(
+        classes=CLASS_ORDER,
+        names=tuple(f"{index}.jpg" for index in range(PICTURES)),
+        labels=labels,
+        files=(file,) * PICTURES,
     )
+    return take_sample(pictures, limit=None, seed=0)
 
 
 @pytest.fixture(scope="session")
 def drawn_report(learned_bundle: Bundle, sample: Sample) -> Report:
     """A report of everything that there can be."""
     return assemble(
-        ReportSettings(data=Path("data"), out=Path("out"), bundle=learned_bundle.path),
         learned_bundle,
-        sample.pictures,
         sample,
         Drawn(sample.pictures.labels, sample.coded).measured(),
         comparison(),

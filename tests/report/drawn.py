@@ -6,17 +6,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from splitwire.models.training.data.pictures import CLASS_ORDER
 from splitwire.models.training.sae import AutoencoderComparison, AutoencoderScore
-from splitwire.models.training.settings import AutoencoderSettings
+from splitwire.models.training.stages.autoencoder import AutoencoderSettings
+from splitwire.report import results
 from splitwire.report.measure import footprint, shaped
-from splitwire.report.measure.exchanges import Answers, FileAnswers
-from splitwire.report.measure.on_device import Base, FeatureBytes, Own
 from splitwire.report.measure.picture_codecs import settings as codec_settings
 from splitwire.report.measure.run import Measured
-from splitwire.report.measure.scoring import WITHIN
-from splitwire.report.measure.timing import STAGES, Times, WayTimes
-from splitwire.report.page import ways
-from splitwire.report.results import Chosen
+from splitwire.report.measure.scoring import WITHIN, score_all
+from splitwire.report.results import (
+    AS_IT_IS,
+    OWN,
+    PHASES,
+    WHOLE,
+    Answers,
+    Chosen,
+    Cost,
+    FeatureBytes,
+    OnLink,
+    WayTimes,
+)
 from splitwire.report.statistics import spread
 from splitwire.shared.evaluation import share
 
@@ -34,7 +43,7 @@ QUALITIES = {
 """Bytes a picture, their deviation, accuracy."""
 BASE_ACCURACY, OWN_ACCURACY = 0.9, 0.887
 HEADER_BYTES, ANSWER_BYTES = 171, 164
-_MILLISECONDS = dict(zip(STAGES, (1.2, 95.0, 0.8, 1.9, 0.02, 0.2, 3.8, 0.2), strict=True))
+_MILLISECONDS = dict(zip(PHASES, (1.2, 95.0, 0.8, 1.9, 0.02, 0.2, 3.8, 0.2), strict=True))
 _WHOLE_MILLISECONDS = 90.0
 
 
@@ -65,29 +74,21 @@ class Drawn:
             received=(ANSWER_BYTES,) * len(classes),
         )
 
-    def files(self) -> tuple[FileAnswers, ...]:
+    def files(self) -> list[tuple[str, str, Answers]]:
         labels = self._labels[self._coded]
-        as_they_are = FileAnswers(
-            codec="", setting="file as it is", answers=self.answers(0.9, 921, 60, labels), bare_bytes=()
-        )
-        written = []
+        files = [("", "file as it is", self.answers(0.9, 921, 60, labels))]
         for place, setting in enumerate(codec_settings()):
             size = (300, 550, 660, 2276)[place % 4]
             accuracy = (0.45, 0.75, 0.86, 0.896)[place % 4]
-            written.append(
-                FileAnswers(
-                    codec=setting.codec,
-                    setting=setting.name,
-                    answers=self.answers(accuracy, size + 7 * place, 20, labels),
-                    bare_bytes=(size // 2,) * len(labels),
-                )
-            )
-        return (as_they_are, *written)
+            answers = self.answers(accuracy, size + 7 * place, 20, labels)
+            bare = answers.model_copy(update={"bare_bytes": (size // 2,) * len(labels)})
+            files.append((setting.codec, setting.name, bare))
+        return files
 
-    def way(self, *stages: str, **changed: float) -> WayTimes:
-        laps = {stage: self.milliseconds(changed.get(stage, _MILLISECONDS[stage])) for stage in stages}
+    def way(self, *phases: str, **changed: float) -> WayTimes:
+        laps = {phase: self.milliseconds(changed.get(phase, _MILLISECONDS[phase])) for phase in phases}
         return WayTimes(
-            stages={stage: spread(values) for stage, values in laps.items()},
+            phases={phase: spread(values) for phase, values in laps.items()},
             total=spread([sum(each) for each in zip(*laps.values(), strict=True)]),
         )
 
@@ -95,61 +96,64 @@ class Drawn:
         values: list[float] = self._rng.gamma(40, mean / 40, 100).tolist()
         return values
 
-    def times(self) -> Times:
-        return Times(
-            qualities={name: self.way(*STAGES) for name in QUALITIES},
-            picture=self.way("network", "queue", "decode", "tail", "answer", tail=_WHOLE_MILLISECONDS),
-            rewritten=self.way(
-                "load", "encode", "network", "queue", "decode", "tail", "answer", tail=_WHOLE_MILLISECONDS
-            ),
-            own=self.way("load", "head", "tail", tail=0.05),
-            whole=self.way("load", "head", "tail"),
-        )
+    def times(self, picture: str) -> dict[str, WayTimes]:
+        beyond = ("network", "queue", "decode", "tail", "answer")
+        return {
+            **{results.split(name): self.way(*PHASES) for name in QUALITIES},
+            AS_IT_IS: self.way(*beyond, tail=_WHOLE_MILLISECONDS),
+            results.rewritten(picture): self.way("load", "encode", *beyond, tail=_WHOLE_MILLISECONDS),
+            WHOLE: self.way("load", "head", "tail"),
+            OWN: self.way("load", "head", "tail", tail=0.05),
+        }
 
-    def measured(self, *, obstacle: str | None = None) -> Measured:
-        return Measured(
-            cloud="on loopback, cpu, float32",
-            base=Base(classes=self.classes(BASE_ACCURACY)),
-            own=Own(
+    def measured(self) -> Measured:
+        scores = score_all(
+            self._labels,
+            CLASS_ORDER,
+            self._coded,
+            base=Answers(classes=self.classes(BASE_ACCURACY)),
+            own=Answers(
                 classes=self.classes(OWN_ACCURACY),
                 probabilities=tuple(np.clip(1.2 - self._hard, 0.2, 1).tolist()),
             ),
-            feature=FeatureBytes(plain=100_352, zstd=6_105.5),
             qualities={
-                name: self.answers(accuracy, size, deviation)
+                name: ("factorised" if name[0] == "q" else name, self.answers(accuracy, size, deviation))
                 for name, (size, deviation, accuracy) in QUALITIES.items()
             },
             files=self.files(),
-            chosen=Chosen(within=WITHIN, quality="q2", picture="WebP, quality 90"),
-            times=self.times(),
-            costs=footprint.Costs(
-                parts={
-                    part: footprint.Cost(
-                        parameters=parameters,
-                        resident_bytes=5 * parameters,
-                        milliseconds=spread(self.milliseconds(milliseconds)),
-                    )
-                    for part, parameters, milliseconds in zip(
-                        footprint.PARTS,
-                        (14_714_688, 311_808, 66_954, 312_192, 13_113_354, 119_586_826),
-                        (95.0, 0.4, 0.04, 0.6, 2.5, 23.0),
-                        strict=True,
-                    )
-                }
-            ),
-            shaped=shaped.Measurements(obstacle=obstacle)
-            if obstacle
-            else shaped.Measurements(measured=tuple(self._exchanges())),
+        )
+        chosen = Chosen(within=WITHIN, quality="q2", picture="WebP, quality 90")
+        return Measured(
+            cloud="on loopback, cpu, float32",
+            cloud_here=True,
+            scores=scores.model_copy(update={"chosen": chosen}),
+            feature=FeatureBytes(plain=100_352, zstd=6_105.5),
+            times=self.times(chosen.picture),
+            costs={
+                part: Cost(
+                    parameters=parameters,
+                    resident_bytes=5 * parameters,
+                    milliseconds=spread(self.milliseconds(milliseconds)),
+                )
+                for part, parameters, milliseconds in zip(
+                    footprint.PARTS,
+                    (14_714_688, 311_808, 66_954, 312_192, 13_113_354, 119_586_826),
+                    (95.0, 0.4, 0.04, 0.6, 2.5, 23.0),
+                    strict=True,
+                )
+            },
+            on_links=tuple(self._exchanges()),
+            obstacle=None,
         )
 
-    def _exchanges(self) -> list[shaped.Measured]:
-        sizes = {ways.split("q2"): 52, ways.split("paper"): 12_806, ways.AS_IT_IS: 921}
+    def _exchanges(self) -> list[OnLink]:
+        sizes = {results.split("q2"): 52, results.split("paper"): 12_806, AS_IT_IS: 921}
         return [
-            shaped.Measured(
+            OnLink(
                 way=way,
                 rate=rate,
                 round_trip_ms=2 * delay,
-                milliseconds=spread(self.milliseconds(6 + 2 * delay + 8e3 * (size + 250) / rate)),
+                measured=spread(self.milliseconds(6 + 2 * delay + 8e3 * (size + 250) / rate)),
                 sent=size + HEADER_BYTES,
             )
             for delay, rates in shaped.CONDITIONS.items()

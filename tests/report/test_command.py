@@ -18,10 +18,10 @@ from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.pictures import CLASS_ORDER
 from splitwire.report import cli
 from splitwire.report.cli import app
-from splitwire.report.measure import features, footprint, picture_codecs, shaped
+from splitwire.report.measure import features, footprint
 from splitwire.report.measure import run as measure
-from splitwire.report.measure.shaped import Measurements
-from splitwire.report.results import Report
+from splitwire.report.measure.picture_codecs import settings as codec_settings
+from splitwire.report.results import Cost, Report
 from splitwire.report.testbed import environment
 from splitwire.shared.errors import BundleInvalid, QualityMissing, SettingsError
 from tests.report.drawn import comparison
@@ -51,14 +51,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer settings of codecs, no links, and parts measured in this process: seconds instead of minutes."""
 
-    def measure_here(path: Path, parts: Sequence[str], advance: Callable[[int], None]) -> footprint.Costs:
+    def measure_here(path: Path, parts: Sequence[str], advance: Callable[[int], None]) -> dict[str, Cost]:
         advance(len(parts))
-        return footprint.Costs(parts={part: footprint.measure(part, path) for part in parts})
+        return {part: footprint.measure(part, path) for part in parts}
 
-    monkeypatch.setattr(picture_codecs, "QUALITIES", (90,))
-    monkeypatch.setattr(picture_codecs, "COLOURS", ())
+    monkeypatch.setattr(measure, "codec_settings", lambda: codec_settings((90,), (None,)))
     monkeypatch.setattr(footprint, "measure_all", measure_here)
-    monkeypatch.setattr(shaped, "measure", lambda *_: Measurements(obstacle="left out by a test"))
+    monkeypatch.setattr(measure, "obstacle", lambda: "left out by a test")
 
 
 def invoke(*arguments: object) -> str:
@@ -80,22 +79,28 @@ def test_a_stopped_run_goes_on_and_writes_the_report(
 
     monkeypatch.setattr(environment, "commit", lambda: "c0ffee")
     with monkeypatch.context() as broken:
-        broken.setattr(measure, "StageClock", power_cut)
+        broken.setattr(measure, "Clock", power_cut)
         with pytest.raises(InterruptedError):
             invoke(*arguments)
     assert threads == {1}, "numpy's would take the cores of what is timed"
     assert json.loads((out / "work" / "identity.json").read_text())["commit"] == "c0ffee"
     kept = {file.name for file in (out / "work").iterdir()}
-    assert {"features.npy", "base.json", "quality-int8.json", "quality-paper.json", "files-3.json"} <= kept
+    assert {
+        "features.f32",
+        "VGG16 alone.json",
+        "split (int8).json",
+        "split (paper).json",
+        "WebP, quality 90.json",
+    } <= kept
     assert not (out / "report.html").exists()
 
-    monkeypatch.setattr(features, "open_head", None)  # what is kept is not computed again
-    monkeypatch.setattr(measure, "base_answers", None)
+    for module, name in ((features, "open_head"), (measure, "base_answers")):
+        monkeypatch.setattr(module, name, power_cut)  # what is kept is not computed again
     printed = invoke(*arguments)
     assert sorted(file.name for file in out.iterdir()) == ["plots", "report.html", "report.json"]
     report = Report.model_validate_json((out / "report.json").read_bytes())
     assert printed.count("\n") == 3
-    assert report.conclusion.gain.sentence in printed
+    assert report.conclusion[0].sentence in printed
     where = report.where
     assert where.commit == "c0ffee"
     assert (where.pictures, where.test_pictures, where.codec_pictures, where.timed_pictures) == (5, 20, 5, 5)
@@ -108,7 +113,7 @@ def test_a_stopped_run_goes_on_and_writes_the_report(
         traffic = report.qualities["int8"].traffic
         assert traffic is not None
         assert 3206 + 100 < traffic.sent < 3206 + 300
-    assert all(each.total.median > 0 for each in report.times.qualities.values())
+    assert all(each.total.median > 0 for each in report.times.values())
 
 
 @pytest.mark.parametrize(

@@ -7,26 +7,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from splitwire.report.page.conclusion import conclude
-from splitwire.report.page.time_model import Way
+from splitwire.report.results import Way
 
 if TYPE_CHECKING:
-    from splitwire.report.results import Conclusion, Report
+    from splitwire.report.results import Finding, Report
 
 
 def way(name: str, device_ms: float, sent: float) -> Way:
     return Way(name=name, device_ms=device_ms, beyond_ms=0, sent=sent, received=0)
 
 
-def concluded(report: Report, quality: str, split: Way, sent: Way) -> Conclusion:
-    picture = next(each for each in report.pictures if each.name == report.chosen.picture)
-    return conclude(
-        (quality, report.qualities[quality]),
-        picture,
-        report.base,
-        report.own,
-        report.costs,
-        (split, sent, way("alone", 98.1, 0)),
-    )
+def concluded(report: Report, quality: str, split: Way, sent: Way) -> tuple[Finding, Finding, Finding]:
+    chosen = report.chosen.model_copy(update={"quality": quality})
+    scores = report.model_copy(update={"chosen": chosen})
+    return conclude(scores, report.costs, split, sent, way("alone", 98.1, 0))
 
 
 def plain(text: str) -> str:
@@ -37,20 +31,20 @@ SPLIT, SENT = way("split", 20, 100), way("sent", 10, 1100)
 
 
 def test_fewer_bytes_are_a_gain(drawn_report: Report) -> None:
-    found = concluded(drawn_report, "q2", SPLIT, SENT).gain
+    found = concluded(drawn_report, "q2", SPLIT, SENT)[0]
     assert found.number == f"{drawn_report.qualities['q2'].body.mean:.1f}"
     assert found.sentence.startswith("Gained: split in quality q2")
     assert "times as many" in found.sentence
 
 
 def test_more_bytes_are_said_to_be_none(drawn_report: Report) -> None:
-    found = concluded(drawn_report, "int8", SPLIT, SENT).gain
+    found = concluded(drawn_report, "int8", SPLIT, SENT)[0]
     assert (found.number, found.sentence[:27]) == ("3,206", "Nothing is gained in bytes:")
     assert "times fewer" in found.sentence
 
 
 def test_the_loss_is_the_difference_on_the_same_pictures(drawn_report: Report) -> None:
-    found = concluded(drawn_report, "q2", SPLIT, SENT).loss
+    found = concluded(drawn_report, "q2", SPLIT, SENT)[1]
     change = drawn_report.qualities["q2"].scored.change.value
     assert change < 0
     assert plain(found.number) == f"{100 * change:+.1f}"
@@ -69,7 +63,7 @@ def test_the_loss_is_the_difference_on_the_same_pictures(drawn_report: Report) -
 def test_the_picture_is_recommended_where_it_is_answered_sooner(
     drawn_report: Report, split: Way, sent: Way, number: str, words: str
 ) -> None:
-    found = concluded(drawn_report, "q2", split, sent).rather
+    found = concluded(drawn_report, "q2", split, sent)[2]
     assert plain(found.number) == number
     assert words in plain(found.sentence)
     assert "alone it is right on 90.0 % in 98.1 ms" in plain(found.sentence)

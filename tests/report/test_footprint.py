@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def test_a_wide_classifier_is_larger_and_slower_than_a_compact_one(bundle_path: Path) -> None:
     steps: list[int] = []
-    costs = measure_all(bundle_path, (CLASSIFIER, WIDE_CLASSIFIER), steps.append).parts
+    costs = measure_all(bundle_path, (CLASSIFIER, WIDE_CLASSIFIER), steps.append)
     compact, wide = costs[CLASSIFIER], costs[WIDE_CLASSIFIER]
     assert (compact.parameters, wide.parameters) == (13_113_354, 119_586_826)
     assert steps == [1, 1]
@@ -50,5 +50,5 @@ def test_numpy_computes_with_one_thread_as_on_a_device(
 def test_an_unknown_part_is_refused(bundle_path: Path) -> None:
     with pytest.raises(SettingsError, match="choose one of convolutions"):
         measure("engine", bundle_path)
-    with pytest.raises(SettingsError, match="the engine could not be measured: error: "):
+    with pytest.raises(SettingsError, match="choose one of convolutions"):
         measure_all(bundle_path, ("engine",), lambda _: None)

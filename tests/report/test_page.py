@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from splitwire.models import paper
 from splitwire.report.page.html import write_report
+from splitwire.report.page.plots.style import draw_shares
 from splitwire.report.results import Report
 from splitwire.shared.errors import SettingsError
+from splitwire.shared.evaluation import share
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PLOTS = {"rate-accuracy", "classes", "stages", "bandwidth", "model-check", "confident"}
+PLOTS = {"rate-accuracy", "classes", "phases", "bandwidth", "model-check", "confident"}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def page(folder: Path) -> str:
 def bare_page(drawn_report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of a report without all that can be absent."""
     folder = tmp_path_factory.mktemp("bare")
-    absent = {"autoencoders": None, "own": None, "confident": None, "checks": (), "obstacle": "no root"}
+    absent = {"autoencoders": None, "own": None, "confident": (), "checks": (), "obstacle": "no root"}
     qualities = {
         name: each.model_copy(update={"traffic": None}) for name, each in drawn_report.qualities.items()
     }
@@ -58,10 +61,11 @@ def test_the_numbers_are_all_there(folder: Path, drawn_report: Report) -> None:
 
 
 def test_the_papers_numbers_are_there_too(folder: Path) -> None:
-    table = json.loads((folder / "report.json").read_text())["paper"]
-    by_class = {name: (each["without"], each["coded"]) for name, each in table["by_class"].items()}
-    assert by_class == paper.ACCURACY
-    assert tuple(table["average"].values()) == paper.AVERAGE_ACCURACY
+    found = json.loads((folder / "report.json").read_text())
+    assert {name: tuple(each.values()) for name, each in found["paper"].items()} == paper.ACCURACY
+    assert tuple(found["paper_average"].values()) == paper.AVERAGE_ACCURACY
+    assert found["published"][0]["accuracy"] == paper.AVERAGE_ACCURACY[1]
+    assert found["published"][0]["body_bytes"] == 4 * found["latent_elements"]
 
 
 def test_every_plot_is_there_as_svg_and_png(folder: Path) -> None:
@@ -81,6 +85,12 @@ def test_the_same_numbers_give_the_same_plots(folder: Path, drawn_report: Report
         ).read_bytes()
 
 
+def test_shares_of_all_and_of_none_are_drawn() -> None:
+    axes = Figure().add_subplot()
+    draw_shares(axes, [0, 1], [share(hits, n) for hits, n in ((0, 4), (4, 4))])
+    draw_shares(axes, list(range(1, 50)), [share(n, n) for n in range(1, 50)], across=True)
+
+
 def test_the_page_needs_nothing_else(page: str) -> None:
     sources = re.findall(r"(?:src|href)=\"([^\"]{5})", page)
     assert set(sources) == {"data:"} | {each for each in sources if each.startswith("#")}
@@ -90,9 +100,8 @@ def test_the_page_needs_nothing_else(page: str) -> None:
 
 
 def test_the_first_screen_is_the_conclusion(page: str, drawn_report: Report) -> None:
-    conclusion = drawn_report.conclusion
     first = text_of(page[: page.index("<nav")])
-    for finding in (conclusion.gain, conclusion.loss, conclusion.rather):
+    for finding in drawn_report.conclusion:
         for each in (finding.number, finding.label, finding.sentence):
             assert " ".join(each.split()) in first
 

@@ -5,17 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from splitwire.report.measure.exchanges import Answers, FileAnswers
-from splitwire.report.measure.on_device import Own
-from splitwire.report.measure.scoring import (
-    choose,
-    confident,
-    picture_result,
-    quality_result,
-    right_of,
-    traffic,
-)
-from splitwire.report.results import PictureResult, QualityResult
+from splitwire.report.measure.scoring import Scorer, choose, confident, right_of, traffic
+from splitwire.report.results import Answers, Sent
 
 LABELS = np.array([0, 0, 1, 1])
 CLASSES = ("cat", "dog")
@@ -26,30 +17,16 @@ def answers(*classes: int, bodies: tuple[int, ...] = (10, 20, 30, 40)) -> Answer
     return Answers(classes=classes, body_bytes=bodies, sent=sent, received=(7,) * len(bodies))
 
 
-def quality(right: int, of: int, size: int) -> QualityResult:
-    """A quality that is right on the first pictures, where VGG16 alone is right on all."""
-    labels = np.zeros(of, dtype=np.int64)
+def sent(right: int, of: int, size: int) -> Sent:
+    """What is right on the first pictures, where VGG16 alone is right on all."""
     given = (0,) * right + (1,) * (of - right)
-    return quality_result(
-        "int8", answers(*given, bodies=(size,) * of), np.ones(of, dtype=bool), labels, CLASSES
-    )
-
-
-def picture(codec: str, right: int, of: int, size: int) -> PictureResult:
-    labels = np.zeros(of, dtype=np.int64)
-    given = (0,) * right + (1,) * (of - right)
-    files = FileAnswers(
-        codec=codec,
-        setting="quality 1",
-        answers=answers(*given, bodies=(size,) * of),
-        bare_bytes=(size - 4,) * of,
-    )
-    return picture_result(files, np.ones(of, dtype=bool), labels, CLASSES)
+    found = answers(*given, bodies=(size,) * of).model_copy(update={"bare_bytes": (size - 4,) * of})
+    return Scorer(np.zeros(of, dtype=np.int64), np.ones(of, dtype=bool), CLASSES).sent(found, "int8")
 
 
 def test_a_quality_is_scored_by_class_and_against_vgg16_alone() -> None:
-    base = right_of((0, 1, 1, 1), LABELS)
-    result = quality_result("int8", answers(0, 0, 0, 1), base, LABELS, CLASSES)
+    base = right_of(Answers(classes=(0, 1, 1, 1)), LABELS)
+    result = Scorer(LABELS, base, CLASSES).sent(answers(0, 0, 0, 1), "int8")
     assert result.scored.accuracy.value == 0.75
     assert {name: share.value for name, share in result.scored.by_class.items()} == {"cat": 1, "dog": 0.5}
     assert result.scored.change.value == 0, "one won, one lost"
@@ -61,8 +38,8 @@ def test_a_quality_is_scored_by_class_and_against_vgg16_alone() -> None:
 
 
 def test_a_class_without_pictures_has_no_score() -> None:
-    result = quality_result("int8", answers(0, 0), np.array([True, True]), np.array([0, 0]), CLASSES)
-    assert set(result.scored.by_class) == {"cat"}
+    scored = Scorer(np.array([0, 0]), np.array([True, True]), CLASSES).score(answers(0, 0))
+    assert set(scored.by_class) == {"cat"}
 
 
 def test_traffic_leaves_out_what_was_sent_again() -> None:
@@ -78,27 +55,27 @@ def test_traffic_is_unknown_where_sockets_are_not_counted() -> None:
 
 def test_the_smallest_that_keeps_the_accuracy_is_chosen() -> None:
     qualities = {
-        "large": quality(1000, 1000, 3000),
-        "small": quality(990, 1000, 30),
-        "smallest": quality(989, 1000, 3),
+        "large": sent(1000, 1000, 3000),
+        "small": sent(990, 1000, 30),
+        "smallest": sent(989, 1000, 3),
     }
-    files = [picture("PNG", 100, 100, 2000), picture("JPEG", 99, 100, 500), picture("AVIF", 98, 100, 300)]
+    files = {"PNG": sent(100, 100, 2000), "JPEG": sent(99, 100, 500), "AVIF": sent(98, 100, 300)}
     chosen = choose(qualities, files)
-    assert (chosen.quality, chosen.picture) == ("small", "JPEG, quality 1")
+    assert (chosen.quality, chosen.picture) == ("small", "JPEG")
 
 
 def test_where_none_keeps_it_the_most_accurate_is_chosen() -> None:
     chosen = choose(
-        {"one": quality(80, 100, 3000), "two": quality(70, 100, 30)},
-        [picture("PNG", 50, 100, 2000), picture("JPEG", 60, 100, 5000)],
+        {"one": sent(80, 100, 3000), "two": sent(70, 100, 30)},
+        {"PNG": sent(50, 100, 2000), "JPEG": sent(60, 100, 5000)},
     )
-    assert (chosen.quality, chosen.picture) == ("one", "JPEG, quality 1")
+    assert (chosen.quality, chosen.picture) == ("one", "JPEG")
 
 
 def test_confident_sends_only_what_the_device_doubts() -> None:
-    own = Own(classes=(0, 1, 1, 0), probabilities=(0.9, 0.6, 0.8, 0.7))
-    sent = answers(0, 0, 0, 1)
-    never, sometimes, always = confident("q", own, sent, LABELS, thresholds=(0.6, 0.8, 0.95)).points
+    own = Answers(classes=(0, 1, 1, 0), probabilities=(0.9, 0.6, 0.8, 0.7))
+    all_sent = answers(0, 0, 0, 1)
+    never, sometimes, always = confident(own, all_sent, LABELS, thresholds=(0.6, 0.8, 0.95))
     # The device is right on pictures 1 and 3, the cloud on 1, 2 and 4.
     assert (never.sent.value, never.body_bytes, never.accuracy.value) == (0, 0, 0.5)
     assert (sometimes.sent.value, sometimes.body_bytes) == (0.5, (20 + 40) / 4)
@@ -108,4 +85,4 @@ def test_confident_sends_only_what_the_device_doubts() -> None:
 
 
 def test_bare_bytes_of_files_are_means() -> None:
-    assert picture("PNG", 1, 2, 10).bare_bytes == pytest.approx(6)
+    assert sent(1, 2, 10).bare_bytes == pytest.approx(6)

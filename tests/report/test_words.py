@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from splitwire.report.page import words
-from splitwire.report.page.time_model import Crossing
+from splitwire.report.results import Crossing
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,8 @@ import pytest
 
 from splitwire.models.autoencoder import LATENT_SHAPE
 from splitwire.models.loading import load_tails
-from splitwire.models.split import PICTURE_SHAPE
-from splitwire.models.vgg16 import FEATURE_SHAPE
+from splitwire.models.vgg16 import FEATURE_SHAPE, PICTURE_SHAPE
 from splitwire.shared.bundle import MANIFEST, Bundle, Manifest, Role, load_bundle, load_manifest
-from splitwire.shared.codecs import codec_of
 from splitwire.shared.errors import BundleFileMismatch, BundleInvalid, BundleMissing, QualityMissing
 from splitwire.shared.evaluation import EVALUATION, load_evaluation
 from tests.manifests import rewrite_manifest
@@ -219,7 +217,7 @@ def test_a_file_of_weights_that_is_none_is_one_line(bundle_copy: Path, data: byt
         bundle_copy, lambda values: values["sha256"].update({name: hashlib.sha256(data).hexdigest()})
     )
     with pytest.raises(BundleInvalid) as caught:
-        codec_of(load_bundle(bundle_copy, "device"), "int8")
+        load_bundle(bundle_copy, "device").codec("int8")
     assert str(caught.value).isprintable()
 
 
@@ -235,7 +233,7 @@ def test_the_shapes_of_a_format_are_its_networks(device_bundle: Bundle) -> None:
 
 def test_a_quality_that_is_not_there_is_named_with_those_that_are(device_bundle: Bundle) -> None:
     with pytest.raises(QualityMissing, match="paper, int8"):
-        codec_of(device_bundle, "q9")
+        device_bundle.codec("q9")
 
 
 def test_fingerprints_change_with_the_decoding_contract_and_with_nothing_else(device_bundle: Bundle) -> None:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn import functional
 
 from splitwire.models.errors import TrainingError
-from splitwire.models.vgg16 import split_blocks
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-    from pydantic import JsonValue
-
-    from splitwire.models.training.data.pictures import Pictures
-    from splitwire.shared.pictures.loading import Preparation
+from splitwire.models.training.data.pictures import Pictures
+from splitwire.shared.pictures.loading import Preparation
 
 
-_LARGE_BLOCKS = 3
-
-
-class AugmentedSource:
+class AugmentedBatches:
     """Pictures in their own size, mirrored and moved: [N, 3, side, side], float32, 0..255.
 
     All pixels are kept on the device. What a move uncovers is filled by reflection. A variant
@@ -77,7 +68,7 @@ class AugmentedSource:
         return cut.permute(0, 3, 1, 2).float()
 
 
-class DrawnSource:
+class DrawnBatches:
     """A fixed list of drawn variants, to compute and cache something of; where ``plain``, first every picture as it is.
 
     Entry i is of picture i modulo the number of pictures.
@@ -85,15 +76,15 @@ class DrawnSource:
 
     variants = 1
 
-    def __init__(self, source: AugmentedSource, times: int, seed: int, *, plain: bool) -> None:
-        count = len(source.labels)
+    def __init__(self, pixels: AugmentedBatches, times: int, seed: int, *, plain: bool) -> None:
+        count = len(pixels.labels)
         unchanged = np.zeros(count if plain else 0, dtype=np.int64)
-        drawn = np.random.default_rng(seed).integers(source.variants, size=times * count - len(unchanged))
-        self._source = source
+        drawn = np.random.default_rng(seed).integers(pixels.variants, size=times * count - len(unchanged))
+        self._pixels = pixels
         self._drawn = np.concatenate([unchanged, drawn])
-        self.labels = np.tile(source.labels, times)
+        self.labels = np.tile(pixels.labels, times)
         self.identity: Mapping[str, JsonValue] = {
-            **source.identity,
+            **pixels.identity,
             "times": times,
             "seed": seed,
             "plain": plain,
@@ -101,7 +92,7 @@ class DrawnSource:
 
     def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64]) -> Tensor:
         """Fetch entries: [N, 3, side, side], float32, 0..255."""
-        return self._source.batch(indices % len(self._source.labels), self._drawn[indices])
+        return self._pixels.batch(indices % len(self._pixels.labels), self._drawn[indices])
 
 
 class Enlarge(nn.Module):
@@ -132,27 +123,7 @@ def _enlarge(pixels: Tensor, rows: int, columns: int) -> Tensor:
     return (enlarged + 0.5).floor()
 
 
-def frozen_network(convolutions: nn.Sequential, blocks: int) -> nn.Sequential:
-    """Build the first blocks for running without gradients: of them, the large ones two pictures at a time."""
-    first, _ = split_blocks(convolutions, min(blocks, _LARGE_BLOCKS))
-    layers, _ = split_blocks(convolutions, blocks)
-    return nn.Sequential(Frozen(first), layers[len(first) :])
-
-
-class Frozen(nn.Module):
-    """Layers that are not trained, two pictures at a time.
-
-    Two pictures' activations stay in a processor's caches: VGG16's first three blocks took 12 ms
-    a picture so, and 22 with 32 at a time; the smaller blocks after them are faster with more. A GPU
-    takes all at once.
-    """
-
-    def __init__(self, layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Run without gradients."""
-        at_once = 2 if inputs.device.type == "cpu" else len(inputs)
-        with torch.no_grad():
-            return torch.cat([self.layers(part) for part in torch.split(inputs, at_once)])
+def described(*, mirrored: bool, shift: int) -> str:
+    """Say how pictures are changed."""
+    changes = [*(["mirrored"] if mirrored else []), *([f"moved by up to {shift} pixels"] if shift else [])]
+    return " and ".join(changes) or "as they are"

@@ -13,19 +13,15 @@ import tarfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from splitwire.models.errors import TrainingError
 from splitwire.shared.errors import PictureError
 from splitwire.shared.pictures.loading import load_picture
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
 
 Split = Literal["train", "test"]
 
@@ -137,35 +133,33 @@ def balanced_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Found:
-    """What a folder or tar file has for a split: its class folders, and the files in them."""
-
-    classes: set[str]
-    files: list[tuple[str, str, bytes]]
-    """Class, name, bytes."""
+_Found = dict[str, list[tuple[str, bytes]]]
+"""Class -> name and bytes of each of its pictures."""
 
 
 def _in_folder(folder: Path) -> _Found:
-    files = [
-        (file.parent.name, str(file), file.read_bytes())
-        for file in sorted(folder.glob("*/*"))
-        if file.is_file() and not file.name.startswith(".")
-    ]
-    return _Found(classes={place.name for place in folder.iterdir() if place.is_dir()}, files=files)
+    return {
+        place.name: [
+            (str(file), file.read_bytes())
+            for file in place.iterdir()
+            if file.is_file() and not file.name.startswith(".")
+        ]
+        for place in folder.iterdir()
+        if place.is_dir()
+    }
 
 
 def _in_tar(path: Path, split: Split) -> _Found:
-    found = _Found(classes=set(), files=[])
+    found: _Found = {}
     with tarfile.open(path) as archive:
         for member in archive:
             parts = PurePosixPath(member.name).parts
             if member.isdir() and parts[-2:-1] == (split,):
-                found.classes.add(parts[-1])
+                found.setdefault(parts[-1], [])
             elif member.isfile() and parts[-3:-2] == (split,) and not parts[-1].startswith("."):
                 stream = archive.extractfile(member)
-                found.classes.add(parts[-2])
-                found.files.append((parts[-2], f"{path}:{member.name}", stream.read() if stream else b""))
+                data = stream.read() if stream else b""
+                found.setdefault(parts[-2], []).append((f"{path}:{member.name}", data))
         # A damaged header ends the iteration without an error; a good end is zeros and nothing else.
         if archive.fileobj is not None:
             archive.fileobj.seek(archive.offset)
@@ -176,28 +170,19 @@ def _in_tar(path: Path, split: Split) -> _Found:
 
 
 def _collect(path: Path, split: Split, found: _Found) -> Pictures:
-    by_class: dict[str, list[tuple[str, bytes]]] = {name: [] for name in found.classes}
-    for class_name, name, data in found.files:
-        by_class[class_name].append((name, data))
-    empty = sorted(name for name, entries in by_class.items() if not entries)
+    empty = sorted(name for name, files in found.items() if not files)
     if empty:
         raise TrainingError(f"{path}: {split} class {empty[0]} is empty; put pictures in it or remove it")
-    if len(by_class) < 2:
-        raise TrainingError(f"{path} has {len(by_class)} classes under {split}/; at least 2 are needed")
-    classes = _ordered(by_class)
-    entries = [
-        (label, *entry) for label, class_name in enumerate(classes) for entry in sorted(by_class[class_name])
-    ]
+    if len(found) < 2:
+        raise TrainingError(f"{path} has {len(found)} classes under {split}/; at least 2 are needed")
+    classes = tuple(sorted(found))
+    entries = [(label, *entry) for label, name in enumerate(classes) for entry in sorted(found[name])]
     return Pictures(
         classes=classes,
         names=tuple(name for _, name, _ in entries),
         labels=np.array([label for label, _, _ in entries], dtype=np.int64),
         files=tuple(data for _, _, data in entries),
     )
-
-
-def _ordered(names: Iterable[str]) -> tuple[str, ...]:
-    return CLASS_ORDER if set(names) == set(CLASS_ORDER) else tuple(sorted(names))
 
 
 def _original_release(path: Path, split: Split) -> Pictures:

@@ -3,172 +3,150 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from splitwire.models.errors import TrainingError
+from splitwire.models.training.data.batches import Batches
 from splitwire.models.training.fitting.checkpoint import Checkpoint
+from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import TrainingLog, Validation
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.models.training.fitting.weights import state_digest
+from splitwire.models.training.settings import Schedule, StageSettings
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+CHECKPOINT_SECONDS = 240.0
+"""How much of a training is lost at most when it is stopped."""
 
-    from pydantic import JsonValue
-
-    from splitwire.models.training.data.sources import Source
-    from splitwire.models.training.fitting.device import Compute
-    from splitwire.models.training.settings import StageSettings
-
-LOG_STEPS = 50
+_LOG_STEPS = 50
 _WARM_UP = 0.15  # share of the steps in which a one-cycle rate rises
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """How a stage ended, and the seconds that training it took, interruptions left out."""
-
-    validation: Validation
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """Where, on what, and from where on a stage is trained."""
+class Training:
+    """What is trained, on what, and how. ``folder``: for log, curves and checkpoint."""
 
     title: str
     folder: Path
-    seed: int
     compute: Compute
-    resume: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """What is trained, on what, and how."""
-
-    job: Job
+    seed: int
+    settings: StageSettings
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    source: Source
+    batches: Batches
     loss: nn.Module
     """(network, inputs [N, ...], labels [N] int64) -> scalar; its own weights are not trained."""
-    validate: Callable[[nn.Module], Validation]
-    settings: StageSettings
-
-    @property
-    def steps_an_epoch(self) -> int:
-        """Batches that hold every picture once."""
-        return math.ceil(len(self.source.labels) / self.settings.batch)
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole training."""
-        return self.settings.epochs * self.steps_an_epoch
+    validate: Callable[[], Validation]
 
     def identity(self) -> dict[str, JsonValue]:
         """Everything that decides how the training goes."""
         return {
             "settings": self.settings.model_dump(mode="json"),
-            "source": dict(self.source.identity),
+            "source": dict(self.batches.identity),
             "start": state_digest(self.network),
             "loss": state_digest(self.loss),
-            "seed": self.job.seed,
+            "seed": self.seed,
         }
 
 
-def fit(training: Training) -> Fitted:
-    """Train; leave ``log.csv``, ``loss.png`` and ``checkpoint.pt`` in the job's folder.
+def fit(
+    training: Training, *, resume: bool, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> tuple[Validation, float]:
+    """Train; leave ``log.csv``, ``loss.png`` and ``checkpoint.pt`` in the folder.
 
     On resumption a checkpoint there is continued, and ends as if it had never stopped;
     a finished one is only validated.
+
+    Returns:
+        How the network does at the end, and the seconds that training took, interruptions left out.
 
     Raises:
         TrainingError: the loss is no number, or the checkpoint can't be continued.
 
     """
-    training.job.folder.mkdir(parents=True, exist_ok=True)
-    network = training.network.to(training.job.compute.device).to(memory_format=torch.channels_last)
-    training.loss.to(training.job.compute.device)
-    scheduler = LambdaLR(training.optimizer, _rate_curve(training))
+    training.folder.mkdir(parents=True, exist_ok=True)
+    network = training.network.to(training.compute.device).to(memory_format=torch.channels_last)
+    training.loss.to(training.compute.device)
+    steps_an_epoch = math.ceil(len(training.batches.labels) / training.settings.batch)
+    steps = training.settings.epochs * steps_an_epoch
+    scheduler = LambdaLR(training.optimizer, _rate_curve(training.settings.schedule, steps))
     checkpoint = Checkpoint(
-        file=training.job.folder / "checkpoint.pt",
+        file=training.folder / "checkpoint.pt",
         identity=training.identity(),
         network=network,
         optimizer=training.optimizer,
         scheduler=scheduler,
+        every=checkpoint_seconds,
     )
-    torch.manual_seed(training.job.seed)
-    step = checkpoint.restore() if training.job.resume else 0
-    log = TrainingLog(training.job.folder / "log.csv", step)
-    if step == training.steps:
-        return Fitted(validation=training.validate(network.eval()), seconds=log.seconds())
+    torch.manual_seed(training.seed)
+    step = checkpoint.restore() if resume else 0
+    log = TrainingLog(training.folder / "log.csv", step)
+    if step == steps:
+        network.eval()
+        return training.validate(), log.seconds()
     with stage_progress() as progress:
-        task = progress.add_task(training.job.title, total=training.steps, completed=step, note="")
-        while step < training.steps:
-            epoch, first = divmod(step, training.steps_an_epoch)
+        task = progress.add_task(training.title, total=steps, completed=step, note="")
+        while step < steps:
+            epoch, first = divmod(step, steps_an_epoch)
             network.train()
             losses: list[float] = []
             for inputs, labels in _batches(training, epoch, first):
-                losses.append(_step(training, network, inputs, labels))
+                losses.append(_step(training, inputs, labels))
                 scheduler.step()
                 step += 1
                 progress.update(task, completed=step, note=f"loss {losses[-1]:.4g}")
-                if step % training.steps_an_epoch:
+                if step % steps_an_epoch:
                     checkpoint.save_when_due(step)
-                    if step % LOG_STEPS == 0:
+                    if step % _LOG_STEPS == 0:
                         log.write(step, epoch + 1, losses)
                         losses.clear()
-            validation = training.validate(network.eval())
+            network.eval()
+            validation = training.validate()
             log.write(step, epoch + 1, losses, validation)
-            log.plot(training.job.folder / "loss.png", training.job.title)
+            log.plot(training.folder / "loss.png", training.title)
             checkpoint.save(step)
             progress.console.print(
-                f"{training.job.title}: epoch {epoch + 1} of {training.settings.epochs}, held-out pictures: "
+                f"{training.title}: epoch {epoch + 1} of {training.settings.epochs}, held-out pictures: "
                 f"loss {validation.loss:.4g}, accuracy {validation.accuracy:.2%}"
             )
-    return Fitted(validation=validation, seconds=log.seconds())
+    return validation, log.seconds()
 
 
-def _step(training: Training, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+def _step(training: Training, inputs: Tensor, labels: Tensor) -> float:
     training.optimizer.zero_grad(set_to_none=True)
-    loss = _backward(training, network, inputs, labels)
-    training.optimizer.step()
-    if not math.isfinite(loss):
-        raise TrainingError(f"{training.job.title}: the loss is {loss}; lower the rates and start again")
-    return loss
-
-
-def _backward(training: Training, network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    with training.job.compute.autocast():
-        loss: Tensor = training.loss(network, inputs, labels)
+    with training.compute.autocast():
+        loss: Tensor = training.loss(training.network, inputs, labels)
     loss.backward()  # type: ignore[no-untyped-call]
-    return float(loss.detach())
+    training.optimizer.step()
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingError(f"{training.title}: the loss is {value}; lower the rates and start again")
+    return value
 
 
 def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch's batches from number ``first`` on, the next one fetched while one is used."""
-    rng = np.random.default_rng((training.job.seed, epoch))
-    count, size = len(training.source.labels), training.settings.batch
+    rng = np.random.default_rng((training.seed, epoch))
+    count, size = len(training.batches.labels), training.settings.batch
     order = rng.permutation(count)
-    variants = rng.integers(training.source.variants, size=count)
+    variants = rng.integers(training.batches.variants, size=count)
     starts = range(first * size, count, size)
 
     def fetch(start: int) -> tuple[Tensor, Tensor]:
         chosen = order[start : start + size]
-        inputs = training.source.batch(chosen, variants[chosen])
-        labels = torch.from_numpy(training.source.labels[chosen])
+        inputs = training.batches.batch(chosen, variants[chosen])
+        labels = torch.from_numpy(training.batches.labels[chosen])
         if inputs.dim() == 4:
             inputs = inputs.to(memory_format=torch.channels_last)
-        return inputs.to(training.job.compute.device, torch.float32), labels.to(training.job.compute.device)
+        return inputs.to(training.compute.device, torch.float32), labels.to(training.compute.device)
 
     with ThreadPoolExecutor(1) as pool:
         upcoming = None
@@ -179,13 +157,13 @@ def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tenso
             yield batch
 
 
-def _rate_curve(training: Training) -> Callable[[int], float]:
+def _rate_curve(schedule: Schedule, steps: int) -> Callable[[int], float]:
     """Factor of the rate at a step: 1, or up a line and down a half cosine."""
-    rise = max(1, round(_WARM_UP * training.steps))
+    rise = max(1, round(_WARM_UP * steps))
 
     def one_cycle(step: int) -> float:
         if step < rise:
             return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, training.steps - rise)))
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
-    return one_cycle if training.settings.schedule == "one-cycle" else lambda _: 1.0
+    return one_cycle if schedule == "one-cycle" else lambda _: 1.0

@@ -1,51 +1,89 @@
-"""Stage ``autoencoder``: the CAE or the SAE, by mean squared error, everything else frozen."""
+"""Stages ``cae`` and ``sae``: the paper's autoencoders, by mean squared error, everything else frozen."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from splitwire.models.autoencoder import Autoencoder, cae, sae
-from splitwire.models.training.data.sources import outputs
+from splitwire.models.loading import filled
+from splitwire.models.training.data.batches import Batches
+from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.fitting.loop import Fitted, Job, Training, fit
-
-if TYPE_CHECKING:
-    from splitwire.models.training.data.sources import Inputs, Source
-    from splitwire.models.training.fitting.device import Compute
-    from splitwire.models.training.settings import AutoencoderSettings
-
-
-def build_autoencoder(kind: str, seed: int) -> Autoencoder:
-    """Start from fresh weights: ``cae`` or ``sae``."""
-    torch.manual_seed(seed)
-    return cae() if kind == "cae" else sae()
+from splitwire.models.training.settings import StageSettings
+from splitwire.models.training.stages.classification import validate_beside
+from splitwire.models.training.stages.features import FeatureStage
+from splitwire.models.training.stages.stage import Draft, Earlier, StageResult
+from splitwire.shared.bundle import DECODER, ENCODER, Bundle, Files, Quality
 
 
-def train_autoencoder(
-    autoencoder: Autoencoder,
-    classifier: nn.Module,
-    features: Inputs,
-    settings: AutoencoderSettings,
-    job: Job,
-) -> Fitted:
-    """Train on features [N, 512, 7, 7]; ``classifier`` only measures, and is not changed."""
-    return fit(
-        Training(
-            job=job,
-            network=autoencoder,
-            optimizer=torch.optim.Adam(autoencoder.parameters(), lr=settings.rate),
-            source=features.training,
-            loss=SquaredError(),
-            validate=lambda network: validate_reconstruction(
-                network, classifier, features.held_out, job.compute
-            ),
-            settings=settings,
+class AutoencoderSettings(StageSettings):
+    """A stage that trains only an autoencoder: mean squared error, Adam."""
+
+    epochs: int = Field(default=20, gt=0)
+    batch: int = Field(default=64, gt=0)
+    rate: float = Field(default=1e-3, gt=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderStage(FeatureStage[Autoencoder]):
+    """Features to features. The classifier only measures, and is not changed."""
+
+    settings: AutoencoderSettings
+
+    def build(self, classes: int) -> Autoencoder:
+        return cae()
+
+    def optimizer(self, network: Autoencoder) -> Optimizer:
+        return torch.optim.Adam(network.parameters(), lr=self.settings.rate)
+
+    def loss(self, earlier: Earlier) -> nn.Module:
+        return SquaredError()
+
+    def validate(
+        self, network: Autoencoder, held_out: Batches, earlier: Earlier, compute: Compute
+    ) -> Validation:
+        return validate_reconstruction(network, earlier[self.backbone].classifier, held_out, compute)
+
+    def export(self, network: Autoencoder, draft: Draft) -> None:
+        encoder = draft.add("device/cae.safetensors", {ENCODER: network.encoder})
+        decoder = draft.add("cloud/cae.safetensors", {DECODER: network.decoder})
+        scales = draft.fit("codecs/int8.safetensors", "int8", network.encoder)
+        plain = Files(device=(encoder,), cloud=(decoder,))
+        scaled = Files(device=(encoder, scales), cloud=(decoder, scales))
+        draft.qualities["paper"] = Quality(id=0, codec="float32", files=plain)
+        draft.qualities["int8"] = Quality(id=1, codec="int8", files=scaled)
+        draft.qualities["half"] = Quality(id=2, codec="half", files=plain)
+
+    def restore(self, network: Autoencoder, device: Bundle, cloud: Bundle) -> None:
+        filled(network.encoder, ENCODER, device, "paper")
+        filled(network.decoder, DECODER, cloud, "paper")
+
+    def rows(self, result: StageResult) -> dict[str, str]:
+        return self.recipe(
+            result,
+            trained="encoder and decoder",
+            loss="mean squared error",
+            optimiser="Adam",
+            rate=f"{self.settings.rate:g}",
+            pictures=result.data.described,
         )
-    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullyConnectedStage(AutoencoderStage):
+    """The SAE, to compare the CAE with. Its 160 million weights stay in the run."""
+
+    needed: bool = False
+    in_bundle: bool = False
+
+    def build(self, classes: int) -> Autoencoder:
+        return sae()
 
 
 class SquaredError(nn.Module):
@@ -56,28 +94,17 @@ class SquaredError(nn.Module):
         return functional.mse_loss(network(inputs).float(), inputs)
 
 
-class _Reconstruction(nn.Module):
-    """Logits and squared error of a feature and its reconstruction: [N, classes + 1]."""
-
-    def __init__(self, autoencoder: nn.Module, classifier: nn.Module) -> None:
-        super().__init__()
-        self.autoencoder = autoencoder
-        self.classifier = classifier
-
-    def forward(self, feature: Tensor) -> Tensor:
-        reconstruction = self.autoencoder(feature).float()
-        error = functional.mse_loss(reconstruction, feature, reduction="none").flatten(1).mean(1)
-        return torch.cat([self.classifier(reconstruction).float(), error[:, None]], dim=1)
-
-
 def validate_reconstruction(
-    autoencoder: nn.Module, classifier: nn.Module, source: Source, compute: Compute
+    autoencoder: nn.Module, classifier: nn.Module, held_out: Batches, compute: Compute
 ) -> Validation:
     """Mean squared error, and the accuracy of the classifier on reconstructed features."""
-    network = _Reconstruction(autoencoder, classifier).to(compute.device).eval()
-    measured = torch.cat(list(outputs(network, source, compute)))
-    labels = torch.from_numpy(source.labels)
-    return Validation(
-        loss=float(measured[:, -1].mean()),
-        accuracy=float((measured[:, :-1].argmax(1) == labels).float().mean()),
-    )
+    autoencoder.to(compute.device).eval()
+    classifier.to(compute.device).eval()
+
+    def answer(feature: Tensor) -> tuple[Tensor, Tensor]:
+        reconstruction = autoencoder(feature).float()
+        error = functional.mse_loss(reconstruction, feature, reduction="none").flatten(1).mean(1)
+        return classifier(reconstruction), error
+
+    loss, accuracy = validate_beside(answer, held_out, compute)
+    return Validation(loss=loss, accuracy=accuracy)

@@ -6,130 +6,213 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.optim import Optimizer
 
-from splitwire.models.training.data.augmentation import Enlarge, Frozen
-from splitwire.models.training.data.sources import outputs
+from splitwire.models.loading import filled
+from splitwire.models.training.data.augmentation import AugmentedBatches, Enlarge, described
+from splitwire.models.training.data.batches import Batches, Parts, PictureBatches
+from splitwire.models.training.data.cache import Frozen, frozen_network
+from splitwire.models.training.data.pictures import Pictures
+from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.fitting.loop import Fitted, Job, Training, fit
 from splitwire.models.training.fitting.weights import initial_convolutions
-from splitwire.models.vgg16 import Classifier, convolutions, split_blocks
+from splitwire.models.training.settings import StageSettings, Widths
+from splitwire.models.training.stages.classification import CrossEntropy, validate_classification
+from splitwire.models.training.stages.stage import (
+    AnyStage,
+    Draft,
+    Earlier,
+    InputSizes,
+    Stage,
+    StageResult,
+    chain,
+)
+from splitwire.models.training.stages.teacher import TeacherStage
+from splitwire.models.vgg16 import BLOCK_SHAPES, Classifier, convolutions, split_blocks
+from splitwire.shared.bundle import CLASSIFIER, CONVOLUTIONS, Bundle
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from splitwire.models.training.run import Run
 
-    from splitwire.models.training.data.sources import Inputs, Source
-    from splitwire.models.training.fitting.device import Compute
-    from splitwire.models.training.settings import BackboneSettings, ConvolutionSettings
-    from splitwire.shared.pictures.loading import Preparation
+
+class ConvolutionSettings(StageSettings):
+    """A stage that trains convolutions and classifier, by cross-entropy.
+
+    ``frozen_blocks``: of VGG16's five, how many keep their weights. Rates are Adam's (its decoupled
+    form, where ``weight_decay`` > 0). ``mirrored``: half of the pictures are, chosen anew in every
+    epoch; ``shift``: by how many of their own pixels they are moved at most. Without both, the
+    output of frozen blocks is computed once and cached. ``soft_labels``: the teacher's share in what
+    is learned; the rest is the class, smoothed.
+    """
+
+    frozen_blocks: int = Field(ge=0, le=5)
+    convolution_rate: float = Field(gt=0)
+    classifier_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    mirrored: bool = False
+    shift: int = Field(default=0, ge=0)
+    soft_labels: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def augmented(self) -> bool:
+        """Tell whether pictures are changed at random, so that nothing can be cached."""
+        return self.mirrored or self.shift > 0
+
+
+class BackboneSettings(ConvolutionSettings):
+    """The first stage, from the initial weights and a fresh classifier."""
+
+    frozen_blocks: int = Field(default=4, ge=0, le=5)
+    hidden: Widths = (512, 512)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    epochs: int = Field(default=3, gt=0)
+    batch: int = Field(default=32, gt=0)
+    convolution_rate: float = Field(default=3e-5, gt=0)
+    classifier_rate: float = Field(default=2e-4, gt=0)
+
+
+class FinetuneSettings(ConvolutionSettings):
+    """The second stage, from where the first one ended: more blocks, changed pictures, a teacher."""
+
+    frozen_blocks: int = Field(default=2, ge=0, le=5)
+    epochs: int = Field(default=2, gt=0)
+    batch: int = Field(default=64, gt=0)
+    convolution_rate: float = Field(default=7e-5, gt=0)
+    classifier_rate: float = Field(default=2e-4, gt=0)
+    mirrored: bool = True
+    shift: int = Field(default=4, ge=0)
+    soft_labels: float = Field(default=0.5, ge=0, le=1)
+
+
+class Backbone(nn.Module):
+    """All 13 convolutions, under VGG16's numbering, and the classifier: [N, 3, 224, 224] -> logits [N, classes]."""
+
+    def __init__(self, classes: int, settings: BackboneSettings) -> None:
+        super().__init__()
+        self.convolutions = convolutions()
+        self.classifier = Classifier(classes, settings.hidden, settings.dropout)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Picture to logits."""
+        logits: Tensor = self.classifier(self.convolutions(pictures))
+        return logits
+
+    def after(self, blocks: int) -> nn.Sequential:
+        """Share all that follows the first blocks."""
+        return nn.Sequential(split_blocks(self.convolutions, blocks)[1], self.classifier)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backbone:
-    """All 13 convolutions, under VGG16's numbering, and the classifier."""
+class ConvolutionStage(Stage[Backbone]):
+    """Sees pictures: changed at random, or what the frozen blocks make of them.
 
-    convolutions: nn.Sequential
-    classifier: Classifier
-
-
-def build_backbone(
-    settings: BackboneSettings, classes: int, seed: int, initial_weights: str | Path | None = None
-) -> Backbone:
-    """Build pre-trained convolutions, or random ones, and a fresh classifier."""
-    torch.manual_seed(seed)
-    return Backbone(
-        convolutions=initial_convolutions(initial_weights) if initial_weights else convolutions(),
-        classifier=Classifier(classes, settings.hidden, settings.dropout),
-    )
-
-
-def train_backbone(
-    backbone: Backbone,
-    inputs: Inputs,
-    settings: ConvolutionSettings,
-    loss: CrossEntropy,
-    preparation: Preparation,
-    job: Job,
-) -> Fitted:
-    """Train what is not frozen; the networks in ``backbone`` are changed in place.
-
-    ``inputs``: to train on, the output of frozen blocks, or pixels where they are augmented; to
-    measure on, always the former.
+    ``shape``: has the sizes of the classifier. ``before``: the stage that it goes on from; None: it starts from the
+    initial weights.
     """
-    network, measured = stage_networks(backbone, settings, preparation)
-    frozen, trained = split_blocks(backbone.convolutions, settings.frozen_blocks)
-    frozen.requires_grad_(requires_grad=False)
-    groups = [
-        {"params": list(trained.parameters()), "lr": settings.convolution_rate},
-        {"params": list(backbone.classifier.parameters()), "lr": settings.classifier_rate},
-    ]
-    optimizer_class = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
-    return fit(
-        Training(
-            job=job,
-            network=network,
-            optimizer=optimizer_class(
-                [group for group in groups if group["params"]], weight_decay=settings.weight_decay
-            ),
-            source=inputs.training,
-            loss=loss,
-            validate=lambda _: validate_classification(measured, inputs.held_out, job.compute),
-            settings=settings,
+
+    settings: ConvolutionSettings
+    shape: BackboneSettings
+    teacher: TeacherStage
+    before: ConvolutionStage | None = None
+
+    @property
+    def needs(self) -> tuple[AnyStage, ...]:
+        teacher = (self.teacher,) if self.settings.soft_labels else ()
+        return (*teacher, self.before) if self.before else teacher
+
+    def build(self, classes: int) -> Backbone:
+        return Backbone(classes, self.shape)
+
+    def start(self, network: Backbone, run: Run, earlier: Earlier) -> None:
+        if self.before:
+            network.load_state_dict(earlier[self.before].state_dict())
+        else:
+            initial = initial_convolutions(run.settings.initial_weights)
+            network.convolutions.load_state_dict(initial.state_dict())
+
+    def inputs(self, network: Backbone, run: Run, earlier: Earlier) -> Parts[Batches]:
+        settings = self.settings
+        frozen = frozen_network(network.convolutions, settings.frozen_blocks)
+
+        def prepared(pictures: Pictures, part: str) -> Batches:
+            batches = PictureBatches(pictures, run.settings.preparation)
+            return run.cached(f"frozen-{part}", frozen, batches) if settings.frozen_blocks else batches
+
+        training: Batches
+        if settings.augmented:
+            training = AugmentedBatches(
+                run.pictures.training, run.compute.device, mirrored=settings.mirrored, shift=settings.shift
+            )
+        else:
+            training = prepared(run.pictures.training, "training")
+        return Parts(training=training, held_out=prepared(run.pictures.held_out, "held-out"))
+
+    def trained(self, network: Backbone, run: Run) -> nn.Module:
+        blocks = self.settings.frozen_blocks
+        following = network.after(blocks)
+        if not self.settings.augmented:
+            return following
+        frozen, _ = split_blocks(network.convolutions, blocks)
+        return nn.Sequential(Enlarge(run.settings.preparation), Frozen(frozen), following)
+
+    def optimizer(self, network: Backbone) -> Optimizer:
+        settings = self.settings
+        _, trained = split_blocks(network.convolutions, settings.frozen_blocks)
+        groups = [
+            {"params": list(trained.parameters()), "lr": settings.convolution_rate},
+            {"params": list(network.classifier.parameters()), "lr": settings.classifier_rate},
+        ]
+        adam = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
+        return adam([group for group in groups if group["params"]], weight_decay=settings.weight_decay)
+
+    def loss(self, earlier: Earlier) -> nn.Module:
+        settings = self.settings
+        return CrossEntropy(
+            label_smoothing=settings.label_smoothing,
+            teacher=earlier[self.teacher] if settings.soft_labels else None,
+            soft_labels=settings.soft_labels,
         )
-    )
 
+    def validate(
+        self, network: Backbone, held_out: Batches, earlier: Earlier, compute: Compute
+    ) -> Validation:
+        return validate_classification(network.after(self.settings.frozen_blocks), held_out, compute)
 
-def stage_networks(
-    backbone: Backbone, settings: ConvolutionSettings, preparation: Preparation
-) -> tuple[nn.Sequential, nn.Sequential]:
-    """Build the network that a stage trains, and the part of it that follows the frozen blocks."""
-    frozen, trained = split_blocks(backbone.convolutions, settings.frozen_blocks)
-    following = nn.Sequential(trained, backbone.classifier)
-    if not settings.augmented:
-        return following, following
-    return nn.Sequential(Enlarge(preparation), Frozen(frozen), following), following
+    def sizes(self, run: Run) -> InputSizes:
+        training, held_out = run.pictures.training, run.pictures.held_out
+        blocks, side = self.settings.frozen_blocks, training.image(0).width
+        return InputSizes(
+            shape=(3, side, side) if self.settings.augmented else BLOCK_SHAPES[blocks],
+            count=len(training),
+            cache="frozen",
+            cached_blocks=blocks,
+            cached_count=len(held_out) + (0 if self.settings.augmented else len(training)),
+        )
 
+    def export(self, network: Backbone, draft: Draft) -> None:
+        convolutions = draft.add("device/convolutions.safetensors", {CONVOLUTIONS: network.convolutions})
+        draft.device.append(convolutions)
+        draft.cloud.append(draft.add("cloud/classifier.safetensors", {CLASSIFIER: network.classifier}))
 
-def cross_entropy(settings: ConvolutionSettings, teacher: nn.Module | None) -> CrossEntropy:
-    """Build the loss of a stage."""
-    return CrossEntropy(
-        label_smoothing=settings.label_smoothing, teacher=teacher, soft_labels=settings.soft_labels
-    )
+    def restore(self, network: Backbone, device: Bundle, cloud: Bundle) -> None:
+        filled(network.convolutions, CONVOLUTIONS, device, None)
+        filled(network.classifier, CLASSIFIER, cloud, None)
 
-
-class CrossEntropy(nn.Module):
-    """Cross-entropy with the class, smoothed, and with a teacher's probabilities.
-
-    ``soft_labels``: the teacher's share, 0 to 1. It sees the same pixels as the network, and their mirror
-    image.
-    """
-
-    def __init__(
-        self, *, label_smoothing: float = 0.0, teacher: nn.Module | None = None, soft_labels: float = 0.0
-    ) -> None:
-        super().__init__()
-        self._label_smoothing = label_smoothing
-        self._soft_labels = soft_labels
-        self.teacher = teacher.eval().requires_grad_(requires_grad=False) if teacher else None
-
-    def forward(self, network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss of one batch."""
-        logits = network(inputs).float()
-        loss = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
-        if self.teacher is None:
-            return loss
-        seen = self.teacher(torch.cat([inputs, inputs.flip(3)])).float()
-        probabilities = seen.view(2, *logits.shape).mean(0).softmax(1)
-        taught = functional.cross_entropy(logits, probabilities)
-        return (1 - self._soft_labels) * loss + self._soft_labels * taught
-
-
-def validate_classification(network: nn.Module, source: Source, compute: Compute) -> Validation:
-    """Cross-entropy and accuracy over a whole source."""
-    labels = torch.from_numpy(source.labels)
-    logits = torch.cat(list(outputs(network, source, compute)))
-    return Validation(
-        loss=float(functional.cross_entropy(logits, labels)),
-        accuracy=float((logits.argmax(1) == labels).float().mean()),
-    )
+    def rows(self, result: StageResult) -> dict[str, str]:
+        settings, frozen = self.settings, self.settings.frozen_blocks
+        trained = {0: "all convolutions, ", 5: ""}.get(frozen, f"convolutions after block {frozen}, ")
+        loss = f"cross-entropy, label smoothing {settings.label_smoothing:g}"
+        if settings.soft_labels:
+            loss = f"{settings.soft_labels:g} teacher's labels, {1 - settings.soft_labels:g} {loss}"
+        decay = f", decoupled weight decay {settings.weight_decay:g}" if settings.weight_decay else ""
+        return self.recipe(
+            result,
+            trained=f"{trained}classifier {chain(25_088, *self.shape.hidden, len(result.classes))}",
+            loss=loss,
+            optimiser=f"Adam{decay}",
+            rate=f"convolutions {settings.convolution_rate:g}, classifier {settings.classifier_rate:g}",
+            pictures=described(mirrored=settings.mirrored, shift=settings.shift),
+        )

@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
+from pydantic import Field
+from torch import nn
+from torch.optim import Optimizer
 
 from splitwire.models.fallback import Fallback
-from splitwire.models.training.fitting.loop import Fitted, Job, Training, fit
-from splitwire.models.training.stages.backbone import CrossEntropy, validate_classification
-
-if TYPE_CHECKING:
-    from splitwire.models.training.data.sources import Inputs
-    from splitwire.models.training.settings import FallbackSettings
-
-
-def build_fallback(settings: FallbackSettings, classes: int, seed: int) -> Fallback:
-    """Start from fresh weights."""
-    torch.manual_seed(seed)
-    return Fallback(classes, settings.hidden)
+from splitwire.models.loading import filled
+from splitwire.models.training.settings import StageSettings, Widths
+from splitwire.models.training.stages.classification import CrossEntropy
+from splitwire.models.training.stages.features import FeatureStage
+from splitwire.models.training.stages.stage import Draft, Earlier, StageResult, chain
+from splitwire.shared.bundle import FALLBACK, Bundle
 
 
-def train_fallback(fallback: Fallback, features: Inputs, settings: FallbackSettings, job: Job) -> Fitted:
-    """Train on features [N, 512, 7, 7]."""
-    return fit(
-        Training(
-            job=job,
-            network=fallback,
-            optimizer=torch.optim.AdamW(
-                fallback.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
-            ),
-            source=features.training,
-            loss=CrossEntropy(label_smoothing=settings.label_smoothing),
-            validate=lambda network: validate_classification(network, features.held_out, job.compute),
-            settings=settings,
+class FallbackSettings(StageSettings):
+    """The device's own small classifier. ``hidden``: widths of its layers."""
+
+    hidden: Widths = (128,)
+    epochs: int = Field(default=5, gt=0)
+    batch: int = Field(default=256, gt=0)
+    rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FallbackStage(FeatureStage[Fallback]):
+    """Features to logits."""
+
+    settings: FallbackSettings
+    prefix = "fallback."
+
+    def build(self, classes: int) -> Fallback:
+        return Fallback(classes, self.settings.hidden)
+
+    def optimizer(self, network: Fallback) -> Optimizer:
+        settings = self.settings
+        return torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
+
+    def loss(self, earlier: Earlier) -> nn.Module:
+        return CrossEntropy(label_smoothing=self.settings.label_smoothing)
+
+    def export(self, network: Fallback, draft: Draft) -> None:
+        draft.device.append(draft.add("device/fallback.safetensors", {FALLBACK: network.layers}))
+
+    def restore(self, network: Fallback, device: Bundle, cloud: Bundle) -> None:
+        filled(network.layers, FALLBACK, device, None)
+
+    def rows(self, result: StageResult) -> dict[str, str]:
+        settings = self.settings
+        return self.recipe(
+            result,
+            trained=f"the device's own classifier, {chain(512, *settings.hidden, len(result.classes))}",
+            loss=f"cross-entropy, label smoothing {settings.label_smoothing:g}",
+            optimiser=f"Adam, decoupled weight decay {settings.weight_decay:g}",
+            rate=f"{settings.rate:g}",
+            pictures=result.data.described,
         )
-    )

@@ -1,38 +1,71 @@
-"""Learned qualities: encoder and decoder trained for the task and for the rate.
+"""Stages ``q1``, ``q2``, ...: learned qualities, encoder and decoder trained for the task and for the rate.
 
 feature ─encoder─> latent ─bottleneck─> latent ─decoder─> feature ─classifier (frozen)─> logits
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
-from splitwire.models.autoencoder import Autoencoder, cae
+from splitwire.models.autoencoder import cae
 from splitwire.models.bottleneck import Bottleneck
-from splitwire.models.training.data.sources import outputs
+from splitwire.models.loading import filled
+from splitwire.models.training.data.batches import Batches, some
+from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.fitting.loop import Fitted, Job, Training, fit
+from splitwire.models.training.settings import StageSettings, Widths
+from splitwire.models.training.stages.autoencoder import AutoencoderStage
+from splitwire.models.training.stages.classification import validate_beside
+from splitwire.models.training.stages.features import FeatureStage
+from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier, StageResult, chain
+from splitwire.shared.bundle import ANALYSIS, DECODER, ENCODER, SYNTHESIS, Bundle, Files, Quality
 
 if TYPE_CHECKING:
-    from splitwire.models.training.data.sources import Inputs, Source
-    from splitwire.models.training.fitting.device import Compute
-    from splitwire.models.training.settings import QualitySettings
+    from splitwire.models.training.run import Run
 
 _SPREAD_FEATURES = 500
+_FIRST_ID = 16
+
+
+class QualitySettings(StageSettings):
+    """A learned quality: CAE and bottleneck, for the task and the rate.
+
+    ``numbers``: integers that a picture becomes; ``hidden``: widths of the layers before and, in
+    reverse, after. Loss: divergence from the uncompressed network's answer (nats) + ``class_weight``
+    x cross-entropy + ``rate_weight`` x the bits by which a batch's mean exceeds ``payload_bytes``. ``mixup``:
+    concentration of the shares in which features are mixed, but for a share of them that is ``unmixed``; 0: none is
+    mixed. ``seed`` is added to the run's.
+    """
+
+    numbers: int = Field(gt=0, le=128)
+    hidden: Widths = (256,)
+    payload_bytes: float = Field(gt=0)
+    rate_weight: float = Field(default=0.01, ge=0)
+    class_weight: float = Field(default=0.1, ge=0)
+    mixup: float = Field(default=1.0, ge=0)
+    unmixed: float = Field(default=0.5, ge=0, le=1)
+    seed: int = Field(default=0, ge=0)
+    epochs: int = Field(default=5, gt=0)
+    batch: int = Field(default=128, gt=0)
+    rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
 
 
 class LearnedQuality(nn.Module):
     """Feature -> (feature, bits): [N, 512, 7, 7] -> [N, 512, 7, 7], [N]."""
 
-    def __init__(self, autoencoder: Autoencoder, bottleneck: Bottleneck) -> None:
+    def __init__(self, numbers: int, hidden: Widths) -> None:
         super().__init__()
+        autoencoder = cae()
         self.encoder = autoencoder.encoder
-        self.bottleneck = bottleneck
+        self.bottleneck = Bottleneck(numbers, hidden)
         self.decoder = autoencoder.decoder
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,50 +73,96 @@ class LearnedQuality(nn.Module):
         latent, bits = self.bottleneck(self.encoder(feature))
         return self.decoder(latent), bits
 
-
-class Integers(nn.Module):
-    """Feature -> integers: [N, 512, 7, 7] -> [N, d]."""
-
-    def __init__(self, quality: LearnedQuality) -> None:
-        super().__init__()
-        self.encoder = quality.encoder
-        self.bottleneck = quality.bottleneck
-
-    def forward(self, feature: Tensor) -> Tensor:
-        """Compute what would be coded."""
-        integers: Tensor = self.bottleneck.integers(self.encoder(feature))
-        return integers
+    def integers(self, feature: Tensor) -> Tensor:
+        """Compute what would be coded: [N, 512, 7, 7] -> [N, d]."""
+        return self.bottleneck.integers(self.encoder(feature))
 
 
-def build_quality(settings: QualitySettings, start: Autoencoder, seed: int) -> LearnedQuality:
-    """Start from the weights of a trained CAE and a fresh bottleneck."""
-    torch.manual_seed(seed)
-    autoencoder = cae()
-    autoencoder.load_state_dict(start.state_dict())
-    return LearnedQuality(autoencoder, Bottleneck(settings.numbers, settings.hidden))
+@dataclass(frozen=True, kw_only=True)
+class QualityStage(FeatureStage[LearnedQuality]):
+    """Starts from the trained CAE and a fresh bottleneck; the classifier is not changed."""
 
+    settings: QualitySettings
+    cae: AutoencoderStage
+    prefix = "quality."
 
-def train_quality(
-    quality: LearnedQuality, classifier: nn.Module, features: Inputs, settings: QualitySettings, job: Job
-) -> Fitted:
-    """Train on features [N, 512, 7, 7]; ``classifier`` is not changed."""
-    count = len(features.training.labels)
-    some = np.arange(0, count, max(1, count // _SPREAD_FEATURES), dtype=np.int64)
-    with torch.no_grad():
-        quality.bottleneck.spread(quality.encoder(features.training.batch(some, some).float()))
-    return fit(
-        Training(
-            job=job,
-            network=quality,
-            optimizer=torch.optim.AdamW(
-                quality.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
-            ),
-            source=features.training,
-            loss=TaskAndRate(classifier, settings),
-            validate=lambda network: _validate(network, classifier, features.held_out, job.compute),
-            settings=settings,
+    @property
+    def needs(self) -> tuple[AnyStage, ...]:
+        return (self.backbone, self.cae)
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    def build(self, classes: int) -> LearnedQuality:
+        return LearnedQuality(self.settings.numbers, self.settings.hidden)
+
+    def start(self, network: LearnedQuality, run: Run, earlier: Earlier) -> None:
+        network.encoder.load_state_dict(earlier[self.cae].encoder.state_dict())
+        network.decoder.load_state_dict(earlier[self.cae].decoder.state_dict())
+
+    def calibrate(self, network: LearnedQuality, inputs: Batches) -> None:
+        with torch.no_grad():
+            network.bottleneck.spread(network.encoder(some(inputs, _SPREAD_FEATURES).float()))
+
+    def optimizer(self, network: LearnedQuality) -> Optimizer:
+        settings = self.settings
+        return torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
+
+    def loss(self, earlier: Earlier) -> nn.Module:
+        return TaskAndRate(earlier[self.backbone].classifier, self.settings)
+
+    def validate(
+        self, network: LearnedQuality, held_out: Batches, earlier: Earlier, compute: Compute
+    ) -> Validation:
+        """Mean bytes under the prior as the loss, and the accuracy through rounded numbers."""
+        classifier = earlier[self.backbone].classifier.to(compute.device).eval()
+
+        def answer(inputs: Tensor) -> tuple[Tensor, Tensor]:
+            feature, bits = network(inputs)
+            return classifier(feature), bits
+
+        bits, accuracy = validate_beside(answer, held_out, compute)
+        return Validation(loss=bits / 8, accuracy=accuracy)
+
+    def export(self, network: LearnedQuality, draft: Draft) -> None:
+        name, bottleneck = self.name, network.bottleneck
+        analysed = {ENCODER: network.encoder, ANALYSIS: bottleneck.analysis}
+        restored = {DECODER: network.decoder, SYNTHESIS: bottleneck.synthesis}
+        encoder = draft.add(f"device/{name}.safetensors", analysed)
+        decoder = draft.add(f"cloud/{name}.safetensors", restored)
+        tables = draft.fit(f"codecs/{name}.safetensors", "factorised", network.integers)
+        draft.qualities[name] = Quality(
+            id=max(_FIRST_ID, *(quality.id + 1 for quality in draft.qualities.values())),
+            codec="factorised",
+            files=Files(device=(encoder, tables), cloud=(decoder, tables)),
         )
+
+    def restore(self, network: LearnedQuality, device: Bundle, cloud: Bundle) -> None:
+        """Take all but the prior, which only training needs: a bundle has tables instead."""
+        filled(network.encoder, ENCODER, device, self.name)
+        filled(network.bottleneck.analysis, ANALYSIS, device, self.name)
+        filled(network.bottleneck.synthesis, SYNTHESIS, cloud, self.name)
+        filled(network.decoder, DECODER, cloud, self.name)
+
+    table = (
+        "The learned qualities: encoder and decoder from the `cae` stage on, and what lies between them, for the divergence\n"
+        "from the uncompressed network's answers, the class, and the rate:"
     )
+
+    def rows(self, result: StageResult) -> dict[str, str]:
+        settings = self.settings
+        return {
+            "integers a picture": str(settings.numbers),
+            "layers": f"{chain(3200, *settings.hidden, settings.numbers)} and back",
+            "payload aimed at, bytes": f"{settings.payload_bytes:g}",
+            "weight of a bit beyond, of the class": f"{settings.rate_weight:g}, {settings.class_weight:g}",
+            "mixup, share of unmixed": f"{settings.mixup:g}, {settings.unmixed:g}",
+            "epochs, batch, highest rate": f"{settings.epochs}, {settings.batch}, {settings.rate:g}",
+            "pictures": f"{result.training_pictures:,}, {result.data.described}",
+            "accuracy on held-out pictures": f"{result.held_out_accuracy:.2%}",
+            "hours": f"{result.hours:.2f}",
+        }
 
 
 class TaskAndRate(nn.Module):
@@ -102,8 +181,8 @@ class TaskAndRate(nn.Module):
         weights, others, share = self._settings, labels, torch.ones(len(labels), device=labels.device)
         if weights.mixup:
             inputs, others, share = _mixed(inputs, labels, weights)
-        answer = self.classifier(inputs).float().log_softmax(1)
-        feature, bits = network(inputs)
+        answer = self.classifier(inputs).float().log_softmax(1)  # [N, classes]
+        feature, bits = network(inputs)  # [N, 512, 7, 7], [N]
         logits = self.classifier(feature).float().log_softmax(1)
         divergence = functional.kl_div(logits, answer, reduction="batchmean", log_target=True)
         wrong = share * functional.nll_loss(logits, labels, reduction="none")
@@ -121,27 +200,3 @@ def _mixed(inputs: Tensor, labels: Tensor, settings: QualitySettings) -> tuple[T
     share[torch.rand(count, device=device) < settings.unmixed] = 1
     weight = share[:, None, None, None]
     return weight * inputs + (1 - weight) * inputs[order], labels[order], share
-
-
-class _Answer(nn.Module):
-    """Logits and bits, as one tensor: [N, classes + 1]."""
-
-    def __init__(self, quality: nn.Module, classifier: nn.Module) -> None:
-        super().__init__()
-        self.quality = quality
-        self.classifier = classifier
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        feature, bits = self.quality(inputs)
-        return torch.cat([self.classifier(feature).float(), bits[:, None]], dim=1)
-
-
-def _validate(quality: nn.Module, classifier: nn.Module, source: Source, compute: Compute) -> Validation:
-    """Mean bytes under the prior as the loss, and the accuracy through rounded numbers."""
-    network = _Answer(quality, classifier).to(compute.device).eval()
-    measured = torch.cat(list(outputs(network, source, compute)))
-    labels = torch.from_numpy(source.labels)
-    return Validation(
-        loss=float(measured[:, -1].mean()) / 8,
-        accuracy=float((measured[:, :-1].argmax(1) == labels).float().mean()),
-    )

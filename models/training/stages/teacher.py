@@ -2,44 +2,89 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+from pydantic import Field
+from torch import nn
+from torch.optim import Optimizer
 
 from splitwire.models.teacher import Teacher
-from splitwire.models.training.fitting.loop import Fitted, Job, Training, fit
-from splitwire.models.training.stages.backbone import CrossEntropy, validate_classification
+from splitwire.models.training.data.augmentation import AugmentedBatches, described
+from splitwire.models.training.data.batches import Batches, Parts, some
+from splitwire.models.training.settings import StageSettings, Widths
+from splitwire.models.training.stages.classification import CrossEntropy
+from splitwire.models.training.stages.stage import Earlier, InputSizes, Stage, StageResult, chain
 
 if TYPE_CHECKING:
-    from splitwire.models.training.data.sources import Inputs
-    from splitwire.models.training.settings import TeacherSettings
+    from splitwire.models.training.run import Run
 
 _WHITENING_PICTURES = 5000
 
 
-def build_teacher(settings: TeacherSettings, classes: int, seed: int) -> Teacher:
-    """Start from fresh weights."""
-    torch.manual_seed(seed)
-    return Teacher(classes, settings.widths)
+class TeacherSettings(StageSettings):
+    """The teacher of soft labels: cross-entropy, Nesterov's momentum.
+
+    ``widths``: channels of its three groups. ``shift``: as in ``ConvolutionSettings``.
+    """
+
+    widths: Widths = (128, 384, 384)
+    epochs: int = Field(default=12, gt=0)
+    batch: int = Field(default=512, gt=0)
+    rate: float = Field(default=0.4, gt=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    label_smoothing: float = Field(default=0.2, ge=0, lt=1)
+    shift: int = Field(default=4, ge=0)
 
 
-def train_teacher(teacher: Teacher, pixels: Inputs, settings: TeacherSettings, job: Job) -> Fitted:
-    """Train on pixels [N, 3, side, side]; ``teacher`` is changed in place."""
-    count = len(pixels.training.labels)
-    some = np.arange(0, count, max(1, count // _WHITENING_PICTURES), dtype=np.int64)
-    teacher.whiten(pixels.training.batch(some, np.zeros_like(some)).cpu())
-    trained = [parameter for parameter in teacher.parameters() if parameter.requires_grad]
-    return fit(
-        Training(
-            job=job,
-            network=teacher,
-            optimizer=torch.optim.SGD(
-                trained, lr=settings.rate, momentum=0.9, nesterov=True, weight_decay=settings.weight_decay
+@dataclass(frozen=True, kw_only=True)
+class TeacherStage(Stage[Teacher]):
+    """Sees the pictures' own pixels, [N, 3, side, side], 0..255, mirrored and moved."""
+
+    settings: TeacherSettings
+    in_bundle: bool = False
+    prefix = "teacher."
+
+    def build(self, classes: int) -> Teacher:
+        return Teacher(classes, self.settings.widths)
+
+    def inputs(self, network: Teacher, run: Run, earlier: Earlier) -> Parts[Batches]:
+        device = run.compute.device
+        return Parts(
+            training=AugmentedBatches(
+                run.pictures.training, device, mirrored=True, shift=self.settings.shift
             ),
-            source=pixels.training,
-            loss=CrossEntropy(label_smoothing=settings.label_smoothing),
-            validate=lambda network: validate_classification(network, pixels.held_out, job.compute),
-            settings=settings,
+            held_out=AugmentedBatches(run.pictures.held_out, device, mirrored=False, shift=0),
         )
-    )
+
+    def calibrate(self, network: Teacher, inputs: Batches) -> None:
+        network.whiten(some(inputs, _WHITENING_PICTURES).cpu())
+
+    def optimizer(self, network: Teacher) -> Optimizer:
+        return torch.optim.SGD(
+            [parameter for parameter in network.parameters() if parameter.requires_grad],
+            lr=self.settings.rate,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=self.settings.weight_decay,
+        )
+
+    def loss(self, earlier: Earlier) -> nn.Module:
+        return CrossEntropy(label_smoothing=self.settings.label_smoothing)
+
+    def sizes(self, run: Run) -> InputSizes:
+        training = run.pictures.training
+        side = training.image(0).width
+        return InputSizes(shape=(3, side, side), count=len(training))
+
+    def rows(self, result: StageResult) -> dict[str, str]:
+        settings = self.settings
+        return self.recipe(
+            result,
+            trained=f"small network on the pictures' own pixels, {chain(*settings.widths)} channels; it teaches only",
+            loss=f"cross-entropy, label smoothing {settings.label_smoothing:g}",
+            optimiser=f"SGD, Nesterov's momentum 0.9, weight decay {settings.weight_decay:g}",
+            rate=f"{settings.rate:g}",
+            pictures=described(mirrored=True, shift=settings.shift),
+        )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from splitwire.report.results import Report
 
 RATE_ACCURACY, CLASSES, CONFIDENT = "rate-accuracy", "classes", "confident"
-STAGES, BANDWIDTH, CHECKS = "stages", "bandwidth", "model-check"
+PHASES, BANDWIDTH, CHECKS = "phases", "bandwidth", "model-check"
 
 
 def save_plots(report: Report, folder: Path) -> dict[str, bytes]:
@@ -26,14 +26,13 @@ def save_plots(report: Report, folder: Path) -> dict[str, bytes]:
     drawn: dict[str, Callable[[], Figure]] = {
         RATE_ACCURACY: lambda: rate.rate_accuracy(report),
         CLASSES: lambda: accuracy.classes(report),
-        STAGES: lambda: times.stages(report),
+        PHASES: lambda: times.phases(report),
         BANDWIDTH: lambda: times.bandwidth(report),
     }
     if report.checks:
         drawn[CHECKS] = lambda: times.checks(report.checks)
-    if (confident := report.confident) is not None and (own := report.own) is not None:
-        sent = report.qualities[confident.quality].scored
-        drawn[CONFIDENT] = lambda: accuracy.confident(confident, own, sent)
+    if report.confident and (own := report.own) is not None:
+        drawn[CONFIDENT] = lambda: accuracy.confident(report, own)
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, bytes] = {}
     for name, draw in drawn.items():

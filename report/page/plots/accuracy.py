@@ -2,90 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from splitwire.report.page.plots.style import OURS, THEIRS, WIDTH, bars
+from splitwire.report.page.plots.style import OURS, THEIRS, WIDTH, draw_shares
 
 if TYPE_CHECKING:
-    from splitwire.report.results import Confident, Report, Scored
+    from splitwire.report.results import Report, Scored
 
 
 def classes(report: Report) -> Figure:
     """Draw table 1: every class without and with the autoencoder, the paper's beside ours."""
-    names = report.classes
+    names, paper = report.classes, report.paper
     figure = Figure(figsize=(WIDTH, 0.42 * len(names) + 1.4))
     axes = figure.add_subplot()
-    rows = np.arange(len(names))[::-1].astype(float)
-    coded = report.qualities[report.paper_quality].scored
+    rows = dict(zip(names, range(len(names) - 1, -1, -1), strict=True))
 
     def row(scored: Scored, label: str, height: float, fill: str) -> None:
-        shares = [scored.by_class[name] for name in names if name in scored.by_class]
-        places = [each + height for each, name in zip(rows, names, strict=True) if name in scored.by_class]
-        axes.errorbar(
-            [100 * each.value for each in shares],
-            places,
-            xerr=bars(shares),
-            linestyle="none",
-            color=OURS,
-            marker="o",
-            elinewidth=0.8,
-            label=label,
-            markerfacecolor=fill,
-        )
+        places = [rows[name] + height for name in scored.by_class]
+        look: dict[str, Any] = {
+            "label": label,
+            "markerfacecolor": fill,
+            "linestyle": "none",
+            "elinewidth": 0.8,
+        }
+        draw_shares(axes, places, list(scored.by_class.values()), across=True, **look)
 
     row(report.base, "VGG16 alone", 0.14, fill="white")
+    coded = report.qualities[report.paper_quality].scored
     row(coded, f"with the autoencoder ({report.paper_quality})", -0.14, fill=OURS)
-    paper = report.paper.by_class
     if set(names) == set(paper):
         for values, label, marker in (
             ([paper[name].without for name in names], "the paper's VGG16", "|"),
             ([paper[name].coded for name in names], "the paper's, with its CAE", "x"),
         ):
-            axes.plot(
-                values,
-                rows,
-                linestyle="none",
-                color=THEIRS,
-                marker=marker,
-                markersize=7,
-                label=label,
-            )
-    axes.set_yticks(rows, names)
+            axes.scatter(values, list(rows.values()), 49, THEIRS, marker=marker, label=label)
+    axes.set_yticks(list(rows.values()), names)
     axes.set_xlabel("accuracy, % of the class's test pictures (bars: 95 % intervals)")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
-def confident(result: Confident, own: Scored, sent: Scored) -> Figure:
+def confident(report: Report, own: Scored) -> Figure:
     """Draw ``--confident P``: how much is sent against how often that is right; between none sent and all."""
+    quality = report.chosen.quality
     figure = Figure(figsize=(WIDTH, 3.6))
     axes = figure.add_subplot()
     points = [
         ("none sent", 0.0, own.accuracy),
-        *((f"{point.p:g}", 100 * point.sent.value, point.accuracy) for point in result.points),
-        ("all sent", 100.0, sent.accuracy),
+        *((f"{point.p:g}", 100 * point.sent.value, point.accuracy) for point in report.confident),
+        ("all sent", 100.0, report.qualities[quality].scored.accuracy),
     ]
-    axes.errorbar(
-        [place for _, place, _ in points],
-        [100 * accuracy.value for _, _, accuracy in points],
-        yerr=bars([accuracy for _, _, accuracy in points]),
-        color=OURS,
-        marker="o",
-        elinewidth=0.5,
-        linewidth=1,
-    )
-    for number, (label, place, accuracy) in enumerate(points):
+    labels, places, shares = zip(*points, strict=True)
+    draw_shares(axes, places, shares, linewidth=1)
+    for number, (label, place, share) in enumerate(zip(labels, places, shares, strict=True)):
         axes.annotate(
             label,
-            (place, 100 * accuracy.value),
+            (place, 100 * share.value),
             xytext=(3, 6 if number % 2 else -12),
             textcoords="offset points",
             fontsize=8,
             bbox={"boxstyle": "square,pad=0.1", "color": "white"},
         )
-    axes.set_xlabel(f"pictures that are sent, % (quality {result.quality}; the number at a point is P)")
+    axes.set_xlabel(f"pictures that are sent, % (quality {quality}; the number at a point is P)")
     axes.set_ylabel("accuracy, % of test pictures")
     return figure

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from matplotlib.axes import Axes
+
     from splitwire.shared.evaluation import Share
 
 WIDTH = 7.4
@@ -27,9 +29,18 @@ RC: dict[Any, Any] = {
 }
 
 
-def bars(shares: Sequence[Share]) -> list[list[float]]:
-    """Give matplotlib's error bars of 95 % intervals, in percent: below, above."""
-    return [
-        [100 * (each.value - each.low) for each in shares],
-        [100 * (each.high - each.value) for each in shares],
+def draw_shares(
+    axes: Axes, places: Sequence[float], shares: Sequence[Share], *, across: bool = False, **look: object
+) -> None:
+    """Draw shares in percent with their 95 % intervals, upwards over ``places`` or across at these heights."""
+    values = [100 * each.value for each in shares]
+    # Of all or none of a few pictures, the interval's end can be off by a rounding error.
+    bars = [
+        [100 * max(0.0, each.value - each.low) for each in shares],
+        [100 * max(0.0, each.high - each.value) for each in shares],
     ]
+    options: dict[str, Any] = {"marker": "o", "color": OURS, "elinewidth": 0.5, **look}
+    if across:
+        axes.errorbar(values, places, xerr=bars, **options)
+    else:
+        axes.errorbar(places, values, yerr=bars, **options)

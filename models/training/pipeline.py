@@ -1,0 +1,175 @@
+"""The pipeline of a run: what a preset asks of every stage, and the list of stages made from it.
+
+A new stage is a file in ``stages/``, a field of ``Preset`` for its settings, and a line in ``pipeline``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from splitwire.models.training.settings import DataSettings, Settings
+from splitwire.models.training.stages.autoencoder import (
+    AutoencoderSettings,
+    AutoencoderStage,
+    FullyConnectedStage,
+)
+from splitwire.models.training.stages.backbone import (
+    BackboneSettings,
+    ConvolutionStage,
+    FinetuneSettings,
+)
+from splitwire.models.training.stages.fallback import FallbackSettings, FallbackStage
+from splitwire.models.training.stages.qualities import QualitySettings, QualityStage
+from splitwire.models.training.stages.stage import AnyStage
+from splitwire.models.training.stages.teacher import TeacherSettings, TeacherStage
+from splitwire.shared.errors import SettingsError
+
+PresetName = Literal["cached", "shipped", "paper", "full"]
+
+
+_LADDER = {
+    "q1": QualitySettings(numbers=16, payload_bytes=6.4),
+    "q2": QualitySettings(numbers=24, payload_bytes=9.5, epochs=10),
+    "q3": QualitySettings(numbers=48, payload_bytes=21, epochs=10),
+}
+
+
+class Preset(Settings):
+    """One choice for all stages."""
+
+    data: DataSettings
+    teacher: TeacherSettings = TeacherSettings()
+    backbone: BackboneSettings
+    finetune: FinetuneSettings | None = None
+    fallback: FallbackSettings = FallbackSettings()
+    cae: AutoencoderSettings = AutoencoderSettings()
+    sae: AutoencoderSettings = AutoencoderSettings(epochs=10, batch=256, rate=2e-4)
+    qualities: dict[Annotated[str, Field(pattern=r"^q[0-9]+$")], QualitySettings] = _LADDER
+
+    def changed(self, changes: Iterable[str]) -> Preset:
+        """Return a copy with some settings replaced, each given as ``stage.name=value``.
+
+        Raises:
+            SettingsError: there is no such setting, or the value is not allowed.
+
+        """
+        values = self.model_dump()
+        qualities = values["qualities"]
+        for change in changes:
+            path, equals, text = change.partition("=")
+            stage, _, name = path.partition(".")
+            if not (equals and name and stage in ("data", *STAGES, *qualities)):
+                known = ", ".join(("data", *STAGES, *qualities))
+                raise SettingsError(f"{change!r} is no STAGE.NAME=VALUE; the stages are {known}")
+            settings = qualities if stage in qualities else values
+            settings[stage] = {**(settings[stage] or {}), name: text}
+        try:
+            return Preset.model_validate(values)
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            setting = ".".join(str(part) for part in first["loc"])
+            raise SettingsError(f"setting {setting} = {first['input']!r}: {first['msg'].lower()}") from exc
+
+
+STAGES = tuple(name for name in Preset.model_fields if name not in {"data", "qualities"})
+"""All but the learned qualities, whose names are the preset's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """The stages of a run in the order of their training, and three of them that others have to find.
+
+    ``backbone``: the stage whose convolutions and classifier count.
+    """
+
+    stages: tuple[AnyStage, ...]
+    backbone: ConvolutionStage
+    cae: AutoencoderStage
+    sae: AutoencoderStage
+
+
+def pipeline(preset: Preset) -> Pipeline:
+    """Make the stages that a preset has."""
+    taught = any(settings.soft_labels for settings in (preset.backbone, preset.finetune) if settings)
+    teacher = TeacherStage(name="teacher", settings=preset.teacher, needed=taught)
+    backbone = ConvolutionStage(
+        name="backbone",
+        settings=preset.backbone,
+        shape=preset.backbone,
+        teacher=teacher,
+        in_bundle=preset.finetune is None,
+    )
+    trained = [backbone]
+    if preset.finetune:
+        backbone = replace(
+            backbone, name="finetune", settings=preset.finetune, before=backbone, in_bundle=True
+        )
+        trained.append(backbone)
+    cae = AutoencoderStage(name="cae", settings=preset.cae, backbone=backbone)
+    sae = FullyConnectedStage(name="sae", settings=preset.sae, backbone=backbone)
+    stages: tuple[AnyStage, ...] = (
+        teacher,
+        *trained,
+        FallbackStage(name="fallback", settings=preset.fallback, backbone=backbone),
+        cae,
+        *(
+            QualityStage(name=name, settings=settings, backbone=backbone, cae=cae)
+            for name, settings in preset.qualities.items()
+        ),
+        sae,
+    )
+    return Pipeline(stages=stages, backbone=backbone, cae=cae, sae=sae)
+
+
+_PAPERS_AUTOENCODER = AutoencoderSettings(epochs=10, batch=4, rate=1e-4, schedule="constant")
+
+PRESETS: dict[PresetName, Preset] = {
+    "cached": Preset(
+        data=DataSettings(pictures=12_500),
+        backbone=BackboneSettings(),
+    ),
+    "shipped": Preset(
+        data=DataSettings(),
+        backbone=BackboneSettings(
+            frozen_blocks=3, epochs=4, batch=64, convolution_rate=5e-5, classifier_rate=3e-4
+        ),
+        finetune=FinetuneSettings(),
+        cae=AutoencoderSettings(epochs=16),
+        sae=AutoencoderSettings(epochs=5, batch=256, rate=2e-4),
+    ),
+    "paper": Preset(
+        data=DataSettings(pictures=12_500),
+        backbone=BackboneSettings(
+            frozen_blocks=0,
+            hidden=(4096, 4096),
+            epochs=100,
+            batch=4,
+            convolution_rate=1e-5,
+            classifier_rate=1e-5,
+            weight_decay=0.0,
+            label_smoothing=0.0,
+            schedule="constant",
+        ),
+        cae=_PAPERS_AUTOENCODER,
+        sae=_PAPERS_AUTOENCODER,
+    ),
+    "full": Preset(
+        data=DataSettings(variants=2),
+        backbone=BackboneSettings(
+            frozen_blocks=0,
+            epochs=20,
+            batch=128,
+            convolution_rate=1e-4,
+            classifier_rate=3e-4,
+            mirrored=True,
+            shift=4,
+            soft_labels=0.5,
+        ),
+    ),
+}
+"""``cached``: a first result on a small machine. ``shipped``: what made the shipped bundle.
+``paper``: the paper's rates, batch and epochs. ``full``: every layer, for a GPU."""

@@ -1,0 +1,70 @@
+"""Cross-entropy, and how a network that classifies is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from splitwire.models.training.data.batches import Batches, outputs
+from splitwire.models.training.fitting.device import Compute
+from splitwire.models.training.fitting.log import Validation
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy with the class, smoothed, and with a teacher's probabilities.
+
+    ``soft_labels``: the teacher's share, 0 to 1. It sees the same pixels as the network, and their mirror
+    image.
+    """
+
+    def __init__(
+        self, *, label_smoothing: float = 0.0, teacher: nn.Module | None = None, soft_labels: float = 0.0
+    ) -> None:
+        super().__init__()
+        self._label_smoothing = label_smoothing
+        self._soft_labels = soft_labels
+        self.teacher = teacher.eval().requires_grad_(requires_grad=False) if teacher else None
+
+    def forward(self, network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss of one batch."""
+        logits = network(inputs).float()  # [N, classes]
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
+        if self.teacher is None:
+            return loss
+        seen = self.teacher(torch.cat([inputs, inputs.flip(3)])).float()  # [2 N, classes]
+        probabilities = seen.view(2, *logits.shape).mean(0).softmax(1)
+        taught = functional.cross_entropy(logits, probabilities)
+        return (1 - self._soft_labels) * loss + self._soft_labels * taught
+
+
+def validate_classification(network: nn.Module, held_out: Batches, compute: Compute) -> Validation:
+    """Cross-entropy and accuracy over all pictures."""
+    labels = torch.from_numpy(held_out.labels)
+    logits = torch.cat(list(outputs(network, held_out, compute)))
+    return Validation(
+        loss=float(functional.cross_entropy(logits, labels)),
+        accuracy=float((logits.argmax(1) == labels).float().mean()),
+    )
+
+
+def validate_beside(
+    function: Callable[[Tensor], tuple[Tensor, Tensor]], held_out: Batches, compute: Compute
+) -> tuple[float, float]:
+    """Measure something else beside the accuracy: inputs -> (logits [N, classes], numbers [N]).
+
+    Returns:
+        The mean of those numbers, and the accuracy.
+
+    """
+
+    def joined(inputs: Tensor) -> Tensor:
+        logits, numbers = function(inputs)
+        return torch.cat([logits.float(), numbers[:, None]], dim=1)
+
+    measured = torch.cat(list(outputs(joined, held_out, compute)))
+    labels = torch.from_numpy(held_out.labels)
+    right = measured[:, :-1].argmax(1) == labels
+    return float(measured[:, -1].mean()), float(right.float().mean())

@@ -1,8 +1,0 @@
-"""``split-report``: see ``splitwire.report.cli``."""
-
-from splitwire.shared.command import run_module
-
-
-def main() -> None:
-    """Run the command."""
-    run_module("splitwire.report.cli", extra="train")

@@ -1,0 +1,25 @@
+"""What options have in common. An option is declared once: as a field of a pydantic class, with its help and its limits."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from splitwire.shared.errors import SettingsError
+
+
+class Settings(BaseModel):
+    """Options by name. One that is unknown or not allowed raises SettingsError, which does not show it: it may be a secret."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_line(cls, values: Any, check: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 - anything
+        try:
+            return check(values)
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            flag = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
+            raise SettingsError(f"--{flag}: {first['msg'].lower()}") from exc
