@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCKS := edge cloud torch-cpu torch-cuda
 
-.PHONY: help demo test check docs format accuracy heads bench tails two-nodes load throughput peer overload soak hostile faults performance fuzz golden report lock bounds clean
+.PHONY: help demo test slow check docs format accuracy heads bench tails two-nodes load throughput peer overload soak hostile faults performance fuzz golden report lock bounds clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
@@ -10,8 +10,11 @@ help:  ## show what there is
 demo: .venv/demo.installed  ## start a cloud on loopback, classify a photograph, stop
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
 
-test: .venv/dev.installed  ## run all tests (SPLITWIRE_DATA names the data set that some need)
-	$(BIN)/pytest $(PYTEST_ARGS)
+test: .venv/dev.installed  ## run all tests but the slow ones (SPLITWIRE_DATA names the data set that some need)
+	$(BIN)/pytest -n 3 -m 'not slow' $(PYTEST_ARGS)
+
+slow: .venv/dev.installed  ## run the tests that take long or want the machine for themselves
+	$(BIN)/pytest -m slow $(PYTEST_ARGS)
 
 check: .venv/dev.installed  ## lint, formatting, types, direction of imports, containers' files and locks
 	$(BIN)/ruff check .

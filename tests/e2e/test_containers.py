@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from ruamel.yaml import YAML
@@ -16,8 +16,9 @@ def test_a_service_runs_a_module_that_its_image_has(service: str) -> None:
     python, option, module = container.image.entrypoint
     assert (python, option) == ("python", "-m")
     copied = {mount.target: mount.source for mount in container.image.files}
-    package, name = module.split(".")
-    assert (copied[f"/app/{package}"] / f"{name}.py").is_file()
+    place = PurePosixPath("/app", *module.split(".")).with_suffix(".py")
+    target = max((target for target in copied if place.is_relative_to(target)), key=len)
+    assert (copied[target] / place.relative_to(target)).is_file()
 
 
 def test_the_device_has_neither_the_clouds_weights_nor_torch() -> None:

@@ -25,10 +25,12 @@ def held(row: Row) -> bool:
     return row.reached
 
 
+@pytest.mark.slow
 def test_a_cloud_killed_under_a_watched_folder_loses_no_picture(tmp_path: Path) -> None:
     assert held(killed_while_watching(tmp_path, pictures=20, kills=1))
 
 
+@pytest.mark.slow
 def test_a_cloud_killed_under_a_command_loses_no_picture(tmp_path: Path) -> None:
     assert held(killed_while_classifying(tmp_path, pictures=20))
 

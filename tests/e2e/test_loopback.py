@@ -46,6 +46,7 @@ def test_pictures_share_a_frame_and_the_socket_counts_its_bytes(cloud_url: str, 
     assert all(record["wire_bytes"] < alone["wire_bytes"] for record in together)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["paper", "int8"])
 def test_200_test_pictures_get_the_committed_answers(
     cloud_url: str, sample: dict[str, Path], quality: str

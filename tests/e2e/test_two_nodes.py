@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.pair import Pair
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = ROOT / "samples" / "pictures"
 RATE = 256_000
 MOST = 3

@@ -83,6 +83,7 @@ def progress(folder: Path) -> Counter[str]:
         return Counter()
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_every_picture_ends_with_exactly_one_answer(
     cloud_url: str, tmp_path: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_stopped_by_a_signal_it_ends_cleanly(
     assert said(tmp_path / "output").keys() == {"a.png"}
 
 
+@pytest.mark.slow
 def test_pictures_wait_while_the_cloud_is_away_and_are_answered_when_it_is_back(tmp_path: Path) -> None:
     folder, output, port = tmp_path / "pictures", tmp_path / "output", str(free_port())
     errors = output.with_suffix(".errors")

@@ -68,6 +68,7 @@ def test_many_files_need_not_be_taken_to_the_end(client: Client, cat: Path) -> N
     assert client.classify(cat).label == "cat"
 
 
+@pytest.mark.slow
 def test_one_thread_loads_and_runs_the_head(cat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenMP's workers sleep at every barrier once callers have more of them than there are cores."""
     threads: list[int] = []

@@ -114,6 +114,7 @@ def test_weights_from_a_file_need_their_origin_for_the_card(
     assert "--weights-origin" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
     tmp_path: Path,
     colours: Path,

@@ -116,6 +116,7 @@ def begun_anew(run: Run, *changes: str) -> Run:
     return begin_run(run.folder, COMPUTE, settings, resume=False)
 
 
+@pytest.mark.slow
 def test_both_stages_learn_and_leave_log_curves_and_result(run: Run) -> None:
     backbone, _ = both_stages(run)
     assert backbone.held_out_accuracy > 0.6, "three colours are easily told apart"
@@ -128,6 +129,7 @@ def test_both_stages_learn_and_leave_log_curves_and_result(run: Run) -> None:
             assert curves.width > 500
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run: Run, tmp_path: Path) -> None:
     train(run, "backbone")
     first = weights_of(run, "backbone")
@@ -172,6 +174,7 @@ def test_a_run_is_not_resumed_with_other_settings(run: Run, change: str) -> None
     assert open_run(run.folder, COMPUTE).settings == run.settings
 
 
+@pytest.mark.slow
 def test_an_autoencoder_is_not_resumed_on_another_backbone_or_with_other_settings(run: Run) -> None:
     both_stages(run)
     faster = begun_anew(run, "cae.rate=1")
@@ -204,6 +207,7 @@ def test_stages_in_the_wrong_order_are_refused(run: Run, colours: Path, tmp_path
         open_run(tmp_path / "nowhere", COMPUTE)
 
 
+@pytest.mark.slow
 def test_a_run_ends_in_a_bundle_that_both_sides_load(run: Run, colours: Path, tmp_path: Path) -> None:
     both_stages(run)
     folder = tmp_path / "colours-1"
@@ -252,6 +256,7 @@ def test_the_paper_preset_trains_every_layer_on_pictures_without_a_cache(
     assert all(not torch.equal(before[name], after[f"convolutions.{name}"]) for name in before)
 
 
+@pytest.mark.slow
 def test_the_full_preset_trains_every_layer_on_changed_pictures_with_a_teacher(
     settings: RunSettings, tmp_path: Path
 ) -> None:
@@ -278,6 +283,7 @@ def test_the_full_preset_trains_every_layer_on_changed_pictures_with_a_teacher(
     assert not (run.folder / "cache").exists()
 
 
+@pytest.mark.slow
 def test_finetuning_goes_on_from_the_backbone_and_leaves_frozen_blocks_alone(run: Run) -> None:
     run = begun_anew(run, "finetune.frozen_blocks=4", "finetune.epochs=1", "finetune.soft_labels=0")
     with pytest.raises(TrainingError, match="stage backbone has not ended"):
@@ -293,6 +299,7 @@ def test_finetuning_goes_on_from_the_backbone_and_leaves_frozen_blocks_alone(run
     assert torch.equal(used["28.weight"], after["convolutions.28.weight"])
 
 
+@pytest.mark.slow
 def test_a_forecast_tells_steps_disk_and_memory(settings: RunSettings, tmp_path: Path) -> None:
     preset = settings.preset.changed(["backbone.frozen_blocks=4", "finetune.frozen_blocks=4"])
     run = begin_run(tmp_path / "run", COMPUTE, settings.model_copy(update={"preset": preset}), resume=False)
@@ -314,6 +321,7 @@ def test_features_are_forecast_once_for_all_stages_that_see_them(run: Run) -> No
     assert quality.disk == 0
 
 
+@pytest.mark.slow
 def test_a_learned_quality_answers_in_a_few_bytes_as_its_network_did(
     run: Run, colours: Path, tmp_path: Path
 ) -> None:
@@ -342,6 +350,7 @@ def test_a_learned_quality_answers_in_a_few_bytes_as_its_network_did(
     assert (answers == expected).float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_a_run_that_began_from_a_bundle_gives_the_same_bundle_and_trains_on(
     run: Run, colours: Path, tmp_path: Path
 ) -> None:

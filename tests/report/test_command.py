@@ -65,6 +65,7 @@ def invoke(*arguments: object) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_a_stopped_run_goes_on_and_writes_the_report(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

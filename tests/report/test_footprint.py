@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 def test_a_wide_classifier_is_larger_and_slower_than_a_compact_one(bundle_path: Path) -> None:
     steps: list[int] = []
     costs = measure_all(bundle_path, (CLASSIFIER, WIDE_CLASSIFIER), steps.append)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RATE = 64e3
 
 
+@pytest.mark.slow
 def test_a_slow_link_holds_frames_and_pictures_back(device_bundle: Bundle, sample: Sample) -> None:
     if reason := obstacle():
         pytest.skip(reason)
