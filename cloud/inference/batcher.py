@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 
 _SECONDS_SHORT = 1.0
 """How long after a refusal the queue stays short."""
-_SHARE_BESIDE_LARGE = 0.1
-"""How much of a batch's time the event loop has after it where a whole batch of large bodies waits."""
-_TURNS_TO_ASK_AGAIN = 4
-"""An answer is made, written and read, and the caller's next request read: a turn of the event loop each."""
+_TURNS_TO_ASK_AGAIN = 8
+"""Turns of the event loop in which answers are made, written and read, and the callers' next requests read."""
 _KEPT = 0.9
 """The weight of all earlier batches' pace beside the latest: ten batches count, the larger the more."""
 
@@ -99,10 +97,11 @@ class Batcher:
 
     ``clock``: seconds; ``time.monotonic`` unless a test has its own.
     ``batch_done`` is told of every batch that worked: its pictures, and the seconds it took.
-    ``only_core``: the model has no other core than the event loop. Then the forward pass runs on the
-    event loop's thread, since side by side they would only push each other out of the caches. After
-    it the event loop does what has come up, for at most as long: so answers leave first, and who got
-    one can be in the next batch. Where large bodies fill that already, for a tenth of it: refusing them takes time, too.
+    After a batch the event loop has some turns: so answers leave first, and who got one can be in the next batch.
+    Where a batch of large bodies waits already, it has one: refusing more of them takes time, too.
+    ``only_core``: the model has no other core than the event loop. Then the forward pass runs on the event loop's
+    thread, since side by side they would only push each other out of the caches.
+    docs/adr/0014 has what that buys.
     """
 
     def __init__(
@@ -125,7 +124,6 @@ class Batcher:
         self._clock = clock
         self._waiting: deque[_Item] = deque()
         self._running = 0
-        self._asked = 0
         self._refused = -math.inf
         self._worked: dict[Hashable, float] = {}
         self._arrival = asyncio.Event()
@@ -180,7 +178,6 @@ class Batcher:
         ``large``: their body is admitted by its size before it is read, and then takes a while to arrive. For
         it a short queue has room for four batches, so that the model needs not wait for the next one.
         """
-        self._asked += 1
         now = self._clock()
         short = 4 * self._batch_pictures if large else self._short
         if self._room.has(caller, pictures, short if now - self._refused < _SECONDS_SHORT else None):
@@ -258,24 +255,13 @@ class Batcher:
             await self._arrival.wait()
             self._arrival.clear()
             while self._waiting:
-                started = self._clock()
                 if batch := self._next_batch():
                     await self._run(batch)
-                if self._only_core:
                     pressed = self._waiting and self._waiting[0].large and self.depth >= self._batch_pictures
-                    share = _SHARE_BESIDE_LARGE if pressed else 1
-                    await self._give_way(share * (self._clock() - started))
+                    for _ in range(1 if pressed else _TURNS_TO_ASK_AGAIN):
+                        await asyncio.sleep(0)
             if self._closed:
                 return
-
-    async def _give_way(self, seconds: float) -> None:
-        """Let the event loop do all that it can do now, but for no longer than ``seconds``; it never waits."""
-        end = self._clock() + seconds
-        idle_turns = 0
-        while idle_turns < _TURNS_TO_ASK_AGAIN and self._clock() < end:
-            asked = self._asked
-            await asyncio.sleep(0)
-            idle_turns = idle_turns + 1 if self._asked == asked else 0
 
     def _next_batch(self) -> list[_Item]:
         """Take the first request and, in their order, those after it that fit with it; the others stay in theirs.

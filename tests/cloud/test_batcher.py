@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,52 +93,20 @@ async def test_an_idle_model_starts_at_once_and_what_arrives_meanwhile_is_the_ne
     assert [result.probabilities.item() for result in results] == [0, 1, 2, 3]
 
 
-async def test_on_the_only_core_answers_leave_first_so_that_who_got_one_can_be_in_the_next_batch(
-    engine: GatedEngine,
+async def test_answers_leave_first_so_that_who_got_one_can_be_in_the_next_batch(
+    batcher: Batcher, engine: GatedEngine
 ) -> None:
-    batcher = Batcher(engine, queue_pictures=10, batch_pictures=4, only_core=True)
-    batcher.start()
     engine.gate.set()
 
     async def caller() -> None:
-        for _ in range(3):
+        for _ in range(4):
             await batcher.submit(frame(0), CALLER)
 
-    await asyncio.gather(*(caller() for _ in range(4)))
-    assert engine.batches == [4, 4, 4]
-    assert engine.threads == {threading.get_ident()}
+    await asyncio.gather(*(caller() for _ in range(5)))
+    assert engine.batches == [4] * 5
 
 
-@pytest.mark.parametrize("large", [True, False])
-async def test_on_the_only_core_little_time_is_given_to_others_where_a_batch_of_large_bodies_waits(
-    *, large: bool
-) -> None:
-    clock, turns, turns_by_batch = Clock(step=0.01), 0, list[int]()
-
-    class Slow(GatedEngine):
-        def classify(self, frames: Sequence[Decoded]) -> NDArray[np.float32]:
-            turns_by_batch.append(turns)
-            clock.now += 1
-            return super().classify(frames)
-
-    engine = Slow()
-    engine.gate.set()
-    batcher = Batcher(engine, queue_pictures=20, batch_pictures=4, only_core=True, clock=clock)
-    tasks = [asyncio.create_task(batcher.submit(frame(*range(4)), CALLER, large=large)) for _ in range(3)]
-    await asyncio.sleep(0)
-    batcher.start()
-    while batcher.depth:
-        batcher.check_room("another", 1)
-        turns += 1
-        await asyncio.sleep(0)
-    await asyncio.gather(*tasks)
-    await batcher.close()
-    between = [later - earlier for earlier, later in pairwise(turns_by_batch)]
-    assert len(between) == 2
-    assert [turns < 10 for turns in between] == [large, large]
-
-
-async def test_otherwise_the_event_loop_goes_on_during_a_batch(batcher: Batcher, engine: GatedEngine) -> None:
+async def test_the_event_loop_goes_on_during_a_batch(batcher: Batcher, engine: GatedEngine) -> None:
     engine.gate.set()
     await batcher.submit(frame(0), CALLER)
     assert threading.get_ident() not in engine.threads
