@@ -46,10 +46,10 @@ def test_a_range_that_moved_is_noticed(project: Path, package: str, locks: list[
 
 
 def test_a_new_dependency_is_noticed(project: Path) -> None:
-    replace(project / "pyproject.toml", r'"numpy>=2"', '"numpy>=2", "attrs>=25"')
+    replace(project / "pyproject.toml", r'"numpy>=2"', '"numpy>=2", "boltons>=25"')
     assert check(project) == [
-        "requirements/edge.txt lacks attrs: make lock",
-        "requirements/cloud.txt lacks attrs: make lock",
+        "requirements/edge.txt lacks boltons: make lock",
+        "requirements/cloud.txt lacks boltons: make lock",
     ]
 
 
