@@ -143,6 +143,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run: Run, 
     assert not same(first, weights_of(other, "backbone"))
 
 
+@pytest.mark.slow
 def test_a_stopped_training_ends_as_if_it_had_never_stopped(run: Run) -> None:
     stopped = StoppedBackbone(**vars(run.pipeline.backbone))
     with pytest.raises(KeyboardInterrupt):
@@ -188,6 +189,7 @@ def test_an_autoencoder_is_not_resumed_on_another_backbone_or_with_other_setting
         train(again, "cae", resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"no checkpoint"])
 def test_a_damaged_checkpoint_is_refused(run: Run, damage: bytes) -> None:
     train(run, "backbone")
@@ -228,6 +230,7 @@ def test_a_run_ends_in_a_bundle_that_both_sides_load(run: Run, colours: Path, tm
     assert str(colours) not in card
 
 
+@pytest.mark.slow
 def test_weights_are_exported_in_float16_and_tables_in_float32(
     run: Run, colours: Path, tmp_path: Path
 ) -> None:
@@ -241,6 +244,7 @@ def test_weights_are_exported_in_float16_and_tables_in_float32(
     assert kinds["convolutions.safetensors"] == {"torch.float16"}
 
 
+@pytest.mark.slow
 def test_the_paper_preset_trains_every_layer_on_pictures_without_a_cache(
     settings: RunSettings, tmp_path: Path
 ) -> None:
@@ -314,7 +318,8 @@ def test_a_forecast_tells_steps_disk_and_memory(settings: RunSettings, tmp_path:
     assert not (run.folder / "cache").exists()
 
 
-def test_features_are_forecast_once_for_all_stages_that_see_them(run: Run) -> None:
+@pytest.mark.slow
+def test_features_are_computed_once_for_all_stages_that_see_them(run: Run) -> None:
     backbone, cae, quality = forecast(run, [run.stage(name) for name in ("backbone", "cae", "q1")])
     assert run.settings.preset.backbone.frozen_blocks == 5, "as many elements, and still another cache"
     assert backbone.disk == cae.disk == 2 * 48 * 512 * 7 * 7
