@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from statistics import median, mode
+from statistics import median
 
 from splitwire.models.training.fitting.progress import stage_progress
 from tests.load.bound import end_within
@@ -33,14 +33,13 @@ class Figures:
     p99_ms: list[float] = field(default_factory=list)
     batch: list[float] = field(default_factory=list)
     idle_tail: list[float] = field(default_factory=list)
-    tail: list[float] = field(default_factory=list)
-    fastest: list[str] = field(default_factory=list)
 
-    def rows(self, quality: str) -> list[Row]:
-        """Write them down: medians, and the median of the rounds' shares of the lower ceiling."""
+    def rows(self, quality: str, tails: dict[str, float]) -> list[Row]:
+        """Write down medians, and the median of the rounds' shares of the lower ceiling; ``tails``: each alone."""
+        fastest = max(tails, key=tails.__getitem__)
         share = median(
-            served / min(ceilings)
-            for served, *ceilings in zip(self.served, self.idle_tail, self.tail, strict=True)
+            served / min(idle_tail, tails[fastest])
+            for served, idle_tail in zip(self.served, self.idle_tail, strict=True)
         )
         return [
             Row(name=f"{quality}: pictures a second", value=f"{median(self.served):,.0f}"),
@@ -51,8 +50,8 @@ class Figures:
                 value=f"{median(self.idle_tail):,.0f}",
             ),
             Row(
-                name=f"{quality}: ceiling, the fastest tail alone at that batch: {mode(self.fastest)}",
-                value=f"{median(self.tail):,.0f}",
+                name=f"{quality}: ceiling, the fastest tail alone at that batch: {fastest}",
+                value=f"{tails[fastest]:,.0f}",
             ),
             Row(
                 name=f"{quality}: share of the lower ceiling",
@@ -80,17 +79,15 @@ def main() -> None:
             figures = Figures()
             for number in range(1, ROUNDS + 1):
                 progress.update(task, note=f"{quality}, round {number} of {ROUNDS}")
-                _measure(figures, cloud, idle, quality, frames[quality], core)
+                _measure(figures, cloud, idle, frames[quality])
                 progress.update(task, advance=1)
-            rows += figures.rows(quality)
+            rows += figures.rows(quality, _tails_alone(quality, round(median(figures.batch)), core))
             rate = MANY * wrk(cloud.url, larger[quality], seconds=SECONDS).rate
             rows.append(Row(name=f"{quality}: pictures a second, {MANY} a frame", value=f"{rate:,.0f}"))
     finish("throughput", "64 connections, one picture a frame, one core serves and another asks", rows)
 
 
-def _measure(
-    figures: Figures, cloud: CloudProcess, idle: CloudProcess, quality: str, frames: list[bytes], core: int
-) -> None:
+def _measure(figures: Figures, cloud: CloudProcess, idle: CloudProcess, frames: list[bytes]) -> None:
     wrk(cloud.url, frames, seconds=1)
     before = counts(cloud)
     load = wrk(cloud.url, frames, seconds=SECONDS)
@@ -99,10 +96,6 @@ def _measure(
     figures.p99_ms.append(load.p99_ms)
     figures.batch.append(batch)
     figures.idle_tail.append(wrk(idle.url, frames, seconds=SECONDS).rate)
-    alone = _tails_alone(quality, round(batch), core)
-    fastest = max(alone, key=alone.__getitem__)
-    figures.fastest.append(fastest)
-    figures.tail.append(alone[fastest])
 
 
 def _batch(before: Counts, after: Counts) -> float:
