@@ -173,8 +173,8 @@ class _Opened:
             self.loop.call_soon_threadsafe(self.closing.set)
 
 
-def _open(settings: DeviceSettings) -> _Opened:
-    client, closing = AsyncClient(**dict(settings)), asyncio.Event()
+def _open(settings: dict[str, Any]) -> _Opened:
+    client, closing = AsyncClient(**settings), asyncio.Event()
     opening: Future[asyncio.AbstractEventLoop] = Future()
     thread = Thread(target=asyncio.run, args=(_keep_open(client, opening, closing),), name="client")
     thread.start()
@@ -218,7 +218,8 @@ class Client:
             SettingsError: there is no setting of a name, or its value is not allowed.
 
         """
-        self._settings = DeviceSettings(**settings)
+        DeviceSettings(**settings)
+        self._settings = settings
         self._processes: dict[int, _InProcess] = {}
 
     def __enter__(self) -> Self:

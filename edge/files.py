@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder that can be looked up; ``Path.is_dir`` raises where a path is too long or locked."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def files_below(
     folder: Path, wanted: Callable[[str], bool], unreadable: Callable[[Path, OSError], None]
 ) -> Iterator[tuple[Path, os.stat_result]]:

@@ -139,6 +139,9 @@ class Pipeline:
                 except SplitwireError as exc:
                     result = self._failed(name, exc)
                 pending.append(asyncio.create_task(result))
+                await asyncio.sleep(
+                    0
+                )  # it waits for the answer from here on: cancelled, it cancels that as well
                 while pending and (pending[0].done() or len(pending) > _UNANSWERED):
                     yield await pending.popleft()
             self.sender.flush()

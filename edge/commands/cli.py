@@ -21,6 +21,7 @@ from splitwire.edge.commands.info import ask_cloud, backends, describe
 from splitwire.edge.commands.output import Output
 from splitwire.edge.commands.pictures import named_pictures
 from splitwire.edge.commands.pull import pull
+from splitwire.edge.files import is_folder
 from splitwire.edge.pipeline import open_pipeline
 from splitwire.edge.results import failed
 from splitwire.edge.settings import (
@@ -123,7 +124,7 @@ def watch(
     Runs until SIGTERM (exit code 0) or Ctrl-C (130). The other exit codes
     are classify's, and 9: the outbox can't be kept.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise SettingsError(f"{shown(folder)} is no folder; name the one where pictures appear")
     return asyncio.run(_watch(folder.absolute(), settings, Output(as_json=as_json)))
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splitwire.edge.files import files_below
+from splitwire.edge.files import files_below, is_folder
 from splitwire.shared.errors import SettingsError, shown
 from splitwire.shared.pictures.loading import MAX_FILE_BYTES
 
@@ -19,7 +19,7 @@ STANDARD_INPUT = Path("-")
 def named_pictures(paths: Iterable[Path]) -> tuple[list[Path | bytes], dict[Path, SettingsError]]:
     """List files as they are, the files below a directory by name, and the bytes of ``-``, standard input.
 
-    Hidden files and subdirectories are left out. A directory that can't be read or has no files comes with why.
+    Hidden files and hidden subdirectories are left out. A directory that can't be read or has no files comes with why.
 
     Raises:
         SettingsError: ``-`` is named twice.
@@ -31,8 +31,10 @@ def named_pictures(paths: Iterable[Path]) -> tuple[list[Path | bytes], dict[Path
         if path == STANDARD_INPUT:
             if any(isinstance(picture, bytes) for picture in pictures):
                 raise SettingsError("- is named twice; standard input has one picture")
+            if sys.stdin is None:
+                raise SettingsError("- names standard input, which is closed")
             pictures.append(sys.stdin.buffer.read(MAX_FILE_BYTES + 1))  # more is refused, and may have no end
-        elif path.is_dir():
+        elif is_folder(path):
             pictures += _files(path, unusable)
         else:
             pictures.append(path)

@@ -16,6 +16,8 @@ _CAREFUL = 0.7
 _NEW = 0.5
 """The weight of the latest observation."""
 _LEAST_SECONDS = 0.001
+_LEAST_THROUGHPUT = 1.0
+"""However long nothing is answered, a link can be found to be fast again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,9 @@ class ThroughputEstimator:
     def late(self, size: float, seconds: float) -> None:
         """Learn from ``size`` bytes that brought no answer in ``seconds``."""
         rate = 0.5 * size / max(_LEAST_SECONDS, seconds)
-        self.throughput = rate if self.throughput is None else min(rate, 0.5 * self.throughput)
+        if self.throughput is not None:
+            rate = min(rate, 0.5 * self.throughput)
+        self.throughput = max(_LEAST_THROUGHPUT, rate)
 
     def expected(self, size: float) -> float | None:
         """Seconds that an exchange will take; None where nothing is known."""

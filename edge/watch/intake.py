@@ -134,7 +134,7 @@ class Intake:
                     self._outbox.encode_again(sha256, self._fingerprint, encoded)
                     self._more()
                     return
-            except PictureError as exc:
+            except (PictureError, LatentInvalid) as exc:
                 error = exc if isinstance(exc, PictureCostly) else error
         result = failed(picture.path, error)
         if isinstance(error, PictureCostly):

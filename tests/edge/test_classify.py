@@ -419,3 +419,9 @@ def test_a_command_whose_code_is_in_no_wheel_says_where_it_is() -> None:
     assert done.returncode == 7
     assert "needs the package splitwire.report" in done.stderr
     assert "in a clone, after: pip install -e '.[train]'" in done.stderr
+
+
+def test_a_path_that_can_not_be_looked_up_fails_alone(cat: Path) -> None:
+    code, output, _ = classify("x" * 300, cat, "--json")
+    assert code == 3
+    assert [record.get("label") for record in records(output)] == [None, "cat"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -128,3 +130,22 @@ async def test_the_asynchronous_client_does_the_same(cat: Path) -> None:
         assert labels([result async for result in client.classify_files([cat])]) == ["cat"]
     with pytest.raises(SettingsError, match="not open"):
         await client.classify(cat)
+
+
+def test_a_key_file_holds_the_key_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("@secret")
+    with Client(key=f"@{tmp_path / 'key'}"):
+        pass
+
+
+@pytest.mark.anyio
+async def test_nothing_goes_on_of_files_that_were_not_taken_to_the_end(cat: Path) -> None:
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    async with AsyncClient(cloud="http://127.0.0.1:9", fallback=False, deadline_ms=150) as client:
+        results = client.classify_files([cat] * 4)
+        await anext(results)
+        await results.aclose()
+    gc.collect()
+    await asyncio.sleep(0.3)
+    assert unheard == []

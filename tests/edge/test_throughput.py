@@ -68,6 +68,15 @@ def test_a_dead_link_is_not_flooded() -> None:
     assert link.choose(LADDER, 1.0).name == "q1"
 
 
+def test_a_link_that_was_dead_for_hours_is_found_again() -> None:
+    link = ThroughputEstimator()
+    for _ in range(2_000):
+        link.late(500, 1.0)
+    for _ in range(10):
+        link.answered(14_000, 0.01, 0.0)
+    assert link.choose(LADDER, 1.0).name != "q1"
+
+
 def test_where_nothing_fits_the_smallest_is_tried_and_that_is_said() -> None:
     link = ThroughputEstimator()
     link.answered(400, 5.0, 0.1)
