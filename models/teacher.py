@@ -2,8 +2,8 @@
 
 It never leaves the training: its soft labels say more of a picture than the class alone. Its parts
 are those published for fast training on CIFAR-10: a fixed whitening convolution, three groups of
-two 3x3 convolutions with normalisation and GELU (Keller Jordan: 94 % on CIFAR-10 in 3.29 Seconds
-on a Single GPU, 2024).
+two 3x3 convolutions that begin as the identity, normalisation without a scale, GELU (Keller Jordan:
+94 % on CIFAR-10 in 3.29 Seconds on a Single GPU, 2024).
 
     3x32x32 ─whitening─> 24x31x31 ─group 1─> 15x15 ─2─> 7x7 ─3─> 3x3 ─pooling, linear─> logits
 """
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 TEACHER_SIDE = 32
 _PATCH = 2
 _WHITENED = 2 * 3 * _PATCH * _PATCH
-_LOGIT_SCALE = 0.125
+_LOGIT_SCALE = 1 / 9
+_NORM_MOMENTUM = 0.4
 
 
 class Teacher(nn.Module):
-    """[N, 3, 32, 32], pixels in 0..255 -> logits [N, classes]."""
+    """[N, 3, 32, 32], pixels in 0..255 -> logits [N, classes]; once trained, the mean of a picture's and its mirror image's."""
 
     def __init__(self, classes: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -35,7 +36,7 @@ class Teacher(nn.Module):
         self.groups = nn.Sequential(nn.GELU(), *groups, nn.AdaptiveMaxPool2d(1), nn.Flatten())
         self.linear = nn.Linear(widths[-1], classes, bias=False)
 
-    def whiten(self, pixels: Tensor, epsilon: float = 5e-4) -> None:
+    def whiten(self, pixels: Tensor, epsilon: float = 3e-5) -> None:
         """Make the first convolution's outputs uncorrelated, each and its negative, on these pixels."""
         with torch.no_grad():
             values = pixels.float() / 255
@@ -49,17 +50,35 @@ class Teacher(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels to logits."""
+        if self.training:
+            return self._logits(pixels)
+        return (self._logits(pixels) + self._logits(pixels.flip(3))) / 2
+
+    def _logits(self, pixels: Tensor) -> Tensor:
         logits: Tensor = _LOGIT_SCALE * self.linear(self.groups(self.whitening(pixels)))
         return logits
 
 
 def _group(width: int, following: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(width, following, 3, padding=1, bias=False),
+        _convolution(width, following),
         nn.MaxPool2d(2),
-        nn.BatchNorm2d(following),
+        _norm(following),
         nn.GELU(),
-        nn.Conv2d(following, following, 3, padding=1, bias=False),
-        nn.BatchNorm2d(following),
+        _convolution(following, following),
+        _norm(following),
         nn.GELU(),
     )
+
+
+def _convolution(width: int, following: int) -> nn.Conv2d:
+    """Build one whose first outputs are its inputs."""
+    layer = nn.Conv2d(width, following, 3, padding=1, bias=False)
+    nn.init.dirac_(layer.weight.data[:width])
+    return layer
+
+
+def _norm(width: int) -> nn.BatchNorm2d:
+    layer = nn.BatchNorm2d(width, momentum=_NORM_MOMENTUM)
+    layer.weight.requires_grad_(requires_grad=False)
+    return layer

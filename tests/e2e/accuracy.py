@@ -29,7 +29,7 @@ def sample_files(pictures: Pictures, count: int, folder: Path) -> dict[str, Path
 
 
 def classify(files: dict[str, Path], cloud: str, quality: str) -> list[dict[str, Any]]:
-    """Run the real command over files: its records, in order."""
+    """Run the real command over files: its results, in order."""
     command = [
         sys.executable,
         "-m",
@@ -41,18 +41,18 @@ def classify(files: dict[str, Path], cloud: str, quality: str) -> list[dict[str,
         "--quality",
         quality,
     ]
-    records: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     with (
         stage_progress() as progress,
         subprocess.Popen([*command, *map(str, files.values())], stdout=subprocess.PIPE, text=True) as process,
     ):
         task = progress.add_task(f"edge-client classify --quality {quality}", total=len(files), note="")
         for line in process.stdout or ():
-            records.append(json.loads(line))
+            results.append(json.loads(line))
             progress.update(task, advance=1)
     if process.returncode:
         sys.exit(process.returncode)
-    return records
+    return results
 
 
 def main() -> None:
@@ -67,14 +67,14 @@ def main() -> None:
     pictures = load_pictures(Path(options.data), "test")
     with tempfile.TemporaryDirectory() as folder, running_cloud() as cloud:
         files = sample_files(pictures, options.limit, Path(folder))
-        records = classify(files, cloud, options.quality)
-    right = sum(record["label"] == Path(record["path"]).name.split("-")[0] for record in records)
-    bodies = sum(record["body_bytes"] for record in records)
+        results = classify(files, cloud, options.quality)
+    right = sum(result["label"] == Path(result["path"]).name.split("-")[0] for result in results)
+    bodies = sum(result["body_bytes"] for result in results)
     summary = {
         "quality": options.quality,
-        "accuracy": share(right, len(records)).model_dump(),
-        "body_bytes": bodies / len(records),
-        "sources": sorted({record["source"] for record in records}),
+        "accuracy": share(right, len(results)).model_dump(),
+        "body_bytes": bodies / len(results),
+        "sources": sorted({result["source"] for result in results}),
     }
     print(json.dumps(summary, indent=2))  # noqa: T201 - a command's output
 

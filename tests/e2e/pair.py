@@ -37,7 +37,7 @@ class Run:
     largest resident set in bytes, when it printed its last line.
     """
 
-    records: tuple[dict[str, Any], ...]
+    results: tuple[dict[str, Any], ...]
     seconds: float
     traffic: Traffic
     memory: int
@@ -90,21 +90,21 @@ class Pair:
         process = self.link.device.start(
             argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
         )
-        records: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
         started = last = time.monotonic()
         memory = 0
         for line in process.stdout or ():
-            records.append(json.loads(line))
+            results.append(json.loads(line))
             last = time.monotonic()
-            if len(records) == 1:
-                started = last - records[0]["timings_ms"]["total"] / 1e3
+            if len(results) == 1:
+                started = last - results[0]["timings_ms"]["total"] / 1e3
             memory = _largest_resident_set(process.pid) or memory
-            said(len(records))
+            said(len(results))
         _, words = process.communicate()
         if process.returncode:
             raise PairError(f"the device ended with {process.returncode}: {words.strip()[-500:]}")
         return Run(
-            records=tuple(records),
+            results=tuple(results),
             seconds=last - started,
             traffic=traffic(self.link).since(before),
             memory=memory,

@@ -23,27 +23,27 @@ def edge_client(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def records(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+def results(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_a_photograph_of_a_cat_is_a_cat(cloud_url: str, cat: Path) -> None:
     done = edge_client(cat, "--cloud", cloud_url, "--json")
-    (record,) = records(done)
+    (result,) = results(done)
     assert (done.returncode, done.stderr) == (0, "")
-    assert record["label"] == "cat"
-    assert record["source"] == "cloud"
+    assert result["label"] == "cat"
+    assert result["source"] == "cloud"
 
 
 def test_pictures_share_a_frame_and_the_socket_counts_its_bytes(cloud_url: str, cat: Path) -> None:
-    alone, *together = records(edge_client(cat, "--cloud", cloud_url, "--json")) + records(
+    alone, *together = results(edge_client(cat, "--cloud", cloud_url, "--json")) + results(
         edge_client(cat, cat, "--cloud", cloud_url, "--json", "--deadline-ms", 60_000)
     )
     assert alone["body_bytes"] == 3206
     assert 3206 + 100 < alone["wire_bytes"] < 3206 + 500, "headers and answer"
-    assert {record["label"] for record in together} == {"cat"}
-    assert all(3200 < record["body_bytes"] < 3206 for record in together)
-    assert all(record["wire_bytes"] < alone["wire_bytes"] for record in together)
+    assert {result["label"] for result in together} == {"cat"}
+    assert all(3200 < result["body_bytes"] < 3206 for result in together)
+    assert all(result["wire_bytes"] < alone["wire_bytes"] for result in together)
 
 
 @pytest.mark.slow
@@ -55,14 +55,14 @@ def test_200_test_pictures_get_the_committed_answers(
     assert sample.keys() == expected.keys()
     done = edge_client(*sample.values(), "--cloud", cloud_url, "--json", "--quality", quality)
     assert done.returncode == 0, done.stderr
-    given = {Path(record["path"]).name: record["class_id"] for record in records(done)}
+    given = {Path(result["path"]).name: result["class_id"] for result in results(done)}
     agreement = np.mean([given[name] == expected[name] for name in expected])
     assert agreement >= 0.99
 
 
 def test_the_embedded_cloud_gives_the_same_answer_as_a_process(cloud_url: str, cat: Path) -> None:
     over_socket, embedded = (
-        records(edge_client(cat, "--json", *more))[0] for more in (["--cloud", cloud_url], [])
+        results(edge_client(cat, "--json", *more))[0] for more in (["--cloud", cloud_url], [])
     )
     assert embedded["label"] == over_socket["label"]
     assert embedded["probability"] == pytest.approx(over_socket["probability"], abs=1e-4)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.load.pictures import deleted_record, killed_leaves_nothing
+from tests.load.pictures import deleted_outbox, killed_leaves_nothing
 from tests.watched import put_picture, rows, states
 
 if TYPE_CHECKING:
@@ -49,5 +49,5 @@ def test_a_killed_device_leaves_neither_files_nor_processes(tmp_path: Path) -> N
 
 
 def test_a_watcher_whose_record_is_deleted_ends_with_its_exit_code(tmp_path: Path) -> None:
-    row = deleted_record(tmp_path / "pictures")
+    row = deleted_outbox(tmp_path / "pictures")
     assert row.reached, row.value

@@ -51,8 +51,8 @@ def test_the_device_classifies_the_samples_as_compose_says(pair: Pair) -> None:
     run = pair.classify(SAMPLES, command=pair.edge.command)
     labels = checked(run, SAMPLES.iterdir())
     assert sum(label == Path(name).stem for name, label in labels.items()) >= MOST
-    assert {record["source"] for record in run.records} == {"cloud"}
-    assert run.traffic.sent > sum(record["body_bytes"] for record in run.records)
+    assert {result["source"] for result in run.results} == {"cloud"}
+    assert run.traffic.sent > sum(result["body_bytes"] for result in run.results)
 
 
 def test_both_nodes_stay_within_their_limits_of_memory(pair: Pair) -> None:

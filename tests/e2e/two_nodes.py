@@ -134,21 +134,21 @@ def checked(run: Run, pictures: Iterable[Path]) -> dict[str, str]:
         PairError: that is not so.
 
     """
-    names = [Path(record["path"]).name for record in run.records]
+    names = [Path(result["path"]).name for result in run.results]
     expected = {path.name for path in pictures}
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     missing = sorted(expected - set(names))
-    unanswered = [record["path"] for record in run.records if record["error"] or not record["label"]]
+    unanswered = [result["path"] for result in run.results if result["error"] or not result["label"]]
     if twice or missing or unanswered or len(names) != len(expected):
         raise PairError(f"answered twice: {twice}; not at all: {missing}; with an error: {unanswered}")
-    return {name: record["label"] for name, record in zip(names, run.records, strict=True)}
+    return {name: result["label"] for name, result in zip(names, run.results, strict=True)}
 
 
-def answered_by(records: Iterable[dict[str, Any]]) -> dict[str, int]:
+def answered_by(results: Iterable[dict[str, Any]]) -> dict[str, int]:
     """Count answers by source, and by quality where the cloud answered."""
     sources = (
-        record["source"] if record["source"] == "device" else f"{record['source']} {record['quality']}"
-        for record in records
+        result["source"] if result["source"] == "device" else f"{result['source']} {result['quality']}"
+        for result in results
     )
     return dict(Counter(sources).most_common())
 
@@ -177,7 +177,7 @@ def measure(pair: Pair, way: str, rate: int, files: dict[str, Path], said: Calla
         bytes_sent=run.traffic.sent,
         bytes_received=run.traffic.received,
         accuracy=share(sum(labels[name] == Path(name).stem.partition("-")[0] for name in files), len(files)),
-        answered_by=answered_by(run.records),
+        answered_by=answered_by(run.results),
         device_memory_bytes=run.memory,
     )
 
@@ -202,13 +202,13 @@ def drive(
         said=shape,
     )
     checked(run, files.values())
-    legs = [run.records[number * length : (number + 1) * length] for number in range(len(rates))]
+    legs = [run.results[number * length : (number + 1) * length] for number in range(len(rates))]
     return [
         Leg(
             rate=rate,
             pictures=len(leg),
             answered_by=answered_by(leg),
-            slowest_ms=max(record["timings_ms"]["total"] for record in leg),
+            slowest_ms=max(result["timings_ms"]["total"] for result in leg),
             reason=leg[-1]["reason"] or "",
         )
         for rate, leg in zip(rates, legs, strict=True)
@@ -270,7 +270,7 @@ def outage_while_classifying(
         answers_before=len(files) // 3,
         seconds_cut=seconds,
         seconds=run.seconds,
-        answered_by=answered_by(run.records),
+        answered_by=answered_by(run.results),
     )
 
 
@@ -280,24 +280,24 @@ def outage_while_watching(
     """Cut the link while ``edge-client watch`` works off a folder: the cloud must answer everything, later.
 
     Raises:
-        PairError: a picture was not answered, or more than once, or the record says something else.
+        PairError: a picture was not answered, or more than once, or the outbox says something else.
 
     """
     pair.link.set_rate(rate)
     with TemporaryDirectory() as name, _Cut(pair, len(files) // 3, seconds, said) as cut:
-        record = Path(name) / "record.sqlite"
+        outbox = Path(name) / "outbox.sqlite"
         user = int(pair.edge.image.user.partition(":")[0])
         os.chown(name, user, user)
         run = pair.classify(
             next(iter(files.values())).parent,
-            command=("watch", "/pictures", "--once", "--record", "/record/record.sqlite"),
+            command=("watch", "/pictures", "--once", "--record", "/result/record.sqlite"),
             environment={"SPLITWIRE_DEADLINE_MS": "3000"},
-            mounts=[Mount(source=record.parent, target="/record", writable=True)],
+            mounts=[Mount(source=outbox.parent, target="/outbox", writable=True)],
             said=cut.said,
         )
         labels = checked(run, files.values())
-        with closing(sqlite3.connect(record)) as journal:
-            rows = journal.execute("SELECT path, label, state, source FROM pictures").fetchall()
+        with closing(sqlite3.connect(outbox)) as rows_kept:
+            rows = rows_kept.execute("SELECT path, label, state, source FROM pictures").fetchall()
         cut.restored()
     kept = {
         Path(path).name: label
@@ -305,7 +305,7 @@ def outage_while_watching(
         if (state, source) == ("answered", "cloud")
     }
     if kept != labels or len(rows) != len(files):
-        raise PairError(f"the record has {len(rows)} rows, {len(kept)} of them answered by the cloud")
+        raise PairError(f"the outbox has {len(rows)} rows, {len(kept)} of them answered by the cloud")
     return Outage(
         command="watch",
         rate=rate,
@@ -313,7 +313,7 @@ def outage_while_watching(
         answers_before=len(files) // 3,
         seconds_cut=seconds,
         seconds=run.seconds,
-        answered_by=answered_by(run.records),
+        answered_by=answered_by(run.results),
     )
 
 

@@ -23,7 +23,7 @@ from tests.cloud.application import OCTETS, frame_of
 from tests.load.bound import PATIENCE_SECONDS, end_within, wait_until
 from tests.load.clouds import a_proxy_that_dies, answers_without_end, lists_that_no_cloud_has
 from tests.load.devices import bundles_that_nobody_made, one_client_for_all, words_of_others
-from tests.load.pictures import bombs_in_a_watched_folder, deleted_record, killed_leaves_nothing
+from tests.load.pictures import bombs_in_a_watched_folder, deleted_outbox, killed_leaves_nothing
 from tests.load.report import Row, finish
 from tests.processes import cloud_process, free_port
 from tests.watched import put_picture, rows, states
@@ -179,7 +179,7 @@ def main() -> None:
             *(lambda damage=damage: damaged_bundle(folder, *damage) for damage in DAMAGES),
             lambda: bundles_that_nobody_made(folder / "giants"),
             lambda: bombs_in_a_watched_folder(folder / "bombs"),
-            lambda: deleted_record(folder / "deleted"),
+            lambda: deleted_outbox(folder / "deleted"),
             lambda: killed_leaves_nothing(folder / "killed"),
             answers_without_end,
             lists_that_no_cloud_has,

@@ -1,4 +1,4 @@
-"""Pictures that mean ill, a record that goes away, and what a killed device leaves: for ``make faults``."""
+"""Pictures that mean ill, an outbox that goes away, and what a killed device leaves: for ``make faults``."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def bombs_in_a_watched_folder(folder: Path) -> Row:
     )
 
 
-def deleted_record(folder: Path) -> Row:
-    """Delete the record under a running ``edge-client watch``."""
+def deleted_outbox(folder: Path) -> Row:
+    """Delete the outbox under a running ``edge-client watch``."""
     put_picture(folder / "a.png", 0)
     with (
         cloud_process() as cloud,
@@ -76,7 +76,7 @@ def deleted_record(folder: Path) -> Row:
         output.seek(0)
         lines = output.read().splitlines()
     return Row(
-        name="edge-client watch, its record deleted",
+        name="edge-client watch, its outbox deleted",
         value=f"exit code {code} after {seconds:.1f} s: {lines[-1].replace(str(folder), '...')}",
         wanted="exit code 9 and one line; a second, and the time to stop",
         reached=code == 9 and len(lines) == 2 and seconds < 5,
@@ -148,5 +148,5 @@ def _decoding(temporary: Path) -> list[int]:
 def _states(folder: Path) -> dict[str, str]:
     try:
         return states(folder)
-    except sqlite3.OperationalError:  # there is no record yet
+    except sqlite3.OperationalError:  # there is no outbox yet
         return {}

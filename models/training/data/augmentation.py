@@ -20,7 +20,7 @@ class AugmentedBatches:
     """Pictures in their own size, mirrored and moved: [N, 3, side, side], float32, 0..255.
 
     All pixels are kept on the device. What a move uncovers is filled by reflection. A variant
-    counts mirrorings, then vertical, then horizontal moves; variant 0 is the picture as it is.
+    counts vertical, then horizontal moves, then mirrorings; variant 0 is the picture as it is.
 
     Raises:
         TrainingError: the pictures are not square, or not of one size.
@@ -40,9 +40,10 @@ class AugmentedBatches:
         padded = np.pad(np.stack(images), edges, mode="reflect").transpose(0, 3, 1, 2)
         self._padded = torch.from_numpy(np.ascontiguousarray(padded)).to(device)
         self._moves = 2 * shift + 1
+        self._mirrorings = 2 if mirrored else 1
         self._shift = shift
         self.labels = pictures.labels
-        self.variants = (2 if mirrored else 1) * self._moves**2
+        self.variants = self._mirrorings * self._moves**2
         self.identity: Mapping[str, JsonValue] = {
             "pictures": pictures.digest(),
             "mirrored": mirrored,
@@ -52,7 +53,7 @@ class AugmentedBatches:
     def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
         """Cut each picture out of its padded self, and mirror it where its variant says so."""
         device = self._padded.device
-        mirrored, moves = np.divmod(variants, self._moves**2)
+        moves, mirrored = np.divmod(variants, self._mirrorings)
         down, right = np.divmod(moves, self._moves)
         positions = torch.arange(self.side, device=device)
 

@@ -30,7 +30,7 @@ class Compute:
 
 
 def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compute:
-    """Take CUDA where there is one; mixed precision on CUDA and on processors with AMX.
+    """Take CUDA where there is one; mixed precision on CUDA and on processors with instructions for bfloat16.
 
     Raises:
         SettingsError: the named device is not there.
@@ -38,5 +38,6 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
     """
     chosen = choose_device(device)
     torch.backends.cudnn.deterministic = True  # the same seed gives the same weights
-    fast = chosen.type == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    processor = torch.cpu.get_capabilities()
+    fast = chosen.type == "cuda" or any(processor.get(name) for name in ("amx_bf16", "avx512_bf16"))
     return Compute(device=chosen, mixed=fast if precision == "auto" else precision == "bfloat16")

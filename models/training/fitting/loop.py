@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -134,10 +135,9 @@ def _step(training: Training, inputs: Tensor, labels: Tensor) -> float:
 
 def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch's batches from number ``first`` on, the next one fetched while one is used."""
-    rng = np.random.default_rng((training.seed, epoch))
     count, size = len(training.batches.labels), training.settings.batch
-    order = rng.permutation(count)
-    variants = rng.integers(training.batches.variants, size=count)
+    order = np.random.default_rng((training.seed, epoch)).permutation(count)
+    variants = _variants(count, training.batches.variants, epoch, training.seed)
     starts = range(first * size, count, size)
 
     def fetch(start: int) -> tuple[Tensor, Tensor]:
@@ -155,6 +155,20 @@ def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tenso
             if start + size in starts:
                 upcoming = pool.submit(fetch, start + size)
             yield batch
+
+
+def _variants(count: int, variants: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    """Choose a variant of each input: from epoch to epoch others, odd and even (mirrored and not) by turns.
+
+    Each input begins at random, and meets all of its variants before it meets one again.
+    """
+    stride = next(
+        step
+        for step in range(round(0.618 * variants) | 1, 2 * variants + 2, 2)
+        if math.gcd(step, variants) == 1
+    )
+    first = np.random.default_rng(seed).integers(variants, size=count)
+    return (first + epoch * stride) % variants
 
 
 def _rate_curve(schedule: Schedule, steps: int) -> Callable[[int], float]:

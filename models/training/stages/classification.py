@@ -16,8 +16,7 @@ from splitwire.models.training.fitting.log import Validation
 class CrossEntropy(nn.Module):
     """Cross-entropy with the class, smoothed, and with a teacher's probabilities.
 
-    ``soft_labels``: the teacher's share, 0 to 1. It sees the same pixels as the network, and their mirror
-    image.
+    ``soft_labels``: the teacher's share, 0 to 1. It sees the same inputs as the network.
     """
 
     def __init__(
@@ -34,9 +33,7 @@ class CrossEntropy(nn.Module):
         loss = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
         if self.teacher is None:
             return loss
-        seen = self.teacher(torch.cat([inputs, inputs.flip(3)])).float()  # [2 N, classes]
-        probabilities = seen.view(2, *logits.shape).mean(0).softmax(1)
-        taught = functional.cross_entropy(logits, probabilities)
+        taught = functional.cross_entropy(logits, self.teacher(inputs).float().softmax(1))
         return (1 - self._soft_labels) * loss + self._soft_labels * taught
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
@@ -21,21 +21,23 @@ if TYPE_CHECKING:
     from splitwire.models.training.run import Run
 
 _WHITENING_PICTURES = 5000
+_MOMENTUM = 0.85
+_BIAS_RATE = 64
 
 
 class TeacherSettings(StageSettings):
-    """The teacher of soft labels: cross-entropy, Nesterov's momentum.
+    """The teacher of soft labels: cross-entropy, Nesterov's momentum; biases of norms at 64 times the rate.
 
     ``widths``: channels of its three groups. ``shift``: as in ``ConvolutionSettings``.
     """
 
-    widths: Widths = (128, 384, 384)
-    epochs: int = Field(default=12, gt=0)
-    batch: int = Field(default=512, gt=0)
-    rate: float = Field(default=0.4, gt=0)
-    weight_decay: float = Field(default=5e-4, ge=0)
+    widths: Widths = (64, 256, 256)
+    epochs: int = Field(default=16, gt=0)
+    batch: int = Field(default=1024, gt=0)
+    rate: float = Field(default=1.5, gt=0)
+    weight_decay: float = Field(default=0.00133, ge=0)
     label_smoothing: float = Field(default=0.2, ge=0, lt=1)
-    shift: int = Field(default=4, ge=0)
+    shift: int = Field(default=2, ge=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +64,18 @@ class TeacherStage(Stage[Teacher]):
         network.whiten(some(inputs, _WHITENING_PICTURES).cpu())
 
     def optimizer(self, network: Teacher) -> Optimizer:
-        return torch.optim.SGD(
-            [parameter for parameter in network.parameters() if parameter.requires_grad],
-            lr=self.settings.rate,
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=self.settings.weight_decay,
-        )
+        rate, decay = self.settings.rate, self.settings.weight_decay
+        norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+        convolutions = [module for module in network.groups.modules() if isinstance(module, nn.Conv2d)]
+        groups: list[dict[str, Any]] = [
+            {"params": [layer.weight for layer in (*convolutions, network.linear)]},
+            {
+                "params": [norm.bias for norm in norms],
+                "lr": _BIAS_RATE * rate,
+                "weight_decay": decay / _BIAS_RATE,
+            },
+        ]
+        return torch.optim.SGD(groups, lr=rate, momentum=_MOMENTUM, nesterov=True, weight_decay=decay)
 
     def loss(self, earlier: Earlier) -> nn.Module:
         return CrossEntropy(label_smoothing=self.settings.label_smoothing)
@@ -84,7 +91,7 @@ class TeacherStage(Stage[Teacher]):
             result,
             trained=f"small network on the pictures' own pixels, {chain(*settings.widths)} channels; it teaches only",
             loss=f"cross-entropy, label smoothing {settings.label_smoothing:g}",
-            optimiser=f"SGD, Nesterov's momentum 0.9, weight decay {settings.weight_decay:g}",
-            rate=f"{settings.rate:g}",
+            optimiser=f"SGD, Nesterov's momentum {_MOMENTUM:g}, weight decay {settings.weight_decay:g}",
+            rate=f"{settings.rate:g}, norms' biases {_BIAS_RATE} times that",
             pictures=described(mirrored=True, shift=settings.shift),
         )
