@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
-from cyclopts.config import Env
 from rich.console import Console
 from rich.progress import Progress
 
 from splitwire.edge.commands.bench import bench
-from splitwire.edge.commands.config import SettingsFile, default_config
+from splitwire.edge.commands.config import SettingsFile, Variables, default_config
 from splitwire.edge.commands.info import ask_cloud, backends, describe
 from splitwire.edge.commands.output import Output
 from splitwire.edge.commands.pictures import named_pictures
@@ -63,7 +62,7 @@ def launch(
     if not words:
         commands.help_print()
         return 2
-    commands.config = [Env(PREFIX, command=False), SettingsFile(commands, config)]
+    commands.config = [Variables(PREFIX, command=False), SettingsFile(commands, config)]
     result: object = commands("./-" if word == "-" else word for word in words)  # else - would be an option
     return result
 

@@ -348,7 +348,7 @@ INTERRUPTED = """
 import runpy, sys
 class Interrupted:
     def find_spec(self, name, *_):
-        if name in ("cyclopts", "typer", "rich", "numpy"):
+        if name in ("cyclopts", "rich", "numpy"):
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupted())
 runpy.run_module(sys.argv[1], run_name="__main__")

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.core import TyperGroup
-from typer.main import get_command
 
 from splitwire.models.training import commands
 from splitwire.models.training.commands import app
@@ -79,10 +77,12 @@ def said_in_errors() -> str:
 
 
 def test_errors_name_only_options_and_settings_that_exist() -> None:
-    group = get_command(app)
-    assert isinstance(group, TyperGroup)
+    group = commands.commands
     options = {
-        option for command in group.commands.values() for each in command.params for option in each.opts
+        option
+        for name in group
+        for each in group[name].assemble_argument_collection()
+        for option in each.names
     }
     said = said_in_errors()
     named = set(re.findall(r"--[a-z][a-z-]*", said))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from splitwire.edge.errors import CloudUnreachable
 from splitwire.models.errors import TrainingError
@@ -61,8 +62,9 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def invoke(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
-    return result.stdout
+    with redirect_stdout(io.StringIO()) as printed:
+        app([str(each) for each in arguments])
+    return printed.getvalue()
 
 
 @pytest.mark.slow
