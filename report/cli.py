@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from splitwire.edge.network.address import address
 from splitwire.models.errors import TrainingError
+from splitwire.models.training.commands import DataPath
 from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.fitting.progress import CONSOLE
 from splitwire.models.training.sae import SAE, AutoencoderComparison
@@ -32,13 +33,7 @@ app = command_line("split-report")
 @app.default
 def command(
     *,
-    data: Annotated[
-        Path,
-        Parameter(
-            env_var="SPLITWIRE_DATA",
-            help="CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that.",
-        ),
-    ],
+    data: DataPath,
     out: Annotated[Path, Parameter(help="Folder for report.html, report.json and plots/.")],
     limit: Annotated[
         PositiveInt | None, Parameter(help="How many pictures, of every class as many. Without: all.")

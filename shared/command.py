@@ -87,8 +87,7 @@ def run_module(module: str, *, extra: str = "") -> None:
             if (exc.name or "").startswith("splitwire."):
                 remedy = f"wheels don't have it; run this in a clone, after: pip install -e {place}"
             raise PackagesMissing(exc.name or module, "this command", remedy) from exc
-        result: object = app()
-        return result
+        return app()
 
     run(imported)
 

@@ -35,8 +35,6 @@ from splitwire.edge.watch.run import watch as watch_folder
 from splitwire.shared.command import PREFIX, command_line, print_line, print_result, run
 from splitwire.shared.errors import SettingsError, shown
 
-_EVERY_FIELD = Parameter(name="*")
-"""Each field of the settings is an option."""
 _Lines = Annotated[bool, Parameter(name="--json", help="One JSON object a picture, a line each.")]
 _Json = Annotated[bool, Parameter(name="--json", help="Everything, as JSON.")]
 
@@ -63,8 +61,7 @@ def launch(
         commands.help_print()
         return 2
     commands.config = [Variables(PREFIX, command=False), SettingsFile(commands, config)]
-    result: object = commands("./-" if word == "-" else word for word in words)  # else - would be an option
-    return result
+    return commands("./-" if word == "-" else word for word in words)  # else - would be an option
 
 
 @commands.command
@@ -77,7 +74,7 @@ def classify(
             show_env_var=False,
         ),
     ],
-    settings: Annotated[DeviceSettings, _EVERY_FIELD] = DeviceSettings(),
+    settings: DeviceSettings = DeviceSettings(),
     as_json: _Lines = False,
 ) -> int:
     """Classify pictures.
@@ -108,7 +105,7 @@ def watch(
     folder: Annotated[Path, Parameter(help="Where pictures appear.", show_env_var=False)],
     /,
     *,
-    settings: Annotated[WatchSettings, _EVERY_FIELD] = WatchSettings(),
+    settings: WatchSettings = WatchSettings(),
     as_json: _Lines = False,
 ) -> int:
     """Classify the pictures of a folder and its subfolders as they appear.
@@ -150,8 +147,8 @@ async def _watch(folder: Path, settings: WatchSettings, output: Output) -> int:
 @commands.command
 def info(
     *,
-    bundle: Annotated[BundleSettings, _EVERY_FIELD] = BundleSettings(),
-    access: Annotated[CloudAccess, _EVERY_FIELD] = CloudAccess(),
+    bundle: BundleSettings = BundleSettings(),
+    access: CloudAccess = CloudAccess(),
     as_json: _Json = False,
 ) -> int:
     """Say what there is: the bundle's qualities with mean bytes and accuracy, backends, the cloud.
@@ -172,7 +169,7 @@ def info(
 @commands.command(name="bench")
 def bench_device(
     *,
-    head: Annotated[HeadSettings, _EVERY_FIELD] = HeadSettings(),
+    head: HeadSettings = HeadSettings(),
     deadline_ms: Annotated[
         float,
         Parameter(
@@ -195,7 +192,7 @@ def pull_bundle(
     ],
     /,
     *,
-    access: Annotated[PullSettings, _EVERY_FIELD],
+    access: PullSettings,
     bundle_id: Annotated[
         str | None, Parameter(name="--id", help="Which bundle, where the cloud has several.")
     ] = None,
@@ -216,10 +213,5 @@ def pull_bundle(
     print_result(f"{shown(place)}: bundle {pulled.id}, {len(pulled.files)} files, {total / 1e6:.1f} MB")
 
 
-def main() -> None:
-    """Run the command."""
-    run(app)
-
-
 if __name__ == "__main__":
-    main()
+    run(app)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cyclopts import ArgumentCollection
 from cyclopts.config import Dict, Env
 
 from splitwire.shared.errors import SettingsError, shown
 from splitwire.shared.regular_file import read_regular
 
 if TYPE_CHECKING:
-    from cyclopts import App
+    from cyclopts import App, ArgumentCollection
 
 _MAX_BYTES = 1 << 20
 
@@ -37,8 +37,7 @@ class Variables(Env):
 
     def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         """Fill in what was not given otherwise; called by cyclopts."""
-        options = ArgumentCollection(each for each in arguments if each.field_info.is_keyword)
-        super().__call__(app, commands, options)
+        super().__call__(app, commands, arguments.filter_by(kind=Parameter.KEYWORD_ONLY))
 
 
 class SettingsFile:

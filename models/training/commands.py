@@ -27,10 +27,7 @@ from splitwire.shared.command import command_line, print_result
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import Evaluation
 
-commands = command_line(
-    "python -m splitwire.models.training",
-    "Train Splitwire's networks and write them as a model bundle: `release` does it all.",
-)
+commands = command_line("python -m splitwire.models.training")
 app = commands.meta
 
 _DATA = "CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that."
@@ -54,8 +51,6 @@ Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_d
 Resume = Annotated[bool, Parameter(negative="", help=_RESUME)]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda or cuda:N.")]
 PrecisionName = Annotated[Precision, Parameter(help=_PRECISION)]
-FromBundle = Annotated[Path | None, Parameter(name="--from", help=_FROM)]
-StageNames = Annotated[str, Parameter(help=_STAGES)]
 BundleFolder = Annotated[Path, Parameter(help="Folder to write; its name becomes the bundle's id.")]
 WeightsOrigin = Annotated[str | None, Parameter(help=_WEIGHTS_ORIGIN)]
 DataOrigin = Annotated[str, Parameter(help="Origin and licence of the pictures: a sentence for the card.")]
@@ -64,12 +59,11 @@ _DEFAULT_RUN = Path("runs/default")
 
 @app.default
 def launch(*words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> object:
-    """Run a command."""
+    """Train Splitwire's networks and write them as a model bundle: `release` does it all."""
     if not words:
         commands.help_print()
         return 2
-    result: object = commands(words)
-    return result
+    return commands(words)
 
 
 @commands.command
@@ -105,7 +99,7 @@ def begin(
     initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
     preset: PresetOption = "cached",
     changes: Changes = (),
-    from_bundle: FromBundle = None,
+    from_bundle: Annotated[Path | None, Parameter(name="--from", help=_FROM)] = None,
 ) -> None:
     """Write the settings of a run, to train it stage by stage."""
     cpu = choose_compute("cpu")
@@ -120,7 +114,7 @@ def begin(
 
 @commands.command
 def train(
-    *stages: StageNames,
+    *stages: Annotated[str, Parameter(help=_STAGES)],
     run: RunFolder = _DEFAULT_RUN,
     resume: Resume = False,
     device: Device = "auto",

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from cyclopts import MissingArgumentError
 
 from splitwire.edge.commands import cli
 from splitwire.edge.settings import WatchSettings
@@ -64,6 +65,18 @@ def test_every_option_has_a_variable_named_like_it() -> None:
         assert len(options) > 1
         for option in options:
             assert f"[env var: SPLITWIRE_{option.replace('-', '_').upper()}]" in words, option
+
+
+@pytest.mark.parametrize(
+    ("command", "variable"), [("classify", "PATHS"), ("watch", "FOLDER"), ("pull", "PLACE")]
+)
+def test_what_a_command_is_about_comes_from_no_variable(
+    command: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITWIRE_CLOUD", "http://127.0.0.1:9")
+    monkeypatch.setenv(f"SPLITWIRE_{variable}", str(tmp_path))
+    with pytest.raises(MissingArgumentError, match=variable):
+        edge_client(command)
 
 
 def test_an_empty_variable_says_nothing(

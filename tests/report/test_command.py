@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from cyclopts import CycloptsError
 from PIL import Image
 
 from splitwire.edge.errors import CloudUnreachable
@@ -123,6 +124,7 @@ def test_a_stopped_run_goes_on_and_writes_the_report(
     ("options", "error", "words"),
     [
         (["--qualities", "int9"], QualityMissing, "int9"),
+        (["--limit", 0], CycloptsError, "Must be > 0"),
         (["--limit", 21], TrainingError, "use 1 to 20"),
         (["--data", "/nowhere"], TrainingError, "no data at /nowhere"),
         (["--limit", 10, "--cloud", "http://127.0.0.1:1"], CloudUnreachable, "is cloud-server running there"),
