@@ -41,6 +41,7 @@ _Json = Annotated[bool, Parameter(name="--json", help="Everything, as JSON.")]
 commands = command_line(
     "edge-client", "Classify pictures with a network split between this device and a cloud."
 )
+commands.config = [Variables(PREFIX, command=False)]
 app = commands.meta
 
 
@@ -51,8 +52,7 @@ def launch(
         Path | None,
         Parameter(
             help="TOML with options by name (cloud, quality, deadline_ms, ...), under flags and variables. "
-            f"Without it: {default_config()}, if it is there.",
-            env_var=f"{PREFIX}CONFIG",
+            f"Without it: {default_config()}, if it is there."
         ),
     ] = None,
 ) -> object:

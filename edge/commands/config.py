@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import tomllib
-from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class Variables(Env):
 
     def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         """Fill in what was not given otherwise; called by cyclopts."""
-        super().__call__(app, commands, arguments.filter_by(kind=Parameter.KEYWORD_ONLY))
+        super().__call__(app, commands, arguments.filter_by(kind=inspect.Parameter.KEYWORD_ONLY))
 
 
 class SettingsFile:

@@ -37,6 +37,8 @@ def test_a_file_is_under_a_variable_and_that_under_a_flag(
     cat: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert quality_and_top(cat, "--config", file) == ("paper", 2)
+    monkeypatch.setenv("SPLITWIRE_CONFIG", str(file))
+    assert quality_and_top(cat) == ("paper", 2)
     monkeypatch.setenv("SPLITWIRE_QUALITY", "int8")
     assert quality_and_top(cat, "--config", file) == ("int8", 2)
     assert quality_and_top(cat, "--config", file, after=("--quality", "paper", "--top", 1)) == ("paper", 1)
@@ -61,7 +63,7 @@ def test_every_option_has_a_variable_named_like_it() -> None:
     for command in ("classify", "watch", "info", "bench", "pull"):
         shown = edge_client(command, "--help").stdout
         words = " ".join(shown.replace("│", " ").split())
-        options = set(re.findall(r"^│ \*? *--([a-z-]+)", shown, re.MULTILINE)) - {"config"}
+        options = set(re.findall(r"^│ \*? *--([a-z-]+)", shown, re.MULTILINE))
         assert len(options) > 1
         for option in options:
             assert f"[env var: SPLITWIRE_{option.replace('-', '_').upper()}]" in words, option
