@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import socket
 
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
-_EVERY_FIELD = Parameter(name="*")
-"""Each field of the settings is an option."""
 
 app = command_line("cloud-server", "Serve the second half of a split network over HTTP.")
 
@@ -30,8 +28,8 @@ app = command_line("cloud-server", "Serve the second half of a split network ove
 @app.default
 def command(
     *,
-    server: Annotated[ServerSettings, _EVERY_FIELD] = ServerSettings(),
-    settings: Annotated[CloudSettings, _EVERY_FIELD] = CloudSettings(),
+    server: ServerSettings = ServerSettings(),
+    settings: CloudSettings = CloudSettings(),
     log_level: LogLevel = "info",
     log_format: Annotated[LogFormat, Parameter(help="Lines for people, or JSON for machines.")] = "text",
 ) -> None:

@@ -7,11 +7,13 @@ import signal
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from cyclopts import Parameter
+from cyclopts.types import PositiveInt
 from pydantic import ValidationError
 
 from splitwire.edge.network.address import address
 from splitwire.models.errors import TrainingError
+from splitwire.models.training.commands import DataPath
 from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.fitting.progress import CONSOLE
 from splitwire.models.training.sae import SAE, AutoencoderComparison
@@ -22,48 +24,50 @@ from splitwire.report.sample import take_sample
 from splitwire.report.steps import Steps
 from splitwire.report.testbed import environment
 from splitwire.shared.bundle import default_bundle_path, load_bundle
-from splitwire.shared.command import command_group
+from splitwire.shared.command import command_line, print_result
 from splitwire.shared.errors import BundleInvalid
 
-app = command_group("Measure what splitting gains and costs, through the real device and the real cloud.")
+app = command_line("split-report")
 
 
-@app.command()
+@app.default
 def command(
-    data: Annotated[
-        Path,
-        typer.Option(
-            envvar="SPLITWIRE_DATA",
-            help="CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that.",
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for report.html, report.json and plots/.")],
+    *,
+    data: DataPath,
+    out: Annotated[Path, Parameter(help="Folder for report.html, report.json and plots/.")],
     limit: Annotated[
-        int | None, typer.Option(min=1, help="How many pictures, of every class as many. Without: all.")
+        PositiveInt | None, Parameter(help="How many pictures, of every class as many. Without: all.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Annotated[int, Parameter(help="Of every random choice.")] = 0,
     bundle: Annotated[
-        Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of a model bundle.")
+        Path, Parameter(env_var="SPLITWIRE_BUNDLE", help="Folder of a model bundle.")
     ] = default_bundle_path(),
     qualities: Annotated[
-        str, typer.Option(help="Which, with commas between. Without: all of the bundle.")
-    ] = "",
+        str | None, Parameter(help="Which, with commas between. Without: all of the bundle.")
+    ] = None,
     cloud: Annotated[
         str | None,
-        typer.Option(
-            envvar="SPLITWIRE_CLOUD",
+        Parameter(
+            env_var="SPLITWIRE_CLOUD",
             help="URL of a cloud-server that runs already. Without: one on loopback, for as long as this takes.",
         ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(envvar="SPLITWIRE_KEY", help="That cloud's API key; better by variable.")
+        str | None,
+        Parameter(
+            env_var="SPLITWIRE_KEY",
+            allow_leading_hyphen=True,
+            help="That cloud's API key; better by variable.",
+        ),
     ] = None,
 ) -> None:
     """Write the report. Stopped, it goes on where it was when it is started the same way again, by the same code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers, too
     commit = environment.commit()
     device = load_bundle(bundle, "device")
-    names = tuple(filter(None, map(str.strip, qualities.split(",")))) or tuple(device.manifest.qualities)
+    names = tuple(filter(None, map(str.strip, (qualities or "").split(",")))) or tuple(
+        device.manifest.qualities
+    )
     for name in names:
         device.quality(name)
     autoencoders = load_comparison(bundle)
@@ -88,7 +92,7 @@ def command(
     write_report(report, out)
     shutil.rmtree(steps.folder, ignore_errors=True)
     for finding in report.conclusion:
-        typer.echo(finding.sentence)
+        print_result(finding.sentence)
     CONSOLE.print(f"written: {out / 'report.html'}", highlight=False, soft_wrap=True)
 
 

@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cyclopts import App
-    from typer import Typer
 
 PREFIX = "SPLITWIRE_"
 """How the names of environment variables begin."""
 
 
-def command_line(name: str, help_text: str) -> App:
+def command_line(name: str, help_text: str | None = None) -> App:
     """Build an empty command line. Calling it gives what the command returns: its exit code, None for 0."""
     from cyclopts import App, Parameter  # noqa: PLC0415
 
@@ -44,19 +43,6 @@ def command_line(name: str, help_text: str) -> App:
         print_error=False,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
-    )
-
-
-def command_group(help_text: str) -> Typer:
-    """Build an empty command line."""
-    from typer import Typer  # noqa: PLC0415
-
-    return Typer(
-        help=help_text,
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
 
@@ -75,7 +61,9 @@ def run(app: Callable[[], object]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as exc:
-        if _is_wrong_use(exc):
+        from cyclopts import CycloptsError  # noqa: PLC0415
+
+        if isinstance(exc, CycloptsError):
             print_line(f"error: {SettingsError(str(exc))} See --help.")
             sys.exit(codes_of(SettingsError()).exit)
         if os.environ.get("SPLITWIRE_DEBUG"):
@@ -85,12 +73,6 @@ def run(app: Callable[[], object]) -> None:
         sys.exit(codes_of(SplitwireError()).exit)
     if exit_code:
         sys.exit(exit_code)  # type: ignore[arg-type]
-
-
-def _is_wrong_use(error: Exception) -> bool:
-    from cyclopts import CycloptsError  # noqa: PLC0415
-
-    return isinstance(error, CycloptsError)
 
 
 def run_module(module: str, *, extra: str = "") -> None:
@@ -105,8 +87,7 @@ def run_module(module: str, *, extra: str = "") -> None:
             if (exc.name or "").startswith("splitwire."):
                 remedy = f"wheels don't have it; run this in a clone, after: pip install -e {place}"
             raise PackagesMissing(exc.name or module, "this command", remedy) from exc
-        result: object = app()
-        return result
+        return app()
 
     run(imported)
 

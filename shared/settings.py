@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from splitwire.shared.errors import SettingsError
 
 
+@Parameter(name="*")  # each field is an option
 class Settings(BaseModel):
     """Options by name. One that is unknown or not allowed raises SettingsError, which does not show it: it may be a secret."""
 

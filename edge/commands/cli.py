@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
-from cyclopts.config import Env
 from rich.console import Console
 from rich.progress import Progress
 
 from splitwire.edge.commands.bench import bench
-from splitwire.edge.commands.config import SettingsFile, default_config
+from splitwire.edge.commands.config import SettingsFile, Variables, default_config
 from splitwire.edge.commands.info import ask_cloud, backends, describe
 from splitwire.edge.commands.output import Output
 from splitwire.edge.commands.pictures import named_pictures
@@ -36,14 +35,13 @@ from splitwire.edge.watch.run import watch as watch_folder
 from splitwire.shared.command import PREFIX, command_line, print_line, print_result, run
 from splitwire.shared.errors import SettingsError, shown
 
-_EVERY_FIELD = Parameter(name="*")
-"""Each field of the settings is an option."""
 _Lines = Annotated[bool, Parameter(name="--json", help="One JSON object a picture, a line each.")]
 _Json = Annotated[bool, Parameter(name="--json", help="Everything, as JSON.")]
 
 commands = command_line(
     "edge-client", "Classify pictures with a network split between this device and a cloud."
 )
+commands.config = [Variables(PREFIX, command=False)]
 app = commands.meta
 
 
@@ -54,8 +52,7 @@ def launch(
         Path | None,
         Parameter(
             help="TOML with options by name (cloud, quality, deadline_ms, ...), under flags and variables. "
-            f"Without it: {default_config()}, if it is there.",
-            env_var=f"{PREFIX}CONFIG",
+            f"Without it: {default_config()}, if it is there."
         ),
     ] = None,
 ) -> object:
@@ -63,9 +60,8 @@ def launch(
     if not words:
         commands.help_print()
         return 2
-    commands.config = [Env(PREFIX, command=False), SettingsFile(commands, config)]
-    result: object = commands("./-" if word == "-" else word for word in words)  # else - would be an option
-    return result
+    commands.config = [Variables(PREFIX, command=False), SettingsFile(commands, config)]
+    return commands("./-" if word == "-" else word for word in words)  # else - would be an option
 
 
 @commands.command
@@ -78,7 +74,7 @@ def classify(
             show_env_var=False,
         ),
     ],
-    settings: Annotated[DeviceSettings, _EVERY_FIELD] = DeviceSettings(),
+    settings: DeviceSettings = DeviceSettings(),
     as_json: _Lines = False,
 ) -> int:
     """Classify pictures.
@@ -109,7 +105,7 @@ def watch(
     folder: Annotated[Path, Parameter(help="Where pictures appear.", show_env_var=False)],
     /,
     *,
-    settings: Annotated[WatchSettings, _EVERY_FIELD] = WatchSettings(),
+    settings: WatchSettings = WatchSettings(),
     as_json: _Lines = False,
 ) -> int:
     """Classify the pictures of a folder and its subfolders as they appear.
@@ -151,8 +147,8 @@ async def _watch(folder: Path, settings: WatchSettings, output: Output) -> int:
 @commands.command
 def info(
     *,
-    bundle: Annotated[BundleSettings, _EVERY_FIELD] = BundleSettings(),
-    access: Annotated[CloudAccess, _EVERY_FIELD] = CloudAccess(),
+    bundle: BundleSettings = BundleSettings(),
+    access: CloudAccess = CloudAccess(),
     as_json: _Json = False,
 ) -> int:
     """Say what there is: the bundle's qualities with mean bytes and accuracy, backends, the cloud.
@@ -173,7 +169,7 @@ def info(
 @commands.command(name="bench")
 def bench_device(
     *,
-    head: Annotated[HeadSettings, _EVERY_FIELD] = HeadSettings(),
+    head: HeadSettings = HeadSettings(),
     deadline_ms: Annotated[
         float,
         Parameter(
@@ -196,7 +192,7 @@ def pull_bundle(
     ],
     /,
     *,
-    access: Annotated[PullSettings, _EVERY_FIELD],
+    access: PullSettings,
     bundle_id: Annotated[
         str | None, Parameter(name="--id", help="Which bundle, where the cloud has several.")
     ] = None,
@@ -217,10 +213,5 @@ def pull_bundle(
     print_result(f"{shown(place)}: bundle {pulled.id}, {len(pulled.files)} files, {total / 1e6:.1f} MB")
 
 
-def main() -> None:
-    """Run the command."""
-    run(app)
-
-
 if __name__ == "__main__":
-    main()
+    run(app)

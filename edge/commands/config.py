@@ -1,14 +1,15 @@
-"""The settings file: what no flag and no variable says."""
+"""Options by variable and, under those, by settings file. What has no flag stands on the command line only."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cyclopts.config import Dict
+from cyclopts.config import Dict, Env
 
 from splitwire.shared.errors import SettingsError, shown
 from splitwire.shared.regular_file import read_regular
@@ -29,6 +30,14 @@ def default_config() -> Path:
         folder = os.environ.get("XDG_CONFIG_HOME", "~/.config")
     home = os.path.expanduser(folder)  # noqa: PTH111 - a user without a home is no error
     return Path(home) / "splitwire" / "device.toml"
+
+
+class Variables(Env):
+    """Gives every command what variables say, but no picture and no folder."""
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        """Fill in what was not given otherwise; called by cyclopts."""
+        super().__call__(app, commands, arguments.filter_by(kind=inspect.Parameter.KEYWORD_ONLY))
 
 
 class SettingsFile:

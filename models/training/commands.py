@@ -6,7 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter
+from cyclopts.types import NonNegativeInt
 from rich.table import Table
 
 from splitwire.models.training.card import CIFAR10_ORIGIN, TORCHVISION_ORIGIN, Origins
@@ -22,11 +23,12 @@ from splitwire.models.training.provenance import run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
 from splitwire.models.training.train import train_stage
 from splitwire.shared.bundle import default_bundle_path, load_bundle
-from splitwire.shared.command import command_group
+from splitwire.shared.command import command_line, print_result
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import Evaluation
 
-app = command_group("Train Splitwire's networks and write them as a model bundle: `release` does it all.")
+commands = command_line("python -m splitwire.models.training")
+app = commands.meta
 
 _DATA = "CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that."
 _WEIGHTS = f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names."
@@ -41,30 +43,38 @@ _STAGES = f"Of {', '.join(STAGES)}, in order; none: all that a bundle needs."
 _PRECISION = "auto, float32 or bfloat16 (mixed precision; auto: where fast)."
 _WEIGHTS_ORIGIN = "Origin and licence of initial weights from a file: a sentence for the card."
 
-DataPath = Annotated[Path, typer.Option(envvar="SPLITWIRE_DATA", help=_DATA)]
-RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run: logs, checkpoints, caches.")]
-InitialWeights = Annotated[str, typer.Option(envvar="SPLITWIRE_INITIAL_WEIGHTS", help=_WEIGHTS)]
-PresetOption = Annotated[PresetName, typer.Option("--preset", help=_PRESET)]
-Changes = Annotated[list[str] | None, typer.Option("--set", help=_SET)]
-Resume = Annotated[bool, typer.Option("--resume", help=_RESUME)]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-PrecisionName = Annotated[Precision, typer.Option("--precision", help=_PRECISION)]
-FromBundle = Annotated[Path | None, typer.Option("--from", help=_FROM)]
-StageNames = Annotated[list[str] | None, typer.Argument(help=_STAGES)]
-BundleFolder = Annotated[Path, typer.Option(help="Folder to write; its name becomes the bundle's id.")]
-WeightsOrigin = Annotated[str | None, typer.Option(help=_WEIGHTS_ORIGIN)]
-DataOrigin = Annotated[str, typer.Option(help="Origin and licence of the pictures: a sentence for the card.")]
+DataPath = Annotated[Path, Parameter(env_var="SPLITWIRE_DATA", help=_DATA)]
+RunFolder = Annotated[Path, Parameter(help="Folder of the run: logs, checkpoints, caches.")]
+InitialWeights = Annotated[str, Parameter(env_var="SPLITWIRE_INITIAL_WEIGHTS", help=_WEIGHTS)]
+PresetOption = Annotated[PresetName, Parameter(help=_PRESET)]
+Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False, help=_SET)]
+Resume = Annotated[bool, Parameter(negative="", help=_RESUME)]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda or cuda:N.")]
+PrecisionName = Annotated[Precision, Parameter(help=_PRECISION)]
+BundleFolder = Annotated[Path, Parameter(help="Folder to write; its name becomes the bundle's id.")]
+WeightsOrigin = Annotated[str | None, Parameter(help=_WEIGHTS_ORIGIN)]
+DataOrigin = Annotated[str, Parameter(help="Origin and licence of the pictures: a sentence for the card.")]
 _DEFAULT_RUN = Path("runs/default")
 
 
-@app.command()
+@app.default
+def launch(*words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> object:
+    """Train Splitwire's networks and write them as a model bundle: `release` does it all."""
+    if not words:
+        commands.help_print()
+        return 2
+    return commands(words)
+
+
+@commands.command
 def release(
+    *,
     data: DataPath,
     bundle: BundleFolder,
     run: RunFolder = _DEFAULT_RUN,
     initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
     preset: PresetOption = "cached",
-    changes: Changes = None,
+    changes: Changes = (),
     weights_origin: WeightsOrigin = None,
     data_origin: DataOrigin = CIFAR10_ORIGIN,
     resume: Resume = False,
@@ -77,33 +87,34 @@ def release(
     origins = _origins(initial_weights, weights_origin, data_origin)
     test = _test_pictures(data)
     opened = begin_run(run, choose_compute(device, precision), settings, resume=resume)
-    _train(opened, [*_needed(opened), "sae"], resume=resume)
+    _train(opened, (*_needed(opened), "sae"), resume=resume)
     _export(opened, bundle, test, origins)
 
 
-@app.command()
+@commands.command
 def begin(
+    *,
     data: DataPath,
     run: RunFolder = _DEFAULT_RUN,
     initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
     preset: PresetOption = "cached",
-    changes: Changes = None,
-    from_bundle: FromBundle = None,
+    changes: Changes = (),
+    from_bundle: Annotated[Path | None, Parameter(name="--from", help=_FROM)] = None,
 ) -> None:
     """Write the settings of a run, to train it stage by stage."""
     cpu = choose_compute("cpu")
     if from_bundle:
         weights = _initial_weights(initial_weights)
-        begun = run_of_bundle(run, from_bundle, data, weights, cpu, changes or [])
+        begun = run_of_bundle(run, from_bundle, data, weights, cpu, changes)
     else:
         settings = _settings(data, initial_weights, preset, changes)
         begun = begin_run(run, cpu, settings, resume=False)
-    typer.echo(begun.settings.model_dump_json(indent=2))
+    print_result(begun.settings.model_dump_json(indent=2))
 
 
-@app.command()
+@commands.command
 def train(
-    stages: StageNames = None,
+    *stages: Annotated[str, Parameter(help=_STAGES)],
     run: RunFolder = _DEFAULT_RUN,
     resume: Resume = False,
     device: Device = "auto",
@@ -114,9 +125,9 @@ def train(
     _train(opened, stages or _needed(opened), resume=resume)
 
 
-@app.command()
+@commands.command
 def qualities(
-    names: Annotated[list[str] | None, typer.Argument(help="Which, as q1; none: all.")] = None,
+    *names: Annotated[str, Parameter(help="Which, as q1; none: all.")],
     run: RunFolder = _DEFAULT_RUN,
     resume: Resume = False,
     device: Device = "auto",
@@ -124,11 +135,12 @@ def qualities(
 ) -> None:
     """Train the learned qualities of a run, on the features of its backbone."""
     opened = open_run(run, choose_compute(device, precision))
-    _train(opened, names or list(opened.settings.preset.qualities), resume=resume)
+    _train(opened, names or tuple(opened.settings.preset.qualities), resume=resume)
 
 
-@app.command()
+@commands.command
 def export(
+    *,
     data: DataPath,
     bundle: BundleFolder,
     run: RunFolder = _DEFAULT_RUN,
@@ -144,18 +156,19 @@ def export(
     _export(opened, bundle, test, origins)
 
 
-@app.command()
+@commands.command
 def evaluate(
+    *,
     data: DataPath,
-    bundle: Annotated[Path, typer.Option(help="Folder of the model bundle.")] = default_bundle_path(),
-    limit: Annotated[int, typer.Option(min=0, help="Test pictures, evenly from the classes; 0: all.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")] = False,
+    bundle: Annotated[Path, Parameter(help="Folder of the model bundle.")] = default_bundle_path(),
+    limit: Annotated[NonNegativeInt, Parameter(help="Test pictures, evenly from the classes; 0: all.")] = 0,
+    seed: Annotated[NonNegativeInt, Parameter(help="Seed of the choice.")] = 0,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print every figure as JSON.")] = False,
 ) -> None:
     """Measure a bundle on the test pictures, through its real head, codecs and tail."""
     evaluation = evaluate_bundle(bundle, _test_pictures(data, limit, seed))
     if as_json:
-        typer.echo(evaluation.model_dump_json(indent=2))
+        print_result(evaluation.model_dump_json(indent=2))
     else:
         _print_scores(evaluation)
 
@@ -168,9 +181,9 @@ def _test_pictures(data: Path, limit: int = 0, seed: int = 0) -> Pictures:
     return test
 
 
-def _settings(data: Path, initial_weights: str, preset: PresetName, changes: list[str] | None) -> RunSettings:
+def _settings(data: Path, initial_weights: str, preset: PresetName, changes: tuple[str, ...]) -> RunSettings:
     return RunSettings(
-        preset=PRESETS[preset].changed(changes or []),
+        preset=PRESETS[preset].changed(changes),
         data=str(data.resolve()),
         initial_weights=_initial_weights(initial_weights),
     )
@@ -186,11 +199,11 @@ def _origins(initial_weights: str, weights_origin: str | None, data_origin: str)
     return Origins(weights=weights_origin or TORCHVISION_ORIGIN, data=data_origin)
 
 
-def _needed(run: Run) -> list[str]:
-    return [stage.name for stage in run.needed]
+def _needed(run: Run) -> tuple[str, ...]:
+    return tuple(stage.name for stage in run.needed)
 
 
-def _train(run: Run, names: list[str], *, resume: bool) -> None:
+def _train(run: Run, names: tuple[str, ...], *, resume: bool) -> None:
     stages = [run.stage(name) for name in names]
     ahead = [stage for stage in stages if not (resume and run.has_ended(stage))]
     if not ahead:
@@ -222,12 +235,12 @@ def _export(run: Run, bundle: Path, test: Pictures, origins: Origins) -> None:
     _print_scores(export_bundle(run, bundle, test, origins))
     manifest = load_bundle(bundle, "cloud").manifest
     for name, digest in manifest.sha256.items():
-        typer.echo(f"{digest}  {name}")
+        print_result(f"{digest}  {name}")
 
 
 def _print_scores(evaluation: Evaluation) -> None:
     for name, score in evaluation.scores.items():
         accuracy = score.accuracy
-        typer.echo(
+        print_result(
             f"{name:8} {accuracy.value:.2%} ({accuracy.low:.2%} to {accuracy.high:.2%}) of {accuracy.n:,} pictures"
         )

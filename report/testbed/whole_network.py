@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import torch
-import typer
+from cyclopts import Parameter
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
@@ -25,7 +25,7 @@ from splitwire.models.device import choose_device
 from splitwire.models.loading import load_tails
 from splitwire.shared.answer import CONTENT_TYPE, compact, pack
 from splitwire.shared.bundle import default_bundle_path, load_bundle
-from splitwire.shared.command import command_group, run
+from splitwire.shared.command import command_line, print_line, run
 from splitwire.shared.errors import PictureError
 from splitwire.shared.messages import ErrorAnswer, Timings
 from splitwire.shared.pictures.loading import load_picture, prepare
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 16 << 20
 BODY_SECONDS = 10
 
-app = command_group("Serve a bundle's whole network over HTTP: pictures in, classes out.")
+app = command_line("whole-network")
 
 
 class WholeNetwork:
@@ -119,18 +119,19 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-@app.command()
+@app.default
 def command(
+    *,
     bundle: Annotated[
-        Path, typer.Option(envvar="SPLITWIRE_BUNDLE", help="Folder of a model bundle.")
+        Path, Parameter(env_var="SPLITWIRE_BUNDLE", help="Folder of a model bundle.")
     ] = default_bundle_path(),
-    host: Annotated[str, typer.Option(help="Address to listen on; no key is asked for.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    host: Annotated[str, Parameter(help="Address to listen on; no key is asked for.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port; 0 takes a free one.")] = 8000,
 ) -> None:
     """Start the server: POST /classify with a picture's file, Content-Type image/*. SIGTERM stops it."""
     with listen(ServerSettings(host=host, port=port, open_to_all=True), keys=False) as listener:
         server = server_of(create_app(WholeNetwork(bundle)))
-        typer.echo(f"whole-network: {bundle.name}; {url_of(listener, tls=False)}", err=True)
+        print_line(f"whole-network: {bundle.name}; {url_of(listener, tls=False)}")
         asyncio.run(server.serve(sockets=[listener]))
 
 

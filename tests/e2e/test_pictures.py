@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KILLED_BY_A_PICTURE = """
 import os, signal, sys
-from splitwire.edge.commands import cli
+from splitwire.edge.commands import entry
 from splitwire.edge.compute import picture_decoder as decoder
 decode = decoder.PictureDecoder.__call__
 def deadly(self, source, name, side, seconds):
@@ -23,7 +23,7 @@ def deadly(self, source, name, side, seconds):
         os.kill(os.getpid(), signal.SIGKILL)
     return decode(self, source, name, side, seconds)
 decoder.PictureDecoder.__call__ = deadly
-cli.main()
+entry.main()
 """
 
 

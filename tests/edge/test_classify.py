@@ -322,7 +322,7 @@ def test_an_unforeseen_failure_is_one_line_without_a_traceback(
 def without(*packages: str) -> str:
     """Python code that runs the command where packages are not installed."""
     blocked = f"sys.modules.update(dict.fromkeys({packages!r}))"
-    return f"import sys; {blocked}; sys.argv[0] = 'edge-client'; from splitwire.edge.commands.cli import main; main()"
+    return f"import sys; {blocked}; sys.argv[0] = 'edge-client'; from splitwire.edge.commands.entry import main; main()"
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ INTERRUPTED = """
 import runpy, sys
 class Interrupted:
     def find_spec(self, name, *_):
-        if name in ("cyclopts", "typer", "rich", "numpy"):
+        if name in ("cyclopts", "rich", "numpy"):
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupted())
 runpy.run_module(sys.argv[1], run_name="__main__")

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from cyclopts import MissingArgumentError
 
 from splitwire.edge.commands import cli
 from splitwire.edge.settings import WatchSettings
@@ -36,6 +37,8 @@ def test_a_file_is_under_a_variable_and_that_under_a_flag(
     cat: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert quality_and_top(cat, "--config", file) == ("paper", 2)
+    monkeypatch.setenv("SPLITWIRE_CONFIG", str(file))
+    assert quality_and_top(cat) == ("paper", 2)
     monkeypatch.setenv("SPLITWIRE_QUALITY", "int8")
     assert quality_and_top(cat, "--config", file) == ("int8", 2)
     assert quality_and_top(cat, "--config", file, after=("--quality", "paper", "--top", 1)) == ("paper", 1)
@@ -60,10 +63,22 @@ def test_every_option_has_a_variable_named_like_it() -> None:
     for command in ("classify", "watch", "info", "bench", "pull"):
         shown = edge_client(command, "--help").stdout
         words = " ".join(shown.replace("│", " ").split())
-        options = set(re.findall(r"^│ \*? *--([a-z-]+)", shown, re.MULTILINE)) - {"config"}
+        options = set(re.findall(r"^│ \*? *--([a-z-]+)", shown, re.MULTILINE))
         assert len(options) > 1
         for option in options:
             assert f"[env var: SPLITWIRE_{option.replace('-', '_').upper()}]" in words, option
+
+
+@pytest.mark.parametrize(
+    ("command", "variable"), [("classify", "PATHS"), ("watch", "FOLDER"), ("pull", "PLACE")]
+)
+def test_what_a_command_is_about_comes_from_no_variable(
+    command: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITWIRE_CLOUD", "http://127.0.0.1:9")
+    monkeypatch.setenv(f"SPLITWIRE_{variable}", str(tmp_path))
+    with pytest.raises(MissingArgumentError, match=variable):
+        edge_client(command)
 
 
 def test_an_empty_variable_says_nothing(

@@ -5,13 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.core import TyperGroup
-from typer.main import get_command
 
 from splitwire.models.training import commands
 from splitwire.models.training.commands import app
@@ -40,6 +37,9 @@ SETTINGS = f"""{{"preset": {PRESETS["cached"].model_dump_json()}, "data": "d", "
         (["release", "--data", "DATA", "--bundle", "b", "--device", "cuda:99"], 2, "can't be used here"),
         (["begin", "--data", "DATA", "--set", "backbone.hidden=wide"], 2, "setting backbone.hidden"),
         (["begin", "--data", "DATA", "--set", "wide"], 2, "STAGE.NAME=VALUE"),
+        (["release", "--data", "DATA"], 2, "--bundle"),
+        (["evaluate", "--data", "DATA", "--limit", "-1"], 2, "--limit"),
+        (["relase"], 2, 'Did you mean "release"?'),
         (["train"], 8, "holds no run"),
         (["train", "decoder", "--run", "RUN"], 2, "there is no stage decoder"),
         (["export", "--data", "DATA", "--bundle", "b"], 8, "holds no run"),
@@ -59,13 +59,17 @@ def test_what_can_not_start_is_one_line_and_its_exit_code(
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "settings.json").write_text(SETTINGS)
     given = [{"DATA": str(colours), "RUN": "run"}.get(argument, argument) for argument in arguments]
-    monkeypatch.setattr(sys, "argv", ["training", *given])
     with pytest.raises(SystemExit) as exited:
-        run(app)
+        run(lambda: app(given))
     assert exited.value.code == code
     errors = capsys.readouterr().err
     assert message in errors
     assert errors.count("\n") == 1
+
+
+def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app([]) == 2
+    assert "release" in capsys.readouterr().out
 
 
 def said_in_errors() -> str:
@@ -79,10 +83,13 @@ def said_in_errors() -> str:
 
 
 def test_errors_name_only_options_and_settings_that_exist() -> None:
-    group = get_command(app)
-    assert isinstance(group, TyperGroup)
+    group = commands.commands
+    named_commands = [group[name] for name in group if not name.startswith("-")]
     options = {
-        option for command in group.commands.values() for each in command.params for option in each.opts
+        name
+        for command in named_commands
+        for option in command.assemble_argument_collection()
+        for name in option.names
     }
     said = said_in_errors()
     named = set(re.findall(r"--[a-z][a-z-]*", said))
@@ -94,11 +101,10 @@ def test_errors_name_only_options_and_settings_that_exist() -> None:
 
 
 def test_weights_from_a_file_need_their_origin_for_the_card(
-    tmp_path: Path, colours: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, colours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "settings.json").write_text(SETTINGS)
     command = [
-        "training",
         "export",
         "--data",
         str(colours),
@@ -107,9 +113,8 @@ def test_weights_from_a_file_need_their_origin_for_the_card(
         "--bundle",
         str(tmp_path / "b"),
     ]
-    monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as exited:
-        run(app)
+        run(lambda: app(command))
     assert exited.value.code == 2
     assert "--weights-origin" in capsys.readouterr().err
 
@@ -137,12 +142,11 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
         *(f"q{n}.{setting}" for n in range(1, 4) for setting in ("epochs=1", "numbers=4", "hidden=8")),
     )
     command = [
-        *("training", "release", "--precision", "float32", "--data", str(colours)),
+        *("release", "--precision", "float32", "--data", str(colours)),
         *("--run", str(tmp_path / "run"), "--bundle", str(tmp_path / "colours"), "--resume"),
         *("--initial-weights", str(initial_weights), "--weights-origin", "Made for a test."),
         *(part for change in changes for part in ("--set", change)),
     ]
-    monkeypatch.setattr(sys, "argv", command)
 
     def stopping(run: Run, stage: AnyStage, *, resume: bool) -> StageResult:
         if stage.name == "cae":
@@ -151,14 +155,12 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
 
     monkeypatch.setattr(commands, "train_stage", stopping)
     with pytest.raises(SystemExit) as exited:
-        run(app)
+        run(lambda: app(command))
     assert exited.value.code == 130
     assert not (tmp_path / "colours").exists()
     monkeypatch.setattr(commands, "train_stage", train_stage)
     capsys.readouterr()
-    with pytest.raises(SystemExit) as exited:
-        run(app)
-    assert exited.value.code == 0
+    run(lambda: app(command))
 
     printed = capsys.readouterr()
     assert "finetune: " not in printed.err, "it had ended before the interruption"

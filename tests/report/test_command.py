@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from cyclopts import CycloptsError
 from PIL import Image
-from typer.testing import CliRunner
 
 from splitwire.edge.errors import CloudUnreachable
 from splitwire.models.errors import TrainingError
@@ -61,8 +63,9 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def invoke(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
-    return result.stdout
+    with redirect_stdout(io.StringIO()) as printed:
+        app([str(each) for each in arguments])
+    return printed.getvalue()
 
 
 @pytest.mark.slow
@@ -121,6 +124,7 @@ def test_a_stopped_run_goes_on_and_writes_the_report(
     ("options", "error", "words"),
     [
         (["--qualities", "int9"], QualityMissing, "int9"),
+        (["--limit", 0], CycloptsError, "Must be > 0"),
         (["--limit", 21], TrainingError, "use 1 to 20"),
         (["--data", "/nowhere"], TrainingError, "no data at /nowhere"),
         (["--limit", 10, "--cloud", "http://127.0.0.1:1"], CloudUnreachable, "is cloud-server running there"),
