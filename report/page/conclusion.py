@@ -44,7 +44,8 @@ def _gain(name: str, result: Sent, picture: Sent) -> Finding:
     body, file = result.body.mean, picture.body.mean
     split = f"split in quality {name}, a picture is {words.count(body)} bytes"
     other = (
-        f"the smallest file of the picture that keeps the accuracy ({picture.name}) has {words.count(file)}"
+        f"the smallest file of the picture that keeps the accuracy ({picture.name}; on "
+        f"{picture.scored.accuracy.n:,} pictures) has {words.count(file)}"
     )
     if body < file:
         sentence = f"Gained: {split}; {other}, {words.times_as(file / body)} as many."
