@@ -67,8 +67,9 @@ def rate_accuracy(report: Report) -> Figure:
     _qualities(axes, report)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.margins(x=0.06)
-    highest = max(each.scored.accuracy.high for each in (*report.qualities.values(), *report.pictures))
-    axes.set_ylim(top=min(_MOST, 100 * highest + 1))
+    ours = [100 * each.scored.accuracy.high for each in (*report.qualities.values(), *report.pictures)]
+    highest = max(*ours, *(each.accuracy or 0 for each in report.published))
+    axes.set_ylim(top=min(_MOST, highest + 1))
     by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     order = sorted(by_label, key=_place)
     figure.legend([by_label[label] for label in order], order, loc="outside lower center", ncols=3)
@@ -77,7 +78,7 @@ def rate_accuracy(report: Report) -> Figure:
 
 def _place(label: str) -> int:
     """Order the legend: three columns, where all is there."""
-    columns = (_SPLIT, _WHOLE, _OWN, _AS_IT_IS, _FEATURE, "picture as ", _OTHERS)
+    columns = (_SPLIT, _WHOLE, _OWN, _AS_IT_IS, _FEATURE, _OTHERS, "picture as ")
     return next((place for place, start in enumerate(columns) if label.startswith(start)), len(columns))
 
 
