@@ -22,7 +22,7 @@ from splitwire.report.testbed.environment import describe_data
     ],
 )
 def test_files_that_lose_detail_are_told_from_those_that_do_not(
-    kind: str, lossless: bool, words: str
+    kind: str, words: str, *, lossless: bool
 ) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (32, 32), "red").save(buffer, kind, lossless=lossless)
