@@ -121,8 +121,8 @@ class Chosen(Part):
 class Scores(Part):
     """All that follows from the answers.
 
-    ``base``: VGG16 alone. ``pictures``: files, the first as they are; the settings that decide which is chosen were
-    measured on more pictures than the others. ``own``: the device's own classifier. ``confident``: with the chosen quality, ``change``
+    ``base``: VGG16 alone. ``pictures``: files, the first as they are; those that decide which is chosen are of more
+    pictures than the others. ``own``: the device's own classifier. ``confident``: with the chosen quality, ``change``
     from sending every picture; empty without ``own``.
     """
 

@@ -129,7 +129,7 @@ def _avif(image: Image.Image, *, quality: int) -> File:
 
 
 def _jxl(image: Image.Image, *, quality: int) -> File:
-    """Write a bare codestream; bare of its signature, size and metadata, which small square pictures have in 4 bytes."""
+    """Write a codestream; bare is what follows signature, size and metadata: 4 bytes for a small square picture."""
     data: bytes = _imagecodecs.jpegxl_encode(np.asarray(image), level=quality, effort=9, numthreads=1)
     return File(data=data, bare_bytes=len(data) - _JXL_HEADER_BYTES)
 
