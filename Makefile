@@ -2,6 +2,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCKS := edge cloud torch-cpu torch-cuda
 
+# The data set that some tests, benchmarks and the report need, where it lies beside the clone.
+ifneq ($(wildcard ../shared/cifar10),)
+export SPLITWIRE_DATA ?= $(abspath ../shared/cifar10)
+endif
+
 .PHONY: help demo test slow check docs format accuracy heads bench tails two-nodes load throughput peer overload soak hostile faults performance fuzz golden report lock bounds clean
 
 help:  ## show what there is
@@ -10,7 +15,7 @@ help:  ## show what there is
 demo: .venv/demo.installed  ## start a cloud on loopback, classify a photograph, stop
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
 
-test: .venv/dev.installed  ## run all tests but the slow ones (SPLITWIRE_DATA names the data set that some need)
+test: .venv/dev.installed  ## run all tests but the slow ones (some need ../shared/cifar10, or what SPLITWIRE_DATA names)
 	$(BIN)/pytest -n 3 -m 'not slow' $(PYTEST_ARGS)
 
 slow: .venv/dev.installed  ## run the tests that take long or want the machine for themselves

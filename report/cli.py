@@ -84,7 +84,7 @@ def command(
         "qualities": list(names),
         "seed": seed,
         "cloud": cloud and address(cloud, key).url,
-        "counts": [len(sample.coded), len(sample.timed)],
+        "counts": [len(sample.coded), len(sample.deciding), len(sample.timed)],
     }
     with Steps(out / "work", identity, forecast(sample, names)) as steps:
         measured = Measuring(bundle, names, sample, steps, cloud, key).run()

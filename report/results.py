@@ -121,13 +121,12 @@ class Chosen(Part):
 class Scores(Part):
     """All that follows from the answers.
 
-    ``base``: VGG16 alone; ``base_of_files``: the same on the pictures that are sent as files. ``pictures``: files,
-    the first as they are. ``own``: the device's own classifier. ``confident``: with the chosen quality, ``change``
+    ``base``: VGG16 alone. ``pictures``: files, the first as they are; those that decide which is chosen are of more
+    pictures than the others. ``own``: the device's own classifier. ``confident``: with the chosen quality, ``change``
     from sending every picture; empty without ``own``.
     """
 
     base: Scored
-    base_of_files: Share
     qualities: dict[str, Sent]
     pictures: tuple[Sent, ...]
     own: Scored | None
@@ -259,6 +258,7 @@ class Where(Part):
     test_pictures: int
     pictures: int
     codec_pictures: int
+    deciding_pictures: int
     timed_pictures: int
     seed: int
     head: str

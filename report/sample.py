@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """The pictures that are measured; ``coded``, ``timed``: indices of those sent as files, and of those timed."""
+    """The pictures that are measured.
+
+    ``coded``: indices of those sent as files in every setting; ``deciding``: in the settings that may be the smallest
+    to keep the accuracy. ``timed``: of those timed.
+    """
 
     everything: Pictures
     pictures: Pictures
     coded: NDArray[np.int64]
+    deciding: NDArray[np.int64]
     timed: NDArray[np.int64]
     seed: int
 
@@ -31,11 +36,13 @@ def take_sample(everything: Pictures, limit: int | None, seed: int) -> Sample:
     pictures = everything
     if limit is not None:
         pictures = everything.subset(spread_sample(everything.labels, limit, seed))
-    coded, timed = (
+    coded, deciding, timed = (
         spread_sample(pictures.labels, min(most, len(pictures)), seed)
-        for most in ((250, 100) if limit is None else (25, 40))
+        for most in ((250, 2500, 100) if limit is None else (25, 50, 40))
     )
-    return Sample(everything=everything, pictures=pictures, coded=coded, timed=timed, seed=seed)
+    return Sample(
+        everything=everything, pictures=pictures, coded=coded, deciding=deciding, timed=timed, seed=seed
+    )
 
 
 def spread_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

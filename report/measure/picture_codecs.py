@@ -6,17 +6,28 @@ import io
 import struct
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image, features
+import numpy as np
+from PIL import Image, ImageOps
+
+from splitwire.shared.pictures.loading import load_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-QUALITIES = (10, 30, 60, 90)
-"""Pillow's ``quality`` for JPEG, WebP and AVIF."""
+QUALITIES = (20, 50, 70, 80, 90)
+"""Of JPEG, WebP, AVIF and JPEG XL: 0 to 100."""
 COLOURS = (4, 16, 64, None)
 """Sizes of PNG's palettes; None keeps every colour."""
+SIDES = (None, 24, 16)
+"""What a picture's side is reduced to first, in pixels; None keeps its size."""
+
+_imagecodecs: Any = import_module("imagecodecs") if find_spec("imagecodecs") else None
+"""Has JPEG XL; without it the report has none."""
+_JXL_SIGNATURE, _JXL_HEADER_BYTES = b"\xff\x0a", 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +40,18 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One way to write a picture's file."""
+    """One way to write a picture's file; ``side``: see ``SIDES``."""
 
     codec: str
     name: str
-    encode: Callable[[Image.Image], File]
+    side: int | None
+    write: Callable[[Image.Image], File]
+
+    def encode(self, image: Image.Image) -> File:
+        """Reduce a picture if that is part of it, and write its file."""
+        if self.side:
+            image = ImageOps.fit(image, (self.side, self.side), Image.Resampling.LANCZOS)
+        return self.write(image)
 
     @property
     def media_type(self) -> str:
@@ -47,22 +65,40 @@ class Setting:
 
 
 def settings(
-    qualities: Sequence[int] = QUALITIES, colours: Sequence[int | None] = COLOURS
+    qualities: Sequence[int] = QUALITIES,
+    colours: Sequence[int | None] = COLOURS,
+    sides: Sequence[int | None] = SIDES,
 ) -> tuple[Setting, ...]:
-    """List the settings of each codec that Pillow has here: PNG, JPEG, WebP, AVIF."""
-    found = [
-        Setting(
-            codec="PNG", name=f"{count} colours" if count else "lossless", encode=partial(_png, colours=count)
-        )
+    """List the settings of each codec that is here: PNG, JPEG, WebP, AVIF, JPEG XL (JXL)."""
+    Image.init()
+    found: list[tuple[str, str, Callable[[Image.Image], File]]] = [
+        ("PNG", f"{count} colours" if count else "lossless", partial(_png, colours=count))
         for count in colours
     ]
-    for codec, encode in (("JPEG", _jpeg), ("WebP", _webp), ("AVIF", _avif)):
-        if features.check("jpg" if codec == "JPEG" else codec.lower()):
+    for codec, chroma, write in (
+        ("JPEG", "4:2:0, ", partial(_jpeg, chroma="4:2:0")),
+        ("JPEG", "4:4:4, ", partial(_jpeg, chroma="4:4:4")),
+        ("WebP", "", _webp),
+        ("AVIF", "", _avif),
+        ("JXL", "", _jxl),
+    ):
+        if codec.upper() in Image.SAVE or (codec == "JXL" and _imagecodecs):
             found += [
-                Setting(codec=codec, name=f"quality {quality}", encode=partial(encode, quality=quality))
+                (codec, f"{chroma}quality {quality}", partial(write, quality=quality))
                 for quality in qualities
             ]
-    return tuple(found)
+    return tuple(
+        Setting(codec=codec, name=f"{name}, {side}x{side}" if side else name, side=side, write=write)
+        for codec, name, write in found
+        for side in sides
+    )
+
+
+def load_file(data: bytes) -> Image.Image:
+    """Read a picture in any of these codecs; see ``load_picture``."""
+    if _imagecodecs and data.startswith(_JXL_SIGNATURE):
+        return Image.fromarray(_imagecodecs.jpegxl_decode(data))
+    return load_picture(data)
 
 
 def _png(image: Image.Image, *, colours: int | None) -> File:
@@ -72,11 +108,11 @@ def _png(image: Image.Image, *, colours: int | None) -> File:
     return File(data=data, bare_bytes=sum(size for kind, size in _chunks(data) if kind in {b"IDAT", b"PLTE"}))
 
 
-def _jpeg(image: Image.Image, *, quality: int) -> File:
+def _jpeg(image: Image.Image, *, quality: int, chroma: str) -> File:
     """Write tables made for this picture; bare is the scan with the standard's tables, which need no sending."""
-    standard = _saved(image, "JPEG", quality=quality)
+    standard = _saved(image, "JPEG", quality=quality, subsampling=chroma)
     return File(
-        data=_saved(image, "JPEG", quality=quality, optimize=True),
+        data=_saved(image, "JPEG", quality=quality, subsampling=chroma, optimize=True),
         bare_bytes=len(standard) - _jpeg_scan_start(standard) - len(b"\xff\xd9"),
     )
 
@@ -88,11 +124,17 @@ def _webp(image: Image.Image, *, quality: int) -> File:
 
 
 def _avif(image: Image.Image, *, quality: int) -> File:
-    data = _saved(image, "AVIF", quality=quality)
+    data = _saved(image, "AVIF", quality=quality, speed=3)
     return File(data=data, bare_bytes=sum(size for kind, size in _boxes(data) if kind == b"mdat"))
 
 
-def _saved(image: Image.Image, kind: str, **options: int | bool) -> bytes:
+def _jxl(image: Image.Image, *, quality: int) -> File:
+    """Write a codestream; bare is what follows signature, size and metadata: 4 bytes for a small square picture."""
+    data: bytes = _imagecodecs.jpegxl_encode(np.asarray(image), level=quality, effort=9, numthreads=1)
+    return File(data=data, bare_bytes=len(data) - _JXL_HEADER_BYTES)
+
+
+def _saved(image: Image.Image, kind: str, **options: int | bool | str) -> bytes:
     buffer = io.BytesIO()
     plain = Image.frombytes(image.mode, image.size, image.tobytes())  # without metadata
     if image.mode == "P":

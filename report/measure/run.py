@@ -19,7 +19,7 @@ from splitwire.report.measure import footprint, shaped
 from splitwire.report.measure.exchanges import Framer, ask_all, open_connection
 from splitwire.report.measure.features import base_answers, compute_features, feature_bytes, own_answers
 from splitwire.report.measure.picture_codecs import settings as codec_settings
-from splitwire.report.measure.scoring import score_all
+from splitwire.report.measure.scoring import Scorer, decide, right_of, score_all
 from splitwire.report.measure.timing import Clock
 from splitwire.report.results import (
     AS_IT_IS,
@@ -28,6 +28,7 @@ from splitwire.report.results import (
     FeatureBytes,
     OnLink,
     Scores,
+    Sent,
     WayTimes,
     split,
 )
@@ -49,7 +50,10 @@ if TYPE_CHECKING:
     from splitwire.report.steps import Steps
 
 FEATURES, BASE, OWN, ZSTD = "head", "VGG16 alone", "the device's own classifier", "zstd"
-FILES, TIMES, COSTS, LINKS = "pictures as files", "times", "memory and time of the parts", "shaped links"
+FILES, DECIDING = "pictures as files", "the smallest files"
+TIMES, COSTS, LINKS = "times", "memory and time of the parts", "shaped links"
+_CONTENDERS = 10
+"""How many settings are likely to be measured on more pictures."""
 _SHAPED_BODIES = 20
 _LARGEST = "paper"
 """The quality that is sent over shaped links besides the chosen one, where the bundle has it: many packets."""
@@ -82,6 +86,7 @@ def forecast(sample: Sample, qualities: Sequence[str]) -> dict[str, tuple[int, f
         ZSTD: (count, 0.002),
         **{split(name): (count, 0.008) for name in qualities},
         FILES: ((1 + len(codec_settings())) * len(sample.coded), 0.15),
+        DECIDING: (_CONTENDERS * len(sample.deciding), 0.15),
         TIMES: (len(sample.timed), 0.6),
         COSTS: (len(footprint.PARTS), 4.0),
         LINKS: (shaped.STEPS, 15.0),
@@ -121,15 +126,10 @@ class Measuring:
             base = steps.run(BASE, Answers, partial(base_answers, bundle, features))
             own = steps.run(OWN, Answers, partial(own_answers, self._bundle, features))
             feature = steps.run(ZSTD, FeatureBytes, partial(feature_bytes, features))
-            scores = score_all(
-                self._sample.pictures.labels,
-                self._classes,
-                self._sample.coded,
-                base,
-                own,
-                {name: self._quality(cloud, name, features) for name in self._qualities},
-                self._files(whole),
-            )
+            labels = self._sample.pictures.labels
+            scorer = Scorer(labels, right_of(base, labels), self._classes)
+            qualities = {name: self._quality(cloud, name, features) for name in self._qualities}
+            scores = score_all(scorer, base, own, qualities, *self._files(whole, scorer))
             chosen = scores.chosen
             times = steps.run(TIMES, dict[str, WayTimes], partial(self._times, cloud, whole, chosen.picture))
         parts = [part for part in footprint.PARTS if part != FALLBACK or own.classes]
@@ -179,22 +179,39 @@ class Measuring:
         )
         return self._bundle.manifest.qualities[name].codec, answers
 
-    def _files(self, url: str) -> list[tuple[str, str, Answers]]:
-        """Give codec, setting and what came of the files, those as they are first."""
-        pictures = self._sample.pictures.subset(self._sample.coded)
+    def _files(self, url: str, scorer: Scorer) -> tuple[list[Sent], dict[str, Sent]]:
+        """Send some pictures as files, those as they are first; then more in the settings that decide."""
+        coded, deciding = self._sample.coded, self._sample.deciding
+        by_title = {each.title: each for each in codec_settings()}
         with self._steps.showing(FILES) as advance:
+            files = self._sample.pictures.subset(coded).files
+            as_they_are = partial(self._ask_all, url, files, self._media_type, advance)
+            answers = self._steps.result(AS_IT_IS, Answers, as_they_are)
+            written = [self._written(url, scorer, coded, each, advance) for each in by_title.values()]
+        with self._steps.showing(DECIDING) as advance:
+            decided = decide(
+                written, lambda title: self._written(url, scorer, deciding, by_title[title], advance)
+            )
+        return [scorer.on(coded).sent(answers, "", "file as it is"), *written], decided
 
-            def written(setting: Setting) -> Answers:
-                files = [setting.encode(pictures.image(index)) for index in range(len(pictures))]
-                answers = self._ask_all(url, [file.data for file in files], setting.media_type, advance)
-                return answers.model_copy(update={"bare_bytes": tuple(file.bare_bytes for file in files)})
+    def _written(
+        self,
+        url: str,
+        scorer: Scorer,
+        indices: NDArray[np.int64],
+        setting: Setting,
+        advance: Callable[[int], None],
+    ) -> Sent:
+        """Give what came of some pictures in one setting."""
+        pictures = self._sample.pictures.subset(indices)
 
-            as_they_are = partial(self._ask_all, url, pictures.files, self._media_type, advance)
-            found = [("", "file as it is", self._steps.result(AS_IT_IS, Answers, as_they_are))]
-            for each in codec_settings():
-                answers = self._steps.result(each.title, Answers, partial(written, each))
-                found.append((each.codec, each.name, answers))
-        return found
+        def answered() -> Answers:
+            files = [setting.encode(pictures.image(index)) for index in range(len(pictures))]
+            answers = self._ask_all(url, [file.data for file in files], setting.media_type, advance)
+            return answers.model_copy(update={"bare_bytes": tuple(file.bare_bytes for file in files)})
+
+        answers = self._steps.result(f"{setting.title}, {len(pictures)} pictures", Answers, answered)
+        return scorer.on(indices).sent(answers, setting.codec, setting.name)
 
     def _ask_all(
         self,

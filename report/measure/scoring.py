@@ -10,7 +10,7 @@ from splitwire.report.results import Chosen, ConfidentPoint, Scored, Scores, Sen
 from splitwire.report.statistics import difference, share_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,14 +25,18 @@ class Scorer:
     """Scores answers for n pictures; ``labels``: [n], ``base``: which of them VGG16 alone has right, [n]."""
 
     def __init__(self, labels: NDArray[np.int64], base: NDArray[np.bool_], classes: Sequence[str]) -> None:
-        self._labels, self._base = labels, base
+        self.labels, self._base, self._classes = labels, base, classes
         self._by_class = {
             name: labels == label for label, name in enumerate(classes) if (labels == label).any()
         }
 
+    def on(self, chosen: NDArray[np.int64]) -> Scorer:
+        """Score answers for some of the pictures; ``chosen``: their indices."""
+        return Scorer(self.labels[chosen], self._base[chosen], self._classes)
+
     def score(self, answers: Answers) -> Scored:
         """Sum up how often answers are right; a class without pictures has no score."""
-        right, base = right_of(answers, self._labels), self._base
+        right, base = right_of(answers, self.labels), self._base
         return Scored(
             accuracy=share_of(right),
             change=difference(base, right),
@@ -76,40 +80,54 @@ def traffic(answers: Answers) -> Traffic | None:
 
 
 def score_all(
-    labels: NDArray[np.int64],
-    classes: Sequence[str],
-    coded: NDArray[np.int64],
+    scorer: Scorer,
     base: Answers,
     own: Answers,
     qualities: Mapping[str, tuple[str, Answers]],
-    files: Sequence[tuple[str, str, Answers]],
+    files: Sequence[Sent],
+    decided: Mapping[str, Sent],
 ) -> Scores:
     """Score every way.
 
     Args:
-        labels: the pictures' true classes, [n].
-        classes: their names.
-        coded: the indices of the pictures that were sent as files.
+        scorer: for all pictures.
         base: of VGG16 alone.
         own: of the device's own classifier; empty where it has none.
         qualities: codec and answers by quality.
-        files: codec, setting and answers; the first are of the files as they are.
+        files: of some pictures, in every setting; the first as they are.
+        decided: see ``decide``.
 
     """
-    right = right_of(base, labels)
-    scorer, file_scorer = Scorer(labels, right, classes), Scorer(labels[coded], right[coded], classes)
     by_quality = {name: scorer.sent(answers, codec) for name, (codec, answers) in qualities.items()}
-    pictures = tuple(file_scorer.sent(answers, codec, setting) for codec, setting, answers in files)
-    chosen = choose(by_quality, {each.name: each for each in pictures[1:]})
+    chosen = choose(by_quality, decided)
     return Scores(
         base=scorer.score(base),
-        base_of_files=share_of(right[coded]),
         qualities=by_quality,
-        pictures=pictures,
+        pictures=tuple(decided.get(each.name, each) for each in files),
         own=scorer.score(own) if own.classes else None,
         chosen=chosen,
-        confident=confident(own, qualities[chosen.quality][1], labels) if own.classes else (),
+        confident=confident(own, qualities[chosen.quality][1], scorer.labels) if own.classes else (),
     )
+
+
+def decide(files: Sequence[Sent], measure: Callable[[str], Sent]) -> dict[str, Sent]:
+    """Measure on more pictures which is the smallest file that keeps the accuracy.
+
+    Args:
+        files: what came of few pictures, in every setting.
+        measure: gives what comes of more of them in the setting of that name.
+
+    Returns:
+        by name those that few pictures do not rule out, from the smallest to the first that keeps the accuracy.
+
+    """
+    left = [each for each in files if each.scored.change.high >= -WITHIN]
+    decided: dict[str, Sent] = {}
+    for each in sorted(left, key=lambda each: each.body.mean):
+        decided[each.name] = found = measure(each.name)
+        if keeps_accuracy(found):
+            break
+    return decided or {each.name: each for each in files}
 
 
 def choose(qualities: Mapping[str, Sent], pictures: Mapping[str, Sent]) -> Chosen:
@@ -117,8 +135,13 @@ def choose(qualities: Mapping[str, Sent], pictures: Mapping[str, Sent]) -> Chose
     return Chosen(within=WITHIN, quality=_smallest(qualities), picture=_smallest(pictures))
 
 
+def keeps_accuracy(sent: Sent) -> bool:
+    """Say whether at most ``WITHIN`` of VGG16's accuracy is lost."""
+    return sent.scored.change.value >= -WITHIN
+
+
 def _smallest(candidates: Mapping[str, Sent]) -> str:
-    good = [name for name, each in candidates.items() if each.scored.change.value >= -WITHIN]
+    good = [name for name, each in candidates.items() if keeps_accuracy(each)]
     if good:
         return min(good, key=lambda name: candidates[name].body.mean)
     return max(candidates, key=lambda name: candidates[name].scored.accuracy.value)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 PAPER = "paper"
 _PUBLISHED = Path(__file__).with_name("published.json")
-"""What others measured, on their own pictures and machines; what could not be traced to its source is not there."""
+"""What others measured, with their own networks and machines; what could not be traced to its source is not there."""
 SLOWER = (1.0, 3.0, 10.0)
 
 
@@ -85,6 +85,7 @@ def assemble(
             test_pictures=len(sample.everything),
             pictures=len(sample.pictures),
             codec_pictures=len(sample.coded),
+            deciding_pictures=len(sample.deciding),
             timed_pictures=len(sample.timed),
             seed=sample.seed,
             head=HEAD,

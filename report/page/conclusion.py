@@ -44,12 +44,15 @@ def _gain(name: str, result: Sent, picture: Sent) -> Finding:
     body, file = result.body.mean, picture.body.mean
     split = f"split in quality {name}, a picture is {words.count(body)} bytes"
     other = (
-        f"the smallest file of the picture that keeps the accuracy ({picture.name}) has {words.count(file)}"
+        f"the smallest file of the picture that keeps the accuracy ({picture.name}; on "
+        f"{picture.scored.accuracy.n:,} pictures) has {words.count(file)}"
     )
     if body < file:
         sentence = f"Gained: {split}; {other}, {words.times_as(file / body)} as many."
     else:
         sentence = f"Nothing is gained in bytes: {split}; {other}, {words.times_as(body / file)} fewer."
+    if picture.bare_bytes is not None:
+        sentence += f" Without its fixed header that file has {words.count(picture.bare_bytes)}."
     label = f"bytes a picture in quality {name}; as a file of its own it has {words.count(file)}"
     return Finding(number=words.count(body), label=label, sentence=sentence)
 

@@ -52,14 +52,15 @@ def commit() -> str | None:
 def describe_data(pictures: Pictures) -> str:
     """Say in a sentence how these test pictures differ from the original release of CIFAR-10."""
     count, sizes = len(pictures), [len(data) for data in pictures.files]
-    with Image.open(io.BytesIO(pictures.files[0])) as image:
+    first = pictures.files[0]
+    with Image.open(io.BytesIO(first)) as image:
         kind, (width, height) = image.format, image.size
     files = f"{count:,} test pictures, {kind} files of {sum(sizes) / count:,.0f} bytes on average"
     if set(pictures.classes) != set(CLASS_ORDER):
         return f"{files}; not CIFAR-10: the first has {width} x {height} pixels."
     original = f"The original release of CIFAR-10 has {ORIGINAL_TEST_PICTURES:,}, as raw pixels of {RAW_BYTES:,} bytes"
-    if kind == "PNG":
-        return f"{files}. {original}; PNG keeps every pixel of what it is made from."
+    if kind == "PNG" or (kind == "WEBP" and first[12:16] == b"VP8L"):
+        return f"{files}. {original}; such a file keeps every pixel of what it is made from."
     return (
         f"{files}. {original}: these were encoded as {kind} since, which loses detail, so that no accuracy here is "
         "exactly comparable with one on the original."

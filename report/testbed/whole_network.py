@@ -23,12 +23,13 @@ from splitwire.edge.compute.fallback import likeliest
 from splitwire.edge.compute.head import open_head
 from splitwire.models.device import choose_device
 from splitwire.models.loading import load_tails
+from splitwire.report.measure.picture_codecs import load_file
 from splitwire.shared.answer import CONTENT_TYPE, compact, pack
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_line, print_line, run
 from splitwire.shared.errors import PictureError
 from splitwire.shared.messages import ErrorAnswer, Timings
-from splitwire.shared.pictures.loading import load_picture, prepare
+from splitwire.shared.pictures.loading import prepare
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,9 +82,7 @@ def create_app(network: WholeNetwork) -> FastAPI:
         data = await _body(request)
         started = time.monotonic()
         try:
-            picture = await asyncio.to_thread(
-                lambda: prepare(load_picture(data), network.manifest.preparation)
-            )
+            picture = await asyncio.to_thread(lambda: prepare(load_file(data), network.manifest.preparation))
         except PictureError as exc:
             raise HTTPException(400, f"{exc}; send a picture's file") from exc
         decoded = time.monotonic()

@@ -56,7 +56,7 @@ def drawn_report(learned_bundle: Bundle, sample: Sample) -> Report:
     return assemble(
         learned_bundle,
         sample,
-        Drawn(sample.pictures.labels, sample.coded).measured(),
+        Drawn(sample).measured(),
         comparison(),
         commit="c0ffee",
         seconds=1500.0,

@@ -13,7 +13,7 @@ from splitwire.report import results
 from splitwire.report.measure import footprint, shaped
 from splitwire.report.measure.picture_codecs import settings as codec_settings
 from splitwire.report.measure.run import Measured
-from splitwire.report.measure.scoring import WITHIN, score_all
+from splitwire.report.measure.scoring import WITHIN, Scorer, decide, right_of, score_all
 from splitwire.report.results import (
     AS_IT_IS,
     OWN,
@@ -24,6 +24,7 @@ from splitwire.report.results import (
     Cost,
     FeatureBytes,
     OnLink,
+    Sent,
     WayTimes,
 )
 from splitwire.report.statistics import spread
@@ -31,6 +32,8 @@ from splitwire.shared.evaluation import share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from splitwire.report.sample import Sample
 
 QUALITIES = {
     "paper": (12_806, 0, 0.893),
@@ -48,12 +51,12 @@ _WHOLE_MILLISECONDS = 90.0
 
 
 class Drawn:
-    """Draws everything that a measurement of some pictures gives; ``labels``: [n]."""
+    """Draws everything that a measurement of a sample gives."""
 
-    def __init__(self, labels: NDArray[np.int64], coded: NDArray[np.int64]) -> None:
+    def __init__(self, sample: Sample) -> None:
         self._rng = np.random.default_rng(0)
-        self._labels, self._coded = labels, coded
-        self._hard = self._rng.random(len(labels))
+        self._sample, self._labels = sample, sample.pictures.labels
+        self._hard = self._rng.random(len(self._labels))
 
     def classes(self, accuracy: float, labels: NDArray[np.int64] | None = None) -> tuple[int, ...]:
         """Draw answers: the pictures that are hard for one way are mostly hard for the others."""
@@ -74,16 +77,21 @@ class Drawn:
             received=(ANSWER_BYTES,) * len(classes),
         )
 
-    def files(self) -> list[tuple[str, str, Answers]]:
-        labels = self._labels[self._coded]
-        files = [("", "file as it is", self.answers(0.9, 921, 60, labels))]
-        for place, setting in enumerate(codec_settings()):
+    def files(self, scorer: Scorer) -> tuple[list[Sent], dict[str, Sent]]:
+        coded, deciding = self._sample.coded, self._sample.deciding
+        drawn = {setting.title: (place, setting) for place, setting in enumerate(codec_settings())}
+
+        def written(title: str, indices: NDArray[np.int64]) -> Sent:
+            place, setting = drawn[title]
             size = (300, 550, 660, 2276)[place % 4]
             accuracy = (0.45, 0.75, 0.86, 0.896)[place % 4]
-            answers = self.answers(accuracy, size + 7 * place, 20, labels)
-            bare = answers.model_copy(update={"bare_bytes": (size // 2,) * len(labels)})
-            files.append((setting.codec, setting.name, bare))
-        return files
+            answers = self.answers(accuracy, size + 7 * place, 20, self._labels[indices])
+            bare = answers.model_copy(update={"bare_bytes": (size // 2,) * len(indices)})
+            return scorer.on(indices).sent(bare, setting.codec, setting.name)
+
+        files = [written(title, coded) for title in drawn]
+        as_it_is = scorer.on(coded).sent(self.answers(0.9, 921, 60, self._labels[coded]), "", "file as it is")
+        return [as_it_is, *files], decide(files, lambda title: written(title, deciding))
 
     def way(self, *phases: str, **changed: float) -> WayTimes:
         laps = {phase: self.milliseconds(changed.get(phase, _MILLISECONDS[phase])) for phase in phases}
@@ -107,11 +115,12 @@ class Drawn:
         }
 
     def measured(self) -> Measured:
+        base = Answers(classes=self.classes(BASE_ACCURACY))
+        scorer = Scorer(self._labels, right_of(base, self._labels), CLASS_ORDER)
+        files, decided = self.files(scorer)
         scores = score_all(
-            self._labels,
-            CLASS_ORDER,
-            self._coded,
-            base=Answers(classes=self.classes(BASE_ACCURACY)),
+            scorer,
+            base=base,
             own=Answers(
                 classes=self.classes(OWN_ACCURACY),
                 probabilities=tuple(np.clip(1.2 - self._hard, 0.2, 1).tolist()),
@@ -120,7 +129,8 @@ class Drawn:
                 name: ("factorised" if name[0] == "q" else name, self.answers(accuracy, size, deviation))
                 for name, (size, deviation, accuracy) in QUALITIES.items()
             },
-            files=self.files(),
+            files=files,
+            decided=decided,
         )
         chosen = Chosen(within=WITHIN, quality="q2", picture="WebP, quality 90")
         return Measured(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from splitwire.report.page import words
 from splitwire.report.page.conclusion import conclude
 from splitwire.report.results import Way
 
@@ -35,6 +36,9 @@ def test_fewer_bytes_are_a_gain(drawn_report: Report) -> None:
     assert found.number == f"{drawn_report.qualities['q2'].body.mean:.1f}"
     assert found.sentence.startswith("Gained: split in quality q2")
     assert "times as many" in found.sentence
+    picture = next(each for each in drawn_report.pictures if each.name == drawn_report.chosen.picture)
+    assert f"on {picture.scored.accuracy.n:,} pictures" in found.sentence
+    assert f"Without its fixed header that file has {words.count(picture.bare_bytes or 0)}." in found.sentence
 
 
 def test_more_bytes_are_said_to_be_none(drawn_report: Report) -> None:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from splitwire.models import paper
+from splitwire.report.page import words
 from splitwire.report.page.html import write_report
 from splitwire.report.page.plots.style import draw_shares
 from splitwire.report.results import Report
@@ -104,6 +105,12 @@ def test_the_first_screen_is_the_conclusion(page: str, drawn_report: Report) -> 
     for finding in drawn_report.conclusion:
         for each in (finding.number, finding.label, finding.sentence):
             assert " ".join(each.split()) in first
+
+
+def test_every_file_says_how_many_pictures_stand_behind_it(page: str, drawn_report: Report) -> None:
+    text = text_of(page)
+    for each in drawn_report.pictures[1:]:
+        assert f"{each.setting} {each.scored.accuracy.n:,} {words.count(each.body.mean)}" in text
 
 
 def test_the_papers_figures_stand_both_ways(page: str) -> None:

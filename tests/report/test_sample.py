@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from splitwire.models.errors import TrainingError
-from splitwire.report.sample import spread_sample
+from splitwire.models.training.data.pictures import CLASS_ORDER, Pictures
+from splitwire.report.sample import spread_sample, take_sample
 
 LABELS = np.repeat(np.arange(10), 50)
 
@@ -24,6 +25,16 @@ def test_the_seed_decides_and_a_larger_sample_holds_the_smaller() -> None:
     assert np.array_equal(small, again)
     assert not np.array_equal(small, other)
     assert set(small) <= set(spread_sample(LABELS, 60, seed=0))
+
+
+def test_pictures_that_decide_are_at_least_2000_and_hold_the_surveyed_ones() -> None:
+    labels = np.repeat(np.arange(10), 500)
+    pictures = Pictures(
+        classes=CLASS_ORDER, names=("",) * len(labels), labels=labels, files=(b"",) * len(labels)
+    )
+    sample = take_sample(pictures, limit=None, seed=0)
+    assert len(sample.deciding) >= 2000
+    assert set(sample.coded) < set(sample.deciding)
 
 
 def test_more_than_there_are_says_how_many_there_are() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from splitwire.report.measure.scoring import Scorer, choose, confident, right_of, traffic
+from splitwire.report.measure.scoring import Scorer, choose, confident, decide, right_of, traffic
 from splitwire.report.results import Answers, Sent
 
 LABELS = np.array([0, 0, 1, 1])
@@ -17,11 +17,11 @@ def answers(*classes: int, bodies: tuple[int, ...] = (10, 20, 30, 40)) -> Answer
     return Answers(classes=classes, body_bytes=bodies, sent=sent, received=(7,) * len(bodies))
 
 
-def sent(right: int, of: int, size: int) -> Sent:
+def sent(right: int, of: int, size: int, setting: str = "") -> Sent:
     """What is right on the first pictures, where VGG16 alone is right on all."""
     given = (0,) * right + (1,) * (of - right)
     found = answers(*given, bodies=(size,) * of).model_copy(update={"bare_bytes": (size - 4,) * of})
-    return Scorer(np.zeros(of, dtype=np.int64), np.ones(of, dtype=bool), CLASSES).sent(found, "int8")
+    return Scorer(np.zeros(of, dtype=np.int64), np.ones(of, dtype=bool), CLASSES).sent(found, "int8", setting)
 
 
 def test_a_quality_is_scored_by_class_and_against_vgg16_alone() -> None:
@@ -70,6 +70,35 @@ def test_where_none_keeps_it_the_most_accurate_is_chosen() -> None:
         {"PNG": sent(50, 100, 2000), "JPEG": sent(60, 100, 5000)},
     )
     assert (chosen.quality, chosen.picture) == ("one", "JPEG")
+
+
+def test_the_smallest_file_that_few_pictures_do_not_rule_out_is_measured_on_more() -> None:
+    few = [
+        sent(100, 100, 900, "never reached"),
+        sent(97, 100, 500, "keeps it"),
+        sent(100, 100, 300, "lucky"),
+        sent(60, 100, 100, "ruled out"),
+    ]
+    more = {
+        name: sent(right, 2000, size, name)
+        for name, right, size in (("keeps it", 1985, 510), ("lucky", 1900, 310))
+    }
+    decided = decide(few, lambda name: more[name.removeprefix("int8, ")])
+    assert [each.setting for each in decided.values()] == ["lucky", "keeps it"]
+    chosen = choose({"one": sent(80, 100, 3000)}, decided)
+    assert decided[chosen.picture].scored.accuracy.n == 2000
+    assert decided[chosen.picture].setting == "keeps it"
+
+
+def test_where_few_pictures_rule_all_files_out_these_are_what_there_is() -> None:
+    few = [sent(60, 100, 100, "one"), sent(50, 100, 50, "two")]
+    assert list(decide(few, lambda _: few[0]).values()) == few
+
+
+def test_some_of_the_pictures_are_scored_against_vgg16_on_the_same() -> None:
+    base = right_of(Answers(classes=(0, 1, 1, 1)), LABELS)
+    found = Scorer(LABELS, base, CLASSES).on(np.array([1, 2])).score(Answers(classes=(0, 0)))
+    assert (found.accuracy.value, found.change.value) == (0.5, 0)
 
 
 def test_confident_sends_only_what_the_device_doubts() -> None:

@@ -11,18 +11,20 @@ from matplotlib.ticker import FuncFormatter
 from splitwire.report.page.plots.style import THEIRS, WIDTH, draw_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from splitwire.report.results import Report, Sent
+    from splitwire.shared.evaluation import Share
 
 _CODECS = {
     "PNG": ("s", "#8c510a", (0, (1, 1))),
     "JPEG": ("^", "#01665e", (0, (5, 2))),
     "WebP": ("D", "#5e3c99", (0, (3, 1, 1, 1))),
     "AVIF": ("v", "#c2185b", (0, (6, 1, 1, 1, 1, 1))),
+    "JXL": ("o", "#b8860b", (0, (4, 1))),
 }
 """Mark, colour and line."""
 _SPLIT, _OTHERS = "split, by quality", "others' own measurements"
@@ -65,8 +67,9 @@ def rate_accuracy(report: Report) -> Figure:
     _qualities(axes, report)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.margins(x=0.06)
-    highest = max(each.scored.accuracy.high for each in (*report.qualities.values(), *report.pictures))
-    axes.set_ylim(top=min(_MOST, 100 * highest + 1))
+    ours = [100 * each.scored.accuracy.high for each in (*report.qualities.values(), *report.pictures)]
+    highest = max(*ours, *(each.accuracy or 0 for each in report.published))
+    axes.set_ylim(top=min(_MOST, highest + 1))
     by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     order = sorted(by_label, key=_place)
     figure.legend([by_label[label] for label in order], order, loc="outside lower center", ncols=3)
@@ -75,7 +78,7 @@ def rate_accuracy(report: Report) -> Figure:
 
 def _place(label: str) -> int:
     """Order the legend: three columns, where all is there."""
-    columns = (_SPLIT, _WHOLE, _OWN, _AS_IT_IS, _FEATURE, "picture as ", _OTHERS)
+    columns = (_SPLIT, _WHOLE, _OWN, _AS_IT_IS, _FEATURE, _OTHERS, "picture as ")
     return next((place for place, start in enumerate(columns) if label.startswith(start)), len(columns))
 
 
@@ -90,13 +93,23 @@ def _to_error(height: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _codec(axes: Axes, codec: str, pictures: Sequence[Sent]) -> None:
     marker, colour, line = _CODECS[codec]
-    shares = [picture.scored.accuracy for picture in pictures]
     look: dict[str, Any] = {"marker": marker, "color": colour, "markersize": 5}
-    sizes = [picture.body.mean for picture in pictures]
+    sizes, shares = _best((each.body.mean, each.scored.accuracy) for each in pictures)
     draw_shares(axes, sizes, shares, linestyle=line, label=f"picture as {codec}", **look)
-    bare = [picture.bare_bytes or picture.body.mean for picture in pictures]
+    bare, shares = _best((each.bare_bytes or each.body.mean, each.scored.accuracy) for each in pictures)
     look |= {"markerfacecolor": "white", "linestyle": "none", "label": f"{codec} without fixed header"}
     axes.plot(bare, [100 * share.value for share in shares], **look)
+
+
+def _best(points: Iterable[tuple[float, Share]]) -> tuple[list[float], list[Share]]:
+    """Keep sizes and shares of the settings that are more accurate than every smaller file, smallest first."""
+    sizes: list[float] = []
+    shares: list[Share] = []
+    for size, share in sorted(points, key=lambda point: point[0]):
+        if not shares or share.value > shares[-1].value:
+            sizes.append(size)
+            shares.append(share)
+    return sizes, shares
 
 
 def _published(axes: Axes, report: Report) -> None:
@@ -107,10 +120,9 @@ def _published(axes: Axes, report: Report) -> None:
     }
     look: dict[str, Any] = {"marker": "*", "color": THEIRS, "markerfacecolor": "white", "linestyle": "none"}
     axes.plot(*zip(*plotted, strict=True), markersize=9, label=_OTHERS, **look)
-    leftmost = {each.source: (point, each) for point, each in sorted(plotted.items(), reverse=True)}
-    for point, each in leftmost.values():
-        name = f"{each.who.split(',')[0]} et al."
-        axes.annotate(name, point, xytext=(0, -7), fontsize=7, color=THEIRS, zorder=4, **_UNDER)
+    leftmost = {(each.who, each.what): point for point, each in sorted(plotted.items(), reverse=True)}
+    for (_, what), point in leftmost.items():
+        axes.annotate(what, point, xytext=(0, -7), fontsize=7, color=THEIRS, zorder=4, **_UNDER)
 
 
 def _qualities(axes: Axes, report: Report) -> None:
