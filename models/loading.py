@@ -24,7 +24,7 @@ _SHAPES_ONLY = torch.device("meta")
 """What a manifest asks for takes memory only once the weights fit it."""
 
 
-def load_convolutions(bundle: Bundle) -> nn.Module:
+def load_convolutions(bundle: Bundle) -> nn.Sequential:
     """Build the convolutions that all qualities share, channels last.
 
     Raises:

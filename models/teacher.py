@@ -80,5 +80,5 @@ def _convolution(width: int, following: int) -> nn.Conv2d:
 
 def _norm(width: int) -> nn.BatchNorm2d:
     layer = nn.BatchNorm2d(width, momentum=_NORM_MOMENTUM)
-    layer.weight.requires_grad_(requires_grad=False)
+    layer.weight.requires_grad = False
     return layer

@@ -5,17 +5,18 @@ from __future__ import annotations
 import shutil
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from splitwire.edge.network.address import address
 from splitwire.models.errors import TrainingError
 from splitwire.models.training.commands import DataPath
 from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.fitting.progress import CONSOLE
+from splitwire.models.training.painting.paintings import PAINTINGS, SHEET, Paintings
 from splitwire.models.training.sae import SAE, AutoencoderComparison
 from splitwire.report.measure.run import Measuring, forecast
 from splitwire.report.page.assemble import assemble
@@ -26,6 +27,8 @@ from splitwire.report.testbed import environment
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_line, print_result
 from splitwire.shared.errors import BundleInvalid
+
+Found = TypeVar("Found", bound=BaseModel)
 
 app = command_line("split-report")
 
@@ -70,7 +73,8 @@ def command(
     )
     for name in names:
         device.quality(name)
-    autoencoders = load_comparison(bundle)
+    autoencoders = load_beside(bundle, SAE, AutoencoderComparison)
+    paintings = load_beside(bundle, PAINTINGS, Paintings)
     everything = load_pictures(data, "test")
     if everything.classes != device.manifest.classes:
         raise TrainingError(
@@ -88,25 +92,26 @@ def command(
     }
     with Steps(out / "work", identity, forecast(sample, names)) as steps:
         measured = Measuring(bundle, names, sample, steps, cloud, key).run()
-    report = assemble(device, sample, measured, autoencoders, commit, steps.seconds)
-    write_report(report, out)
+    report = assemble(device, sample, measured, autoencoders, paintings, commit, steps.seconds)
+    sheet = bundle / SHEET
+    write_report(report, out, sheet.read_bytes() if paintings and sheet.exists() else None)
     shutil.rmtree(steps.folder, ignore_errors=True)
     for finding in report.conclusion:
         print_result(finding.sentence)
     CONSOLE.print(f"written: {out / 'report.html'}", highlight=False, soft_wrap=True)
 
 
-def load_comparison(bundle: Path) -> AutoencoderComparison | None:
-    """Read a bundle's ``sae.json``; None where it has none.
+def load_beside(bundle: Path, name: str, kind: type[Found]) -> Found | None:
+    """Read what a training left in a bundle's folder; None where it has none.
 
     Raises:
-        BundleInvalid: the file is no such comparison.
+        BundleInvalid: the file is not of this kind.
 
     """
-    file = bundle / SAE
+    file = bundle / name
     if not file.exists():
         return None
     try:
-        return AutoencoderComparison.model_validate_json(file.read_bytes())
+        return kind.model_validate_json(file.read_bytes())
     except (ValidationError, OSError) as exc:
-        raise BundleInvalid(bundle, f"{SAE} can't be read; copy the bundle again") from exc
+        raise BundleInvalid(bundle, f"{name} can't be read; copy the bundle again") from exc

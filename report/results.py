@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from splitwire.models.training.painting.paintings import Paintings
 from splitwire.models.training.sae import AutoencoderComparison
 from splitwire.report.statistics import Difference, Spread
 from splitwire.shared.evaluation import Share
@@ -292,6 +293,7 @@ class Report(Scores):
     file_bytes: dict[str, int]
     pulled_bytes: dict[str, int]
     autoencoders: AutoencoderComparison | None
+    paintings: Paintings | None
     times: dict[str, WayTimes]
     ways: tuple[Way, ...]
     rates: tuple[float, ...]

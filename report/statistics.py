@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from splitwire.shared.evaluation import Share, share
+from splitwire.shared.evaluation import NORMAL_95, Share, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-_NORMAL_95 = 1.959964  # the normal distribution's 97.5 % point
 
 
 class Difference(BaseModel):
@@ -53,7 +51,7 @@ def difference(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Differenc
     n = len(before)
     lost, won = int((before & ~after).sum()), int((~before & after).sum())
     centre = (won - lost) / (n + 2)
-    half = _NORMAL_95 * math.sqrt(won + lost + 1 - (won - lost) ** 2 / (n + 2)) / (n + 2)
+    half = NORMAL_95 * math.sqrt(won + lost + 1 - (won - lost) ** 2 / (n + 2)) / (n + 2)
     return Difference(value=(won - lost) / n, low=max(-1.0, centre - half), high=min(1.0, centre + half), n=n)
 
 

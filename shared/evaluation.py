@@ -19,7 +19,8 @@ BASE = "base"
 DEVICE = "device"
 """The name of the device's own small classifier."""
 
-_NORMAL_95 = 1.959964  # the normal distribution's 97.5 % point
+NORMAL_95 = 1.959964
+"""The normal distribution's 97.5 % point."""
 
 
 class Share(BaseModel):
@@ -57,7 +58,7 @@ class Evaluation(BaseModel):
 
 def share(hits: int, n: int) -> Share:
     """Compute a share with Wilson's score interval."""
-    p, z = hits / n, _NORMAL_95
+    p, z = hits / n, NORMAL_95
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return Share(value=p, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n)

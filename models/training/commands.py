@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts.types import NonNegativeInt
+from cyclopts.types import NonNegativeInt, PositiveInt
 from rich.table import Table
 
 from splitwire.models.training.card import CIFAR10_ORIGIN, TORCHVISION_ORIGIN, Origins
-from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
+from splitwire.models.training.data.batches import Parts
+from splitwire.models.training.data.pictures import Pictures, Split, balanced_sample, load_pictures
 from splitwire.models.training.evaluate import evaluate_bundle
 from splitwire.models.training.export import check_name, export_bundle
 from splitwire.models.training.fitting.device import Precision, choose_compute
 from splitwire.models.training.fitting.progress import CONSOLE
 from splitwire.models.training.fitting.weights import TORCHVISION_WEIGHTS
 from splitwire.models.training.forecast import Forecast, forecast
+from splitwire.models.training.painting.painter import PainterSettings
+from splitwire.models.training.painting.paintings import paint_bundle
 from splitwire.models.training.pipeline import PRESETS, STAGES, PresetName
 from splitwire.models.training.provenance import run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
@@ -173,12 +176,50 @@ def evaluate(
         _print_scores(evaluation)
 
 
+@commands.command
+def paint(
+    *names: Annotated[str, Parameter(help="Qualities; none: paper, int8, q3, q1.")],
+    data: DataPath,
+    bundle: Annotated[Path, Parameter(help="Folder of a bundle: paintings.json and .png are written there.")],
+    run: Annotated[Path, Parameter(help="Folder that keeps the pictures' features.")] = _DEFAULT_RUN,
+    pictures: Annotated[NonNegativeInt, Parameter(help="Training pictures, evenly; 0: all.")] = 0,
+    limit: Annotated[NonNegativeInt, Parameter(help="Test pictures, evenly; 0: all.")] = 1000,
+    epochs: Annotated[PositiveInt, Parameter(help="Of each painter's training.")] = 6,
+    seed: Annotated[NonNegativeInt, Parameter(help="Of the choice of pictures, and of the training.")] = 0,
+    device: Device = "auto",
+    precision: PrecisionName = "auto",
+) -> None:
+    """Train a painter of each quality, as who overhears codes would, and measure what these give away."""
+    chosen = Parts(
+        training=_pictures(data, "train", pictures, seed), held_out=_test_pictures(data, limit, seed)
+    )
+    found = paint_bundle(
+        bundle,
+        names or ("paper", "int8", "q3", "q1"),
+        chosen,
+        PainterSettings(epochs=epochs),
+        choose_compute(device, precision),
+        cache=run / "cache",
+        seed=seed,
+    )
+    for name, each in (*found.qualities.items(), ("class", found.class_alone)):
+        print_result(
+            f"{name:8} PSNR {each.psnr.value:.2f} dB, SSIM {each.ssim.value:.3f}, class right "
+            f"{each.accuracy.value:.1%} of {each.accuracy.n:,}"
+        )
+    print_result(f"pictures {found.accuracy.value:.1%}")
+
+
 def _test_pictures(data: Path, limit: int = 0, seed: int = 0) -> Pictures:
-    test = load_pictures(data, "test")
+    return _pictures(data, "test", limit, seed)
+
+
+def _pictures(data: Path, split: Split, limit: int, seed: int) -> Pictures:
+    pictures = load_pictures(data, split)
     if limit:
-        test = test.subset(balanced_sample(test.labels, limit, seed))
-    test.check_readable()
-    return test
+        pictures = pictures.subset(balanced_sample(pictures.labels, limit, seed))
+    pictures.check_readable()
+    return pictures
 
 
 def _settings(data: Path, initial_weights: str, preset: PresetName, changes: tuple[str, ...]) -> RunSettings:

@@ -11,6 +11,7 @@ from splitwire.models.autoencoder import LATENT_SHAPE
 from splitwire.models.training.card import Origins, model_card
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.evaluate import evaluate_bundle
+from splitwire.models.training.painting.paintings import PAINTINGS, SHEET
 from splitwire.models.training.provenance import PROVENANCE, provenance_of
 from splitwire.models.training.run import Run
 from splitwire.models.training.sae import SAE, compare_autoencoders
@@ -58,7 +59,8 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2) + "\n")
     (folder / PROVENANCE).write_text(provenance_of(run).model_dump_json(indent=2) + "\n")
     comparison = None
-    (folder / SAE).unlink(missing_ok=True)
+    for earlier in (SAE, PAINTINGS, SHEET):
+        (folder / earlier).unlink(missing_ok=True)
     if run.has_weights(run.pipeline.sae):
         comparison = compare_autoencoders(run, test)
         (folder / SAE).write_text(comparison.model_dump_json(indent=2) + "\n")

@@ -35,6 +35,7 @@ from splitwire.shared.evaluation import EVALUATION
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from splitwire.models.training.painting.paintings import Paintings
     from splitwire.models.training.sae import AutoencoderComparison
     from splitwire.report.measure.run import Measured
     from splitwire.report.results import OnLink, Way, WayTimes
@@ -52,6 +53,7 @@ def assemble(
     sample: Sample,
     measured: Measured,
     autoencoders: AutoencoderComparison | None,
+    paintings: Paintings | None,
     commit: str | None,
     seconds: float,
 ) -> Report:
@@ -105,6 +107,7 @@ def assemble(
         file_bytes=_sizes(bundle.path, manifest.sha256),
         pulled_bytes=_sizes(bundle.path, [MANIFEST, EVALUATION]),
         autoencoders=autoencoders,
+        paintings=paintings,
         times=measured.times,
         ways=tuple(ways.values()),
         rates=rates(),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PAGE, NUMBERS, PLOTS = "report.html", "report.json", "plots"
 
 
-def write_report(report: Report, folder: Path) -> None:
-    """Write page, numbers and plots.
+def write_report(report: Report, folder: Path, sheet: bytes | None = None) -> None:
+    """Write page, numbers and plots; ``sheet``: the paintings' PNG, where there is one.
 
     Raises:
         SettingsError: the folder can't be written.
@@ -31,13 +31,13 @@ def write_report(report: Report, folder: Path) -> None:
     try:
         (folder / NUMBERS).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
         drawn = plots.save_plots(report, folder / PLOTS)
-        (folder / PAGE).write_text(render(report, drawn), encoding="utf-8")
+        (folder / PAGE).write_text(render(report, drawn, sheet), encoding="utf-8")
     except OSError as exc:
         raise SettingsError(f"{folder} can't be written ({exc.strerror}); choose another --out") from exc
 
 
-def render(report: Report, drawn: dict[str, bytes]) -> str:
-    """Write the page; ``drawn``: SVG by name, put into it."""
+def render(report: Report, drawn: dict[str, bytes], sheet: bytes | None) -> str:
+    """Write the page; ``drawn``: SVG by name, put into it; ``sheet``: PNG, likewise."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -54,6 +54,7 @@ def render(report: Report, drawn: dict[str, bytes]) -> str:
         report=report,
         where=report.where,
         images={name: base64.b64encode(svg).decode() for name, svg in drawn.items()},
+        sheet=sheet and base64.b64encode(sheet).decode(),
         plots=plots,
         phases=PHASES,
         parts={"device": ON_DEVICE, "cloud": IN_CLOUD},

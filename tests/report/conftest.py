@@ -14,7 +14,7 @@ from splitwire.report.measure.picture_codecs import settings as codec_settings
 from splitwire.report.page.assemble import assemble
 from splitwire.report.sample import Sample, take_sample
 from splitwire.shared.bundle import Bundle, Quality
-from tests.report.drawn import QUALITIES, Drawn, comparison
+from tests.report.drawn import QUALITIES, Drawn, comparison, paintings
 
 if TYPE_CHECKING:
     from splitwire.report.results import Report
@@ -58,6 +58,7 @@ def drawn_report(learned_bundle: Bundle, sample: Sample) -> Report:
         sample,
         Drawn(sample).measured(),
         comparison(),
+        paintings(),
         commit="c0ffee",
         seconds=1500.0,
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from splitwire.models.training.data.pictures import CLASS_ORDER
+from splitwire.models.training.painting.painter import PainterSettings
+from splitwire.models.training.painting.paintings import Likeness, Mean, Paintings
 from splitwire.models.training.sae import AutoencoderComparison, AutoencoderScore
 from splitwire.models.training.stages.autoencoder import AutoencoderSettings
 from splitwire.report import results
@@ -193,4 +195,26 @@ def comparison() -> AutoencoderComparison:
         training_pictures=47_500,
         seed=0,
         compute="cpu, bfloat16 mixed precision",
+    )
+
+
+def paintings() -> Paintings:
+    """What codes give away, as a training writes it into ``paintings.json``."""
+
+    def likeness(psnr: float, ssim: float, hits: int) -> Likeness:
+        return Likeness(
+            psnr=Mean(value=psnr, low=psnr - 0.1, high=psnr + 0.1, n=1000),
+            ssim=Mean(value=ssim, low=ssim - 0.01, high=ssim + 0.01, n=1000),
+            accuracy=share(hits, 1000),
+        )
+
+    return Paintings(
+        qualities={"paper": likeness(19.37, 0.61, 512), "q3": likeness(14.03, 0.22, 301)},
+        class_alone=likeness(12.91, 0.12, 104),
+        accuracy=share(901, 1000),
+        data_sha256="0" * 64,
+        training_pictures=50_000,
+        settings=PainterSettings(epochs=7),
+        seed=0,
+        compute="cpu, float32",
     )

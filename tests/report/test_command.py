@@ -26,13 +26,15 @@ from splitwire.report.measure.picture_codecs import settings as codec_settings
 from splitwire.report.results import Cost, Report
 from splitwire.report.testbed import environment
 from splitwire.shared.errors import BundleInvalid, QualityMissing, SettingsError
-from tests.report.drawn import comparison
+from tests.report.drawn import comparison, paintings
 from tests.report.threads import blas_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import NoReturn
+
+    from pydantic import BaseModel
 
 
 @pytest.fixture(scope="module")
@@ -145,14 +147,15 @@ def test_other_classes_than_the_bundles_are_refused(data: Path, tmp_path: Path) 
         invoke("--data", tmp_path, "--out", tmp_path / "out")
 
 
-def test_a_damaged_comparison_of_autoencoders_is_refused(
-    data: Path, tmp_path: Path, bundle_copy: Path
+@pytest.mark.parametrize(("name", "whole"), [("sae.json", comparison()), ("paintings.json", paintings())])
+def test_what_a_training_left_beside_the_bundle_is_refused_when_damaged(
+    data: Path, tmp_path: Path, bundle_copy: Path, name: str, whole: BaseModel
 ) -> None:
-    (bundle_copy / "sae.json").write_text("{}")
-    with pytest.raises(BundleInvalid, match="copy the bundle again"):
+    (bundle_copy / name).write_text("{}")
+    with pytest.raises(BundleInvalid, match=f"{name} can't be read; copy the bundle again"):
         invoke("--data", data, "--out", tmp_path / "out", "--bundle", bundle_copy)
-    (bundle_copy / "sae.json").write_text(comparison().model_dump_json())
-    assert cli.load_comparison(bundle_copy) == comparison()
+    (bundle_copy / name).write_text(whole.model_dump_json())
+    assert cli.load_beside(bundle_copy, name, type(whole)) == whole
 
 
 def test_an_error_is_one_line_and_an_exit_code(tmp_path: Path) -> None:

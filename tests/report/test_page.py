@@ -9,11 +9,13 @@ import subprocess
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
 from splitwire.models import paper
+from splitwire.models.training.data.pictures import as_png
 from splitwire.report.page import words
 from splitwire.report.page.html import write_report
 from splitwire.report.page.plots.style import draw_shares
@@ -28,9 +30,15 @@ PLOTS = {"rate-accuracy", "classes", "phases", "bandwidth", "model-check", "conf
 
 
 @pytest.fixture(scope="module")
-def folder(drawn_report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sheet() -> bytes:
+    """Ten pictures and three rows of paintings."""
+    return as_png(np.full((4 * 32, 10 * 32, 3), 128, dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def folder(drawn_report: Report, sheet: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    write_report(drawn_report, folder)
+    write_report(drawn_report, folder, sheet)
     return folder
 
 
@@ -43,7 +51,14 @@ def page(folder: Path) -> str:
 def bare_page(drawn_report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of a report without all that can be absent."""
     folder = tmp_path_factory.mktemp("bare")
-    absent = {"autoencoders": None, "own": None, "confident": (), "checks": (), "obstacle": "no root"}
+    absent = {
+        "autoencoders": None,
+        "paintings": None,
+        "own": None,
+        "confident": (),
+        "checks": (),
+        "obstacle": "no root",
+    }
     qualities = {
         name: each.model_copy(update={"traffic": None}) for name, each in drawn_report.qualities.items()
     }
@@ -96,6 +111,7 @@ def test_the_page_needs_nothing_else(page: str) -> None:
     sources = re.findall(r"(?:src|href)=\"([^\"]{5})", page)
     assert set(sources) == {"data:"} | {each for each in sources if each.startswith("#")}
     assert page.count("data:image/svg+xml;base64,") == len(PLOTS)
+    assert page.count("data:image/png;base64,") == 1
     assert "url(" not in page
     assert "<script" not in page
 
@@ -133,16 +149,19 @@ def test_all_that_a_device_fetches_after_a_new_classifier_is_named(page: str, bu
 
 def test_everything_has_its_section(page: str) -> None:
     assert re.findall(r'<section id="([^"]*)"', page) == [
-        "conclusion", "table1", "rate", "why", "autoencoders", "time", "confident", "where",
+        "conclusion", "table1", "rate", "why", "autoencoders", "time", "confident", "gives-away", "where",
     ]  # fmt: skip
     text = text_of(page)
     assert "160,591,488" in text
+    assert "q3 14.03 13.93 to 14.13 0.220 0.210 to 0.230 30.1 %" in text
+    assert "It is no proof of privacy." in text
     assert "Left out" not in text
 
 
 def test_what_is_absent_is_said_to_be(bare_page: str) -> None:
     text = text_of(bare_page)
     assert "this bundle has no sae.json" in text
+    assert "this bundle has no paintings.json" in text
     assert "Left out: no root." in text
     assert "this bundle has no classifier for the device" in text
     assert "not counted on this system" in text
@@ -189,7 +208,7 @@ def test_a_browser_renders_page_and_plots_without_errors(chromium: str, page: st
     found = re.search(r'data-probe="([^"]*)"', document)
     assert found, "the page did not load"
     probe = json.loads(found[1].replace("&quot;", '"'))
-    assert len(probe["images"]) == len(PLOTS)
+    assert len(probe["images"]) == len(PLOTS) + 1
     assert all(natural > 0 and width > 300 and height > 100 for natural, width, height in probe["images"])
     assert not probe["wide"], "it scrolls sideways"
     assert not console

@@ -198,11 +198,12 @@ def _original_release(path: Path, split: Split) -> Pictures:
         classes=tuple(data.classes),
         names=tuple(f"{path}:{split}[{i}]" for i in range(len(data))),
         labels=np.array(data.targets, dtype=np.int64),
-        files=tuple(_as_png(pixels) for pixels in data.data),
+        files=tuple(as_png(pixels) for pixels in data.data),
     )
 
 
-def _as_png(pixels: NDArray[np.uint8]) -> bytes:
+def as_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Write pixels [height, width, 3] as a file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

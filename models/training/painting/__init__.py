@@ -1,0 +1,1 @@
+"""What a code gives away: pictures painted from it, as who overhears it would."""
