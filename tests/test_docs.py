@@ -38,37 +38,31 @@ def test_examples_run(
     assert capsys.readouterr().out.startswith("cat")
 
 
-@pytest.fixture(scope="module")
-def options() -> dict[str, set[str]]:
-    """The options that each program says it has."""
-    found: dict[str, set[str]] = {"edge-client": set(), "cloud-server": set()}
+def test_commands_have_the_options_that_pages_show() -> None:
+    options: dict[str, set[str]] = {"edge-client": set(), "cloud-server": set()}
     for program, *command in PROGRAMS:
         file = Path(sys.executable).with_name(program)
         output = subprocess.run(
             [file, *filter(None, command), "--help"], capture_output=True, text=True, check=True
         )
-        found[program].update(re.findall(r"--[a-z-]+", output.stdout))
-    return found
+        options[program].update(re.findall(r"--[a-z-]+", output.stdout))
+    for page in PAGES:
+        for line in re.sub(r"\\\n", " ", page.read_text()).splitlines():
+            for program, names in options.items():
+                _, shown, command_line = line.partition(f"{program} ")
+                if shown:
+                    given = re.findall(r"(?<![\w-])--[a-z][a-z-]*", command_line.split("#")[0])
+                    assert set(given) <= names, f"{page}: {line}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_have_the_options_that_pages_show(page: Path, options: dict[str, set[str]]) -> None:
-    for line in re.sub(r"\\\n", " ", page.read_text()).splitlines():
-        for program, names in options.items():
-            _, shown, command = line.partition(f"{program} ")
-            if shown:
-                assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", command.split("#")[0])) <= names
-
-
-# A decision speaks of the day on which it was taken.
-@pytest.mark.parametrize(
-    "page",
-    [page for page in PAGES if page.parent.name != "adr"],
-    ids=lambda page: str(page.relative_to(ROOT)),
-)
-def test_pages_name_files_that_exist(page: Path) -> None:
-    for named in re.findall(r"`((?!build/)(?:[\w-]+/)+[\w-]+\.(?:json|md|py|sh|txt|yml))`", page.read_text()):
-        assert any((place / named).exists() for place in (ROOT, ROOT / "tests")), named
+def test_pages_name_files_that_exist() -> None:
+    for page in PAGES:
+        if page.parent.name == "adr":  # a decision speaks of the day on which it was taken
+            continue
+        for named in re.findall(
+            r"`((?!build/)(?:[\w-]+/)+[\w-]+\.(?:json|md|py|sh|txt|yml))`", page.read_text()
+        ):
+            assert any((place / named).exists() for place in (ROOT, ROOT / "tests")), f"{page}: {named}"
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
