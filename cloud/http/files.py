@@ -27,7 +27,7 @@ def answer_file(request: Request, file: DeviceFile) -> Response:
     """
     headers = {"ETag": f'"{file.sha256}"'}
     known = request.headers.get("if-none-match", "")
-    if any(tag.strip() in {headers["ETag"], "*"} for tag in known.split(",")):
+    if any(tag.strip().removeprefix("W/") in {headers["ETag"], "*"} for tag in known.split(",")):
         return Response(status_code=304, headers=headers)
     unchanged = request.headers.get("if-range", headers["ETag"]) == headers["ETag"]
     if not (unchanged and _is_range(request.headers.get("range", ""), file.status.st_size)):

@@ -117,7 +117,7 @@ class Batcher:
         self.pace = Pace()
         self._model = model
         self._room = Room(queue_pictures)
-        self._short = batch_pictures // 2
+        self._short = max(1, batch_pictures // 2)
         self._batch_pictures = batch_pictures
         self._batch_done = batch_done
         self._only_core = only_core
@@ -302,8 +302,10 @@ class Batcher:
         except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
             self._worked.pop(group, None)
             for item in batch:
+                failure = RuntimeError("the model failed on the request's batch")  # each its own: notes are added
+                failure.__cause__ = exc
                 with suppress(asyncio.InvalidStateError):
-                    item.answer.set_exception(exc)
+                    item.answer.set_exception(failure)
             return
         finally:
             self._running = 0

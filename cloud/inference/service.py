@@ -7,7 +7,7 @@ import math
 import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from splitwire.cloud.errors import NotReady
 from splitwire.cloud.inference.admission import Admission, Room, network_of
@@ -30,6 +30,17 @@ if TYPE_CHECKING:
     Admit = Callable[[int], None]
 
 _SECONDS_A_PROOF_HOLDS = 1.0
+
+
+class Asked(NamedTuple):
+    """What a caller asks for: a frame's pictures, so many of the likeliest classes for each, and by when.
+
+    ``deadline``: ``time.monotonic()`` seconds; None where the caller waits for as long as it takes.
+    """
+
+    frame: bytes
+    top: int
+    deadline: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,48 +146,43 @@ class Service:
 
     async def infer(
         self,
-        frame: bytes | Callable[[Admit], Awaitable[bytes]],
+        read: Callable[[Admit], Awaitable[Asked]],
         *,
-        authorization: bytes = b"",
-        address: str = "",
-        deadline: float | None = None,
-        top: int = 1,
-        noted: dict[str, Any] | None = None,
+        authorization: bytes,
+        address: str,
+        noted: dict[str, Any],
     ) -> Inference:
         """Classify every picture of a frame.
 
         Args:
-            frame: its bytes, or what reads them; that is called with a function to be asked for so many bytes in
-                all, before they are read.
+            read: reads what is asked for, once the key is checked. It is given a function to call with the
+                body's size, before that is read, or whenever it turns out to be larger.
             authorization: ``Bearer KEY``, where keys are asked for.
-            address: the caller's; who sends no key shares with all others of its network what one caller may have.
-            deadline: when the caller stops waiting, ``time.monotonic()`` seconds.
-            top: how many of the likeliest classes to give.
-            noted: is told what the frame is, for a log, also where it is refused later.
+            address: the caller's IP address. Without keys, all callers of its network share what one may have.
+            noted: gets the frame's bundle, quality, pictures and size, for the log.
 
         Raises:
             NotReady: the server is starting or stopping.
             KeyMissing, KeyWrong: see ``splitwire.cloud.inference.keys``.
             QueueFull: there is no room for the body, or as many pictures wait as may.
-            FrameError, FingerprintUnknown: it is no frame that this cloud serves.
+            FrameError: it is no frame, or has values that are too large for the network.
+            FingerprintUnknown: no loaded bundle decodes it.
             DeadlinePassed: the model would have started after the deadline.
+            RuntimeError: the model failed.
+            Exception: what ``read`` raises.
 
         """
         with self._admitted(authorization, address) as (parts, admission):
-            if isinstance(frame, bytes):
-                admission.admit(len(frame))
-            else:
-                frame = await frame(admission.admit)
+            frame, top, deadline = await read(admission.admit)
             started = time.monotonic()
-            size, read = len(frame), unpack(frame)
-            loaded = parts.engine.loaded(read.fingerprint)
-            bundle, quality, pictures = loaded.manifest.id, loaded.quality, len(read.payloads)
-            if noted is not None:
-                noted.update(bundle=bundle, quality=quality, pictures=pictures, body_bytes=size)
+            size, unpacked = len(frame), unpack(frame)
+            loaded = parts.engine.loaded(unpacked.fingerprint)
+            bundle, quality, pictures = loaded.manifest.id, loaded.quality, len(unpacked.payloads)
+            noted.update(bundle=bundle, quality=quality, pictures=pictures, body_bytes=size)
             caller, large = admission.caller, admission.large
             parts.batcher.check_room(caller, pictures, large=large)  # before the work of decoding
-            decoded = parts.engine.decode(read)
-            del frame, read  # what waits is kept once
+            decoded = parts.engine.decode(unpacked)
+            del frame, unpacked  # what waits is kept once
             seconds = time.monotonic() - started
             ranked = await parts.batcher.submit(decoded, caller, deadline, large=large)
             classes, probabilities = ranked.classes[:, :top], ranked.probabilities[:, :top]

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from splitwire.cloud.app import create_app
+from splitwire.cloud.app import application_of, create_app
 from splitwire.cloud.inference.engine import Decoded, Engine
+from splitwire.cloud.inference.service import Service
 from splitwire.cloud.settings import CloudSettings
 from splitwire.models.loading import load_tails
 from splitwire.shared.bundle import load_manifest
@@ -123,6 +124,23 @@ async def test_401_without_and_403_with_a_wrong_key(tmp_path: Path, frame: bytes
         for key in ("old-key", "new-key"):
             right = await client.post("/infer", content=frame, headers={"Authorization": f"Bearer {key}"})
             assert right.status_code == 200
+
+
+async def test_the_key_and_whether_the_cloud_drains_are_checked_before_anything_else(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("right\n")
+    wrong_in_all = {"params": {"top": "x"}, "headers": {"Deadline-Ms": "x", "Content-Type": "x"}}
+    service = Service(CloudSettings(device="cpu", key_file=keys))
+    transport = httpx.ASGITransport(application_of(service))
+    async with (
+        service.running(),
+        httpx.AsyncClient(transport=transport, base_url="http://cloud") as client,
+    ):
+        for authorization, status in (("", 401), ("Bearer wrong", 403), ("Bearer right", 400)):
+            client.headers["Authorization"] = authorization
+            assert (await client.post("/infer", **wrong_in_all)).status_code == status
+        service.refuse()
+        assert (await client.post("/infer", **wrong_in_all)).status_code == 503
 
 
 async def test_409_another_bundles_frame_names_both_fingerprints(

@@ -42,7 +42,7 @@ class GatedEngine:
         self.batches.append(len(values))
         self.threads.add(threading.get_ident())
         if frames[0].fingerprint == BROKEN or self.failing:
-            raise RuntimeError("the model failed")
+            raise ArithmeticError("no model works")
         return values
 
 
@@ -195,6 +195,19 @@ async def test_a_queue_that_was_full_is_as_short_as_half_a_batch_until_nobody_wa
     await asyncio.gather(*tasks)
 
 
+async def test_a_cloud_that_takes_one_picture_at_once_has_room_again_after_a_refusal(engine: GatedEngine) -> None:
+    batcher = Batcher(engine, queue_pictures=10, batch_pictures=1)
+    batcher.start()
+    tasks = await submitted(batcher, frame(0), frame(*range(10)))
+    with pytest.raises(QueueFull):
+        batcher.check_room(CALLER, 1)
+    assert batcher.busy
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+    batcher.check_room(CALLER, 1)
+    assert not batcher.busy
+
+
 async def test_a_caller_below_its_share_is_not_refused_for_one_that_asks_for_more(
     batcher: Batcher, engine: GatedEngine
 ) -> None:
@@ -274,6 +287,18 @@ async def test_a_failing_batch_fails_its_own_requests_only(batcher: Batcher, eng
     with pytest.raises(RuntimeError, match="the model failed"):
         tasks[1].result()
     assert [task.result().probabilities.item() for task in (tasks[0], tasks[2])] == [0, 2]
+
+
+async def test_each_request_of_a_failed_batch_has_an_error_of_its_own(
+    batcher: Batcher, engine: GatedEngine
+) -> None:
+    tasks = await submitted(batcher, frame(0), *(frame(value, fingerprint=BROKEN) for value in range(3)))
+    engine.gate.set()
+    await asyncio.wait(tasks)
+    failures = [task.exception() for task in tasks[1:]]
+    assert len({id(failure) for failure in failures}) == 3
+    (cause,) = {failure.__cause__ for failure in failures if failure}
+    assert isinstance(cause, ArithmeticError)
 
 
 async def test_expired_work_is_dropped_before_the_model(batcher: Batcher, engine: GatedEngine) -> None:
