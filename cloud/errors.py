@@ -71,7 +71,9 @@ class BodyLate(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body is over the cap."""
+    """The body is over the cap. ``unread``: see ``QueueFull``."""
+
+    unread = True
 
     def __init__(self, cap: int) -> None:
         self.cap = cap

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
+
 from splitwire.cloud.errors import BodyLate, BodyTooLarge, BodyTypeUnsupported, HeadersTooLarge
 from splitwire.shared.frame import MAX_FRAME_BYTES
 
@@ -58,7 +60,8 @@ async def read_frame(
     Raises:
         BodyTypeUnsupported: another Content-Type, or any Content-Encoding.
         BodyTooLarge: announced or arrived, more than the largest frame.
-        BodyLate: they did not arrive in time, or the caller hung up.
+        BodyLate: they did not arrive in time.
+        ClientDisconnect: the caller hung up, or sent what is not HTTP and has its answer.
         SplitwireError: they were not admitted.
 
     """
@@ -80,7 +83,7 @@ async def read_frame(
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise BodyLate
+                    raise ClientDisconnect
                 chunk, more = message.get("body", b""), message.get("more_body", False)
                 chunks.append(chunk)
                 size += len(chunk)

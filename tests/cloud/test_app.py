@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from splitwire.cloud.app import application_of, create_app
+from splitwire.cloud.app import application_of, create_app, running_app
+from splitwire.cloud.inference.device_files import DeviceFiles
 from splitwire.cloud.inference.engine import Decoded, Engine
 from splitwire.cloud.inference.service import Service
 from splitwire.cloud.settings import CloudSettings
 from splitwire.models.loading import load_tails
 from splitwire.shared.bundle import load_manifest
-from splitwire.shared.errors import BundleFileMismatch, SettingsError
+from splitwire.shared.errors import BundleFileMismatch, BundleMissing, SettingsError
 from splitwire.shared.frame import MAX_FRAME_BYTES
 from splitwire.shared.messages import Answer, Model
 from tests.cloud.application import OCTETS, error_of, frame_of, serving
@@ -202,6 +203,24 @@ async def test_an_unforeseen_failure_is_a_500_and_the_next_request_is_served(
         assert (await client.get("/readyz")).status_code == 500
     assert (await client.post("/infer", content=frame)).status_code == 200
     assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_an_error_that_tells_of_this_machine_is_not_shown_but_raised_for_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(_: DeviceFiles) -> None:
+        raise BundleMissing("/a/secret/place", "gone")
+
+    monkeypatch.setattr(DeviceFiles, "describe", broken)
+    async with serving() as client:
+        response = await client.get("/bundles")
+        assert (response.status_code, error_of(response)) == (500, "Failure")
+        assert "secret" not in response.text
+    async with running_app(CloudSettings(device="cpu")) as app:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url="http://cloud") as client:
+            with pytest.raises(BundleMissing):
+                await client.get("/bundles")
 
 
 async def test_readiness_is_proved_by_a_forward_pass_that_all_who_ask_share(
