@@ -18,9 +18,6 @@ class ParameterInvalid(RequestError):
     """A query parameter or a header has a value that is not allowed."""
 
     def __init__(self, name: str, actual: str, allowed: str) -> None:
-        self.name = name
-        self.actual = actual
-        self.allowed = allowed
         super().__init__(f"{name} is {actual!r}; send {allowed}")
 
 
@@ -28,9 +25,6 @@ class FileUnknown(RequestError):
     """A bundle or a file that this cloud does not give out."""
 
     def __init__(self, bundle: str, name: str, reason: str) -> None:
-        self.bundle = bundle
-        self.name = name
-        self.reason = reason
         super().__init__(f"{bundle}/{name}: {reason}; GET /bundles lists what can be fetched")
 
 
@@ -76,7 +70,6 @@ class BodyTooLarge(RequestError):
     unread = True
 
     def __init__(self, cap: int) -> None:
-        self.cap = cap
         super().__init__(f"the body is over {cap} bytes; send fewer pictures a frame")
 
 
@@ -84,23 +77,22 @@ class BodyTypeUnsupported(RequestError):
     """The body is not announced as a plain frame."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
         super().__init__(f"{reason}; send Content-Type application/octet-stream and no Content-Encoding")
 
 
 class ConnectionsFull(RequestError):
     """The cloud has as many connections as it takes."""
 
-    def __init__(self, retry_after: int = 1) -> None:
-        self.retry_after = retry_after
-        super().__init__(f"too many connections are open; try again in {retry_after} s")
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__(f"too many connections are open; try again in {self.retry_after} s")
 
 
 class HeadersLate(RequestError):
     """The request line and headers did not arrive in time."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
         super().__init__(f"the headers did not arrive within {seconds:g} s; send the request again")
 
 
@@ -108,8 +100,6 @@ class HeadersTooLarge(RequestError):
     """The request line and headers are over their caps."""
 
     def __init__(self, most_bytes: int, most_lines: int) -> None:
-        self.most_bytes = most_bytes
-        self.most_lines = most_lines
         super().__init__(f"the headers are over {most_bytes} bytes or {most_lines} lines; send fewer")
 
 
@@ -134,17 +124,16 @@ class RequestMalformed(RequestError):
     """Bytes that are not one HTTP request, or that could be read as another one."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
         super().__init__(f"{reason}; send a request as RFC 9112 has it")
 
 
 class NotReady(RequestError):
     """The cloud is starting or stopping."""
 
-    def __init__(self, state: str, retry_after: int = 1) -> None:
-        self.state = state
-        self.retry_after = retry_after
-        super().__init__(f"the cloud is {state}; try again in {retry_after} s")
+    retry_after = 1
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the cloud is {state}; try again in {self.retry_after} s")
 
 
 class DeadlinePassed(RequestError):

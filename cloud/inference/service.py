@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from splitwire.cloud.errors import NotReady
-from splitwire.cloud.inference.admission import Admission, Room, network_of
+from splitwire.cloud.inference.admission import Admission, network_of
 from splitwire.cloud.inference.batcher import Batcher
 from splitwire.cloud.inference.device_files import DeviceFiles
 from splitwire.cloud.inference.engine import Engine
 from splitwire.cloud.inference.keys import Keys
+from splitwire.cloud.inference.room import Room
 from splitwire.cloud.metrics import Metrics
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.errors import PayloadInvalid
@@ -241,7 +242,7 @@ class Service:
             engine, batcher = self._parts.engine, self._parts.batcher
             for blank in engine.blanks():
                 if self._clock() - batcher.worked(blank.fingerprint) > _SECONDS_A_PROOF_HOLDS:
-                    await batcher.probe(blank)
+                    await batcher.submit(blank, None)
 
 
 def _load(settings: CloudSettings) -> tuple[Model, Engine, DeviceFiles]:
