@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from splitwire.shared.errors import FrameError, SplitwireError
+from splitwire.shared.messages import OCTETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +78,7 @@ class BodyTypeUnsupported(RequestError):
     """The body is not announced as a plain frame."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}; send Content-Type application/octet-stream and no Content-Encoding")
+        super().__init__(f"{reason}; send Content-Type {OCTETS} and no Content-Encoding")
 
 
 class ConnectionsFull(RequestError):

@@ -35,4 +35,4 @@ class Settings(BaseModel):
         parameter = next(given, Parameter())
         if parameter.parse is False:
             return name
-        return parameter.name[0] if parameter.name else f"--{name.replace('_', '-')}"
+        return next(iter(parameter.name or ()), f"--{name.replace('_', '-')}")

@@ -15,7 +15,7 @@ from splitwire.cloud.http.access_log import NOTED
 from splitwire.cloud.http.limits import read_frame
 from splitwire.cloud.inference.service import Asked
 from splitwire.shared import answer
-from splitwire.shared.messages import DEADLINE_HEADER, Timings
+from splitwire.shared.messages import DEADLINE_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -77,7 +77,7 @@ def _compact(inference: Inference) -> bytes:
     guesses = len(inference.pictures[0])
     if guesses > answer.MAX_GUESSES:
         raise ParameterInvalid("top", str(guesses), f"at most {answer.MAX_GUESSES}, or ask for JSON")
-    return answer.pack(answer.compact(inference.pictures, Timings(**_milliseconds(inference))))
+    return answer.pack(answer.compact(inference.pictures, inference.timings_ms))
 
 
 def _json(inference: Inference) -> bytes:
@@ -96,17 +96,9 @@ def _json(inference: Inference) -> bytes:
             "bundle": inference.manifest.id,
             "quality": inference.quality,
             "device": inference.device,
-            "timings_ms": _milliseconds(inference),
+            "timings_ms": inference.timings_ms,
         }
     )
-
-
-def _milliseconds(inference: Inference) -> dict[str, float]:
-    return {
-        "decode": round(1e3 * inference.decode_seconds, 3),
-        "queue": round(1e3 * inference.queue_seconds, 3),
-        "tail": round(1e3 * inference.tail_seconds, 3),
-    }
 
 
 def _top(query: bytes) -> int:

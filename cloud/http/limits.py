@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from splitwire.cloud.errors import BodyLate, BodyTooLarge, BodyTypeUnsupported, HeadersTooLarge
 from splitwire.shared.frame import MAX_FRAME_BYTES
+from splitwire.shared.messages import OCTETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
     from uvicorn._types import HTTPScope
 
-CONTENT_TYPE = "application/octet-stream"
 MAX_HEADER_BYTES = 16_384
 MAX_HEADER_LINES = 64
 
@@ -66,7 +66,7 @@ async def read_frame(
 
     """
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-    if kind != CONTENT_TYPE:
+    if kind != OCTETS:
         raise BodyTypeUnsupported(f"Content-Type is {kind or 'absent'}")
     encoding = headers.get(b"content-encoding")
     if encoding is not None:

@@ -283,7 +283,9 @@ class Batcher:
         except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
             self._worked.pop(group, None)
             for item in batch:
-                failure = RuntimeError("the model failed on the request's batch")  # each its own: notes are added
+                failure = RuntimeError(
+                    "the model failed on the request's batch"
+                )  # each its own: notes are added
                 failure.__cause__ = exc
                 with suppress(asyncio.InvalidStateError):
                     item.answer.set_exception(failure)

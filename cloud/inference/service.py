@@ -20,7 +20,7 @@ from splitwire.cloud.metrics import Metrics
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.errors import PayloadInvalid
 from splitwire.shared.frame import unpack
-from splitwire.shared.messages import Likely, LoadedBundle, Model
+from splitwire.shared.messages import Likely, LoadedBundle, Model, Timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -57,21 +57,19 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inference:
-    """What came of a frame: for each picture its likeliest classes, in order, and the seconds it took where."""
+    """What came of a frame: for each picture its likeliest classes, in order."""
 
     pictures: list[list[Likely]]
     manifest: Manifest
     quality: str
     device: str
-    decode_seconds: float
-    queue_seconds: float
-    tail_seconds: float
+    timings_ms: Timings
 
 
 class Service:
     """Everything that one cloud's requests share.
 
-    start ──> ready ──refuse──> draining ──stop──> stopped
+    starting ──running()──> ready ──refuse(), drop()──> draining ──its end──> stopped
 
     ``clock``: seconds; ``time.monotonic`` unless a test has its own.
     """
@@ -132,18 +130,22 @@ class Service:
         """Wait until no admitted frame is without an answer, those that are still arriving included."""
         await self._idle.wait()
 
+    @property
+    def _running_parts(self) -> Parts:
+        if self._parts is None:
+            raise NotReady("starting or stopping")
+        return self._parts
+
     def parts(self, authorization: bytes) -> Parts:
-        """Give out what the cloud runs on to whoever may see it.
+        """Check a caller's key and return what the cloud runs on.
 
         Raises:
             NotReady: the server is starting or has stopped.
             KeyMissing, KeyWrong: see ``splitwire.cloud.inference.keys``.
 
         """
-        if self._parts is None:
-            raise NotReady("starting or stopping")
-        self._parts.keys.check(authorization)
-        return self._parts
+        self._running_parts.keys.check(authorization)
+        return self._running_parts
 
     async def infer(
         self,
@@ -182,7 +184,7 @@ class Service:
             noted.update(bundle=bundle, quality=quality, pictures=pictures, body_bytes=size)
             caller, large = admission.caller, admission.large
             parts.batcher.check_room(caller, pictures, large=large)  # before the work of decoding
-            decoded = parts.engine.decode(unpacked)
+            decoded = loaded.decode(unpacked)
             del frame, unpacked  # what waits is kept once
             seconds = time.monotonic() - started
             ranked = await parts.batcher.submit(decoded, caller, deadline, large=large)
@@ -201,17 +203,17 @@ class Service:
                 manifest=loaded.manifest,
                 quality=quality,
                 device=parts.model.device,
-                decode_seconds=seconds,
-                queue_seconds=ranked.queued,
-                tail_seconds=ranked.computed,
+                timings_ms=Timings(
+                    decode=round(1e3 * seconds, 3),
+                    queue=round(1e3 * ranked.queued, 3),
+                    tail=round(1e3 * ranked.computed, 3),
+                ),
             )
 
     @contextmanager
     def _admitted(self, authorization: bytes, address: str) -> Iterator[tuple[Parts, Admission]]:
         """Count a frame, with the bytes that its body takes, until it is answered."""
-        if self._parts is None:
-            raise NotReady("starting or stopping")
-        parts = self._parts
+        parts = self._running_parts
         key = parts.keys.check(authorization)
         if self._draining:
             raise NotReady("stopping")
@@ -233,13 +235,13 @@ class Service:
 
         Raises:
             NotReady: the server is starting or stopping.
-            Exception: what the model failed with.
+            RuntimeError: the model failed.
 
         """
         async with self._proving:
-            if self._parts is None or self._draining:
-                raise NotReady("starting or stopping")
-            engine, batcher = self._parts.engine, self._parts.batcher
+            engine, batcher = self._running_parts.engine, self._running_parts.batcher
+            if self._draining:
+                raise NotReady("stopping")
             for blank in engine.blanks():
                 if self._clock() - batcher.worked(blank.fingerprint) > _SECONDS_A_PROOF_HOLDS:
                     await batcher.submit(blank, None)

@@ -14,8 +14,7 @@ import pytest
 
 from splitwire.cloud.app import running_app
 from splitwire.cloud.errors import QueueFull
-from splitwire.cloud.http.protocol import Protocol
-from splitwire.cloud.http.server import server_of
+from splitwire.cloud.http.server import Server
 from splitwire.cloud.inference.admission import FREE_BYTES, LARGE_BYTES, Admission, network_of
 from splitwire.cloud.inference.batcher import Batcher
 from splitwire.cloud.inference.engine import Decoded
@@ -44,7 +43,7 @@ async def port() -> AsyncIterator[int]:
     """Where a cloud listens that has room for eight of the largest bodies."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with running_app(CloudSettings(device="cpu", body_bytes=MOST)) as app:
-            server = server_of(app, protocol=Protocol)
+            server = Server(app, connections=2048)
             serving_now = asyncio.create_task(server.serve(sockets=[listener]))
             yield listener.getsockname()[1]
             server.should_exit = True

@@ -185,7 +185,9 @@ async def test_a_queue_that_was_full_is_as_short_as_half_a_batch_until_nobody_wa
     await asyncio.gather(*tasks)
 
 
-async def test_a_cloud_that_takes_one_picture_at_once_has_room_again_after_a_refusal(engine: GatedEngine) -> None:
+async def test_a_cloud_that_takes_one_picture_at_once_has_room_again_after_a_refusal(
+    engine: GatedEngine,
+) -> None:
     batcher = Batcher(engine, queue_pictures=10, batch_pictures=1)
     batcher.start()
     tasks = await submitted(batcher, frame(0), frame(*range(10)))

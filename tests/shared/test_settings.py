@@ -27,7 +27,9 @@ class Options(Settings):
         ("no_field", "no_field: "),
     ],
 )
-def test_a_value_that_is_not_allowed_names_the_flag_or_the_field_that_has_none(field: str, named: str) -> None:
+def test_a_value_that_is_not_allowed_names_the_flag_or_the_field_that_has_none(
+    field: str, named: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         Options(**{field: "x"})
     assert str(caught.value).startswith(named)
