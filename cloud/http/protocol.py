@@ -51,9 +51,10 @@ class Protocol(HttpToolsProtocol):
 
     A request's line and headers have ``header_seconds`` from the connection, or on one that had an
     answer before, from their first bytes; such a connection may be silent for ``idle_seconds``, while
-    the server drains, any for ``parting_seconds``. A body has as long as the application waits for it; one that was
-    answered before its end has ``rest_seconds`` to end, so that the caller can read the answer, and is
-    not read where more than ``LARGE_BYTES`` of it, or nobody knows how much, are still to come. A caller that stops to read an answer has ``reading_seconds`` to go on.
+    the server drains, any for ``parting_seconds``. A body has as long as the application waits for it.
+    One that was answered before its end has ``rest_seconds`` to end; where it is chunked, or more than
+    ``LARGE_BYTES`` of it are to come, it is not read, and the connection ends. A caller that stops to
+    read an answer has ``reading_seconds`` to go on.
 
     Requests that wait for the answer to one before them share the caps that one request's headers have.
 
