@@ -15,10 +15,8 @@ from cyclopts import Parameter
 from threadpoolctl import threadpool_limits
 from uvloop import new_event_loop
 
-from splitwire.cloud.app import application_of
 from splitwire.cloud.http.acceptor import room_for
 from splitwire.cloud.http.server import Server, is_loopback, listen, tls_context, url_of
-from splitwire.cloud.inference.service import Service
 from splitwire.cloud.logs import LogFormat, set_up_logs
 from splitwire.cloud.settings import CloudSettings, ServerSettings
 from splitwire.shared.command import command_line
@@ -76,6 +74,10 @@ async def _serve(
 
     """
     tls = tls_context(server_settings.tls_certificate, server_settings.tls_key)
+    # Torch takes seconds: whoever asks for help, or gives options that can't be used, waits for none of them.
+    from splitwire.cloud.app import application_of  # noqa: PLC0415
+    from splitwire.cloud.inference.service import Service  # noqa: PLC0415
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
