@@ -63,7 +63,7 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
     with _SHAPES_ONLY:
         classifier = Classifier(len(manifest.classes), manifest.hidden)
     filled(classifier, CLASSIFIER, bundle, None)
-    by_files: dict[tuple[str, ...], Tail] = {}
+    shared: dict[tuple[object, ...], Tail] = {}
     tails: dict[str, Tail] = {}
     for name, quality in manifest.qualities.items():
         files = tuple(
@@ -71,13 +71,15 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
             for file in quality.files.cloud
             if any(key.startswith((f"{DECODER}.", f"{SYNTHESIS}.")) for key in bundle.tensors[file])
         )
-        if files not in by_files:
+        latent_shape = bundle.codec(name).latent_shape
+        key = (files, latent_shape)
+        if key not in shared:
             decoder = filled(ConvolutionalDecoder(), DECODER, bundle, name)
-            numbers = math.prod(bundle.codec(name).latent_shape)
+            numbers = math.prod(latent_shape)
             learned = numbers != _ELEMENTS
             synthesis = _fully_connected(bundle, name, SYNTHESIS, numbers, _ELEMENTS) if learned else None
-            by_files[files] = Tail(decoder, classifier, synthesis).eval()
-        tails[name] = by_files[files]
+            shared[key] = Tail(decoder, classifier, synthesis).eval()
+        tails[name] = shared[key]
     return tails
 
 

@@ -1,6 +1,6 @@
 """Accuracy of a bundle, measured through its real parts: head, codec, tail, in float32.
 
-Here torch computes the head's convolutions; a device computes them with ncnn.
+Here torch computes what a device computes with ncnn and numpy.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from splitwire.models.autoencoder import LATENT_SHAPE
+from splitwire.models.errors import TrainingError
 from splitwire.models.training.card import Origins, model_card
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.evaluate import evaluate_bundle
@@ -31,6 +32,11 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
 
     """
     check_name(folder)
+    for stage in filter(run.is_stale, run.needed):
+        raise TrainingError(
+            f"stage {stage.name} ended in {run.folder} with other settings, or on what was trained anew since; "
+            f"train {stage.name} anew"
+        )
     cae = run.pipeline.cae
     features = cae.inputs(run.trained(cae), run, Earlier(cae, run.trained)).training
     draft = Draft(features=features, compute=run.compute)

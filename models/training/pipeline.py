@@ -72,7 +72,8 @@ class Preset(Settings):
         except ValidationError as exc:
             first = exc.errors()[0]
             setting = ".".join(str(part) for part in first["loc"])
-            raise SettingsError(f"setting {setting} = {first['input']!r}: {first['msg'].lower()}") from exc
+            value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+            raise SettingsError(f"setting {setting}{value}: {first['msg'].lower()}") from exc
 
 
 STAGES = tuple(name for name in Preset.model_fields if name not in {"data", "qualities"})

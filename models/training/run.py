@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -26,6 +27,7 @@ from splitwire.models.training.data.cache import CachedBatches, cache_features
 from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
 from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.pipeline import Pipeline, Preset, pipeline
+from splitwire.models.training.stages.features import FeatureStage
 from splitwire.models.training.stages.stage import AnyStage, Network, Stage, StageResult
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.pictures.loading import Preparation
@@ -33,10 +35,14 @@ from splitwire.shared.pictures.loading import Preparation
 _SETTINGS = "settings.json"
 _NETWORKS = "networks.safetensors"
 _RESULT = "result.json"
+_CHECKPOINT = "checkpoint.pt"
 
 
 class RunSettings(BaseModel):
-    """What a run was asked for; kept in its folder so that later stages repeat it."""
+    """What a run was asked for; kept in its folder so that later stages repeat it.
+
+    ``bundle``: the id of the model bundle that it began from.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,6 +50,13 @@ class RunSettings(BaseModel):
     preparation: Preparation = Preparation()
     data: str
     initial_weights: str
+    bundle: str | None = None
+
+    @property
+    def start(self) -> dict[str, object]:
+        """What no stage can do without, whatever its own settings: the pictures, and the first weights."""
+        pictures = self.preset.data.model_dump(exclude={"variants", "plain"})
+        return {**self.model_dump(exclude={"preset"}), "pictures": pictures}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +124,7 @@ class Run:
         return stage.build(classes)
 
     def trained(self, stage: Stage[Network]) -> Network:
-        """Load the network that a stage made.
-
-        Raises:
-            TrainingError: it has not ended.
-
-        """
+        """Load the network that a stage made."""
         network = self.untrained(stage, len(self.result(stage).classes))
         file = self._networks(stage)
         if not file.exists():
@@ -124,8 +132,11 @@ class Run:
                 f"{file} is absent: a run that began from a bundle has only what the bundle holds; "
                 f"train {stage.name} anew"
             )
-        state = load_file(file)
-        network.load_state_dict({name.removeprefix(stage.prefix): value for name, value in state.items()})
+        try:
+            state = load_file(file)
+            network.load_state_dict({name.removeprefix(stage.prefix): value for name, value in state.items()})
+        except (SafetensorError, RuntimeError) as exc:
+            raise TrainingError(f"{file} is damaged; train {stage.name} anew") from exc
         return network
 
     def has_weights(self, stage: AnyStage) -> bool:
@@ -133,28 +144,26 @@ class Run:
         return self.has_ended(stage) and self._networks(stage).exists()
 
     def has_ended(self, stage: AnyStage) -> bool:
-        """Tell whether a stage has ended, and none that it stands on was trained anew since."""
-        file = self.folder / stage.name / _RESULT
-        if not file.exists():
-            return False
-        return StageResult.model_validate_json(file.read_bytes()).stands_on == self._stands_on(stage)
+        """Tell whether a stage has ended as it is asked for now, and none that it stands on was trained anew since."""
+        return self._result(stage) is not None
+
+    def is_stale(self, stage: AnyStage) -> bool:
+        """Tell whether a stage ended, but with other settings or on what was trained anew since, or left damage."""
+        return (self.folder / stage.name / _RESULT).exists() and not self.has_ended(stage)
 
     def result(self, stage: AnyStage) -> StageResult:
-        """Read how a stage ended.
-
-        Raises:
-            TrainingError: it has not ended yet, or has to be trained anew.
-
-        """
-        if not self.has_ended(stage):
+        """Read how a stage ended."""
+        result = self._result(stage)
+        if result is None:
             raise TrainingError(
-                f"stage {stage.name} has not ended in {self.folder}, or on what was trained anew since; train it first"
+                f"stage {stage.name} has not ended in {self.folder}, or with other settings, or on what was trained "
+                "anew since; train it first"
             )
-        return StageResult.model_validate_json((self.folder / stage.name / _RESULT).read_bytes())
+        return result
 
     def forget(self, stage: AnyStage) -> None:
         """Forget how a stage ended before."""
-        (self.folder / stage.name / _RESULT).unlink(missing_ok=True)
+        _forget(self.folder / stage.name)
 
     def end(self, stage: AnyStage, network: nn.Module | None, result: StageResult) -> StageResult:
         """Write a stage's weights, where they are known, and its result."""
@@ -167,8 +176,20 @@ class Run:
             }
             save_file(state, self._networks(stage))
         result = result.model_copy(update={"stands_on": self._stands_on(stage)})
-        (folder / _RESULT).write_text(result.model_dump_json(indent=2) + "\n")
+        partial = folder / f"{_RESULT}.partial"
+        partial.write_text(result.model_dump_json(indent=2) + "\n")
+        partial.replace(folder / _RESULT)
         return result
+
+    def _result(self, stage: AnyStage) -> StageResult | None:
+        try:
+            result = StageResult.model_validate_json((self.folder / stage.name / _RESULT).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+        asked = stage.settings.model_dump(mode="json")
+        if (result.settings, result.stands_on) != (asked, self._stands_on(stage)):
+            return None
+        return result if all(map(self.has_ended, stage.needs)) else None
 
     def _networks(self, stage: AnyStage) -> Path:
         return self.folder / stage.name / _NETWORKS
@@ -185,6 +206,8 @@ class Run:
 def begin_run(folder: Path, compute: Compute, settings: RunSettings, *, resume: bool) -> Run:
     """Begin a run; with ``resume``, go on with it where the folder has one.
 
+    Without, what the folder has of a run with other pictures or initial weights is forgotten.
+
     Raises:
         TrainingError: the run that is there has other settings.
 
@@ -195,8 +218,20 @@ def begin_run(folder: Path, compute: Compute, settings: RunSettings, *, resume: 
             raise TrainingError(f"the run in {folder} has other settings; repeat them, or leave out --resume")
         return run
     folder.mkdir(parents=True, exist_ok=True)
+    run = Run(folder=folder, settings=settings, compute=compute)
+    try:
+        found = open_run(folder, compute).settings
+    except TrainingError:
+        found = None
+    if found is None or found.start != settings.start:
+        for place in filter(Path.is_dir, folder.iterdir()):
+            _forget(place)
+    elif found.preset.data != settings.preset.data:
+        for stage in run.pipeline.stages:
+            if isinstance(stage, FeatureStage):
+                run.forget(stage)
     (folder / _SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n")
-    return Run(folder=folder, settings=settings, compute=compute)
+    return run
 
 
 def open_run(folder: Path, compute: Compute) -> Run:
@@ -214,3 +249,8 @@ def open_run(folder: Path, compute: Compute) -> Run:
     except ValidationError as exc:
         raise TrainingError(f"{file} is damaged ({exc.error_count()} errors); begin the run anew") from exc
     return Run(folder=folder, settings=found, compute=compute)
+
+
+def _forget(stage: Path) -> None:
+    for name in (_RESULT, _NETWORKS, _CHECKPOINT):
+        (stage / name).unlink(missing_ok=True)

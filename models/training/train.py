@@ -17,14 +17,14 @@ def train_stage(
             the loss is no number.
 
     """
-    if not resume:
-        run.forget(stage)
     pictures = run.pictures
     earlier = Earlier(stage, run.trained)
     network = run.untrained(stage, len(pictures.training.classes))
     stage.start(network, run, earlier)
     inputs = stage.inputs(network, run, earlier)
     stage.calibrate(network, inputs.training)
+    if not resume:
+        run.forget(stage)
     training = Training(
         title=stage.name,
         folder=run.folder / stage.name,

@@ -37,6 +37,7 @@ SETTINGS = f"""{{"preset": {PRESETS["cached"].model_dump_json()}, "data": "d", "
         (["release", "--data", "DATA", "--bundle", "b", "--device", "cuda:99"], 2, "can't be used here"),
         (["begin", "--data", "DATA", "--set", "backbone.hidden=wide"], 2, "setting backbone.hidden"),
         (["begin", "--data", "DATA", "--set", "wide"], 2, "STAGE.NAME=VALUE"),
+        (["begin", "--data", "DATA", "--from", "b", "--preset", "full"], 2, "leave out --preset"),
         (["release", "--data", "DATA"], 2, "--bundle"),
         (["evaluate", "--data", "DATA", "--limit", "-1"], 2, "--limit"),
         (["relase"], 2, 'Did you mean "release"?'),
@@ -157,7 +158,7 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
     with pytest.raises(SystemExit) as exited:
         run(lambda: app(command))
     assert exited.value.code == 130
-    assert not (tmp_path / "colours").exists()
+    assert list((tmp_path / "colours").iterdir()) == []
     monkeypatch.setattr(commands, "train_stage", train_stage)
     capsys.readouterr()
     run(lambda: app(command))

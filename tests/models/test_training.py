@@ -429,6 +429,26 @@ def test_a_cache_goes_on_where_it_was_stopped_and_is_made_anew_for_other_inputs(
     assert np.array_equal(cached(224), whole)
 
 
+def test_a_cache_that_was_stopped_at_its_beginning_is_not_taken_for_the_one_before(
+    colours: Path, tmp_path: Path
+) -> None:
+    class Stopped(nn.AvgPool2d):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            if len(inputs) < 8:
+                raise KeyboardInterrupt
+            return super().forward(inputs)
+
+    def cached(size: int, network: nn.Module) -> NDArray[np.float16]:
+        source = PictureBatches(load_pictures(colours, "test"), Preparation(size=size))
+        made = cache_features(tmp_path / "cache", network, source, compute=COMPUTE, title="", size=8)
+        return np.array(made.features)
+
+    whole = cached(224, nn.AvgPool2d(32))
+    with pytest.raises(KeyboardInterrupt):
+        cached(225, Stopped(32))
+    assert np.array_equal(cached(224, nn.AvgPool2d(32)), whole)
+
+
 def test_a_cache_of_a_cache_depends_on_both_networks(colours: Path, tmp_path: Path) -> None:
     pictures = PictureBatches(load_pictures(colours, "test"), Preparation())
     first = cache_features(tmp_path / "1", nn.AvgPool2d(56), pictures, compute=COMPUTE, title="")

@@ -39,6 +39,7 @@ class AugmentedBatches:
         edges = ((0, 0), (shift, shift), (shift, shift), (0, 0))
         padded = np.pad(np.stack(images), edges, mode="reflect").transpose(0, 3, 1, 2)
         self._padded = torch.from_numpy(np.ascontiguousarray(padded)).to(device)
+        self.device = device
         self._moves = 2 * shift + 1
         self._mirrorings = 2 if mirrored else 1
         self._shift = shift
@@ -52,7 +53,7 @@ class AugmentedBatches:
 
     def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
         """Cut each picture out of its padded self, and mirror it where its variant says so."""
-        device = self._padded.device
+        device = self.device
         moves, mirrored = np.divmod(variants, self._mirrorings)
         down, right = np.divmod(moves, self._moves)
         positions = torch.arange(self.side, device=device)
@@ -70,30 +71,37 @@ class AugmentedBatches:
 
 
 class DrawnBatches:
-    """A fixed list of drawn variants, to compute and cache something of; where ``plain``, first every picture as it is.
+    """A fixed list of drawn variants, prepared: [N, 3, size, size], float32.
 
-    Entry i is of picture i modulo the number of pictures.
+    Where ``plain``, every picture as it is comes first. Entry i is of picture i modulo the number of pictures.
     """
 
     variants = 1
 
-    def __init__(self, pixels: AugmentedBatches, times: int, seed: int, *, plain: bool) -> None:
+    def __init__(
+        self, pixels: AugmentedBatches, preparation: Preparation, times: int, seed: int, *, plain: bool
+    ) -> None:
         count = len(pixels.labels)
         unchanged = np.zeros(count if plain else 0, dtype=np.int64)
         drawn = np.random.default_rng(seed).integers(pixels.variants, size=times * count - len(unchanged))
         self._pixels = pixels
+        self._enlarge = Enlarge(preparation).to(pixels.device)
         self._drawn = np.concatenate([unchanged, drawn])
         self.labels = np.tile(pixels.labels, times)
         self.identity: Mapping[str, JsonValue] = {
             **pixels.identity,
+            "preparation": preparation.model_dump(mode="json"),
             "times": times,
             "seed": seed,
             "plain": plain,
         }
 
     def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64]) -> Tensor:
-        """Fetch entries: [N, 3, side, side], float32, 0..255."""
-        return self._pixels.batch(indices % len(self._pixels.labels), self._drawn[indices])
+        """Cut out and enlarge."""
+        enlarged: Tensor = self._enlarge(
+            self._pixels.batch(indices % len(self._pixels.labels), self._drawn[indices])
+        )
+        return enlarged
 
 
 class Enlarge(nn.Module):

@@ -70,6 +70,7 @@ def cache_features(
                 output = run_batch(network, batches.batch(indices, np.zeros_like(indices)), compute)
                 block = output.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().contiguous().numpy()
                 if features is None:
+                    state_file.unlink(missing_ok=True)
                     features = _new_file(features_file, (total, *block.shape[1:]), title)
                 features[indices] = block
                 done += len(indices)

@@ -78,7 +78,7 @@ class Pictures:
             try:
                 self.image(index)
             except PictureError as exc:
-                raise TrainingError(f"unreadable training picture: {exc}; remove or replace it") from exc
+                raise TrainingError(f"unreadable picture: {exc}; remove or replace it") from exc
 
 
 def load_pictures(path: Path, split: Split) -> Pictures:

@@ -77,7 +77,7 @@ class Checkpoint:
             self.scheduler.load_state_dict(state["scheduler"])
             cpu, *gpus = state["random"]
             torch.set_rng_state(cpu)
-            torch.cuda.set_rng_state_all(gpus)
+            torch.cuda.set_rng_state_all(gpus[: torch.cuda.device_count()])
         except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as exc:
             raise TrainingError(
                 f"{self.file} does not fit this training ({exc}); leave out --resume"

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from splitwire.models.device import choose_device
+from splitwire.models.device import choose_device, limit_threads
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -37,6 +37,7 @@ def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compu
 
     """
     chosen = choose_device(device)
+    limit_threads()
     torch.backends.cudnn.deterministic = True  # the same seed gives the same weights
     processor = torch.cpu.get_capabilities()
     fast = chosen.type == "cuda" or any(processor.get(name) for name in ("amx_bf16", "avx512_bf16"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -55,6 +55,12 @@ class ConvolutionSettings(StageSettings):
     mirrored: bool = False
     shift: int = Field(default=0, ge=0)
     soft_labels: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _teacher_sees_pictures(self) -> Self:
+        if self.soft_labels and not self.augmented:
+            raise ValueError("soft labels want changed pictures: set mirrored or shift")
+        return self
 
     @property
     def augmented(self) -> bool:

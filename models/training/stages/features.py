@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import nn
-
-from splitwire.models.training.data.augmentation import AugmentedBatches, DrawnBatches, Enlarge
+from splitwire.models.training.data.augmentation import AugmentedBatches, DrawnBatches
 from splitwire.models.training.data.batches import Batches, Parts, PictureBatches
 from splitwire.models.training.data.cache import CachedBatches, frozen_network
 from splitwire.models.training.data.pictures import Pictures
@@ -38,10 +36,10 @@ class FeatureStage(Stage[Network]):
             training = features(run, pictures.training, backbone, "training")
         else:
             pixels = AugmentedBatches(pictures.training, run.compute.device, mirrored=True, shift=_SHIFT)
-            drawn = DrawnBatches(pixels, data.variants, run.seed, plain=data.plain)
-            frozen = frozen_network(backbone.convolutions, _ALL_BLOCKS)
-            network = nn.Sequential(Enlarge(run.settings.preparation), frozen)
-            training = run.cached("features-training", network, drawn)
+            drawn = DrawnBatches(pixels, run.settings.preparation, data.variants, run.seed, plain=data.plain)
+            training = run.cached(
+                "features-training", frozen_network(backbone.convolutions, _ALL_BLOCKS), drawn
+            )
         return Parts(training=training, held_out=features(run, pictures.held_out, backbone, "held-out"))
 
     def sizes(self, run: Run) -> InputSizes:
