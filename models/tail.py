@@ -27,12 +27,7 @@ class Tail(nn.Module):
         self.classifier = classifier
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents to logits.
-
-        Raises:
-            ShapeInvalid: a latent, or what the decoder makes of it, has an unexpected shape.
-
-        """
+        """Latents to logits."""
         if self.synthesis is not None:
             latents = self.synthesis(latents).view(-1, *LATENT_SHAPE)
         _expect("latent", latents.shape, LATENT_SHAPE)

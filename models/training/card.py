@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import jinja2
 from splitwire.models import paper
 from splitwire.models.training.run import Run
 from splitwire.models.training.sae import AutoencoderComparison
+from splitwire.models.training.stages.features import FeatureStage
+from splitwire.models.training.stages.stage import AnyStage
 from splitwire.shared.bundle import Manifest
 from splitwire.shared.evaluation import BASE, Evaluation
 
@@ -41,9 +43,10 @@ def model_card(
     origins: Origins,
 ) -> str:
     """Write the card as Markdown; every figure in it was measured or is a setting."""
-    stages: dict[str, dict[str, Mapping[str, str]]] = {}
-    for stage in filter(run.has_ended, run.needed):
-        stages.setdefault(stage.table, {})[stage.name] = stage.rows(run.result(stage))
+    stages = tuple(filter(run.has_ended, run.needed))
+    trains: dict[str, list[str]] = {}
+    for stage in stages:
+        trains.setdefault(stage.what, []).append(f"`{stage.name}`")
     environment = jinja2.Environment(  # noqa: S701 - Markdown, not HTML
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
@@ -57,11 +60,41 @@ def model_card(
         beside_paper=_beside_paper(evaluation, manifest.classes),
         comparison=comparison,
         trained=run.result(run.pipeline.backbone),
-        stages=stages,
+        trains=trains,
+        names=[stage.name for stage in stages],
+        recipe=_recipe(run, stages),
         seed=run.seed,
         sizes=sizes,
         origins=origins,
     )
+
+
+def _recipe(run: Run, stages: Sequence[AnyStage]) -> dict[str, list[str]]:
+    """Tabulate every setting of some stages, then how they ended: rows with a cell a stage."""
+    settings, ends = list[dict[str, object]](), list[dict[str, object]]()
+    for stage in stages:
+        result = run.result(stage)
+        variants = {"variants": result.data.variants, "plain": result.data.plain}
+        settings.append({**result.settings, **(variants if isinstance(stage, FeatureStage) else {})})
+        ends.append(
+            {
+                "training pictures": f"{result.training_pictures:,}",
+                "accuracy on held-out pictures": f"{result.held_out_accuracy:.2%}",
+                "hours": f"{result.hours:.2f}",
+                "computed on": result.compute,
+            }
+        )
+    return {
+        name.replace("_", " "): [_cell(column.get(name)) for column in columns]
+        for columns in (settings, ends)
+        for name in dict.fromkeys(name for column in columns for name in column)
+    }
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def _beside_paper(evaluation: Evaluation, classes: tuple[str, ...]) -> dict[str, list[str]]:

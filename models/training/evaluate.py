@@ -26,13 +26,7 @@ _BATCH = 16
 
 
 def evaluate_bundle(path: Path, pictures: Pictures) -> Evaluation:
-    """Classify every picture with every quality, and without compression.
-
-    Raises:
-        BundleError: the bundle can't be used.
-        TrainingError: the pictures are of other classes.
-
-    """
+    """Classify every picture with every quality, and without compression."""
     device_side, cloud_side = load_bundle(path, "device"), load_bundle(path, "cloud")
     manifest = device_side.manifest
     if pictures.classes != manifest.classes:

@@ -76,11 +76,6 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
 
 
 def check_name(folder: Path) -> None:
-    """Refuse a folder whose name can't be a bundle's id.
-
-    Raises:
-        SettingsError: it has other characters.
-
-    """
+    """Refuse a folder whose name can't be a bundle's id."""
     if not ID.fullmatch(folder.name):
         raise SettingsError(f"a bundle's name is lower-case letters, digits, . and -, not {folder.name!r}")

@@ -37,12 +37,7 @@ class Forecast:
 
 
 def forecast(run: Run, stages: Sequence[AnyStage]) -> list[Forecast]:
-    """Try two steps of each stage on noise, with networks of its own.
-
-    Raises:
-        TrainingError: the pictures can't be used.
-
-    """
+    """Try two steps of each stage on noise, with networks of its own."""
     forecasts = []
     counted: set[tuple[str, int, int]] = set()
     for stage in stages:

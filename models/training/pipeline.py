@@ -51,12 +51,7 @@ class Preset(Settings):
     qualities: dict[Annotated[str, Field(pattern=r"^q[0-9]+$")], QualitySettings] = _LADDER
 
     def changed(self, changes: Iterable[str]) -> Preset:
-        """Return a copy with some settings replaced, each given as ``stage.name=value``.
-
-        Raises:
-            SettingsError: there is no such setting, or the value is not allowed.
-
-        """
+        """Return a copy with some settings replaced, each given as ``stage.name=value``."""
         values = self.model_dump()
         qualities = values["qualities"]
         for change in changes:

@@ -38,12 +38,6 @@ def run_of_bundle(
     """Begin a run in which what a bundle holds has ended, in the float16 that it has there.
 
     Networks that are in no bundle (teacher, SAE, a backbone that was fine-tuned) are not in the run.
-
-    Raises:
-        BundleError: the bundle can't be used.
-        TrainingError: it does not say how it was trained.
-        SettingsError: a changed setting is not allowed.
-
     """
     device, cloud = load_bundle(bundle, "device"), load_bundle(bundle, "cloud")
     try:

@@ -83,12 +83,7 @@ class Run:
         return tuple(stage for stage in self.pipeline.stages if stage.needed)
 
     def stage(self, name: str) -> AnyStage:
-        """Look a stage up.
-
-        Raises:
-            SettingsError: there is none of that name.
-
-        """
+        """Look a stage up."""
         by_name = {stage.name: stage for stage in self.pipeline.stages}
         if name not in by_name:
             known = ", ".join(by_name)
@@ -97,12 +92,7 @@ class Run:
 
     @cached_property
     def pictures(self) -> Parts[Pictures]:
-        """The pictures to train on and the held-out ones, chosen and found readable once.
-
-        Raises:
-            TrainingError: they are absent or damaged, or too few.
-
-        """
+        """The pictures to train on and the held-out ones, chosen and found readable once."""
         data = self.settings.preset.data
         pictures = load_pictures(Path(self.settings.data), "train")
         pictures.check_readable()

@@ -54,12 +54,7 @@ class AutoencoderComparison(BaseModel):
 
 
 def compare_autoencoders(run: Run, test: Pictures) -> AutoencoderComparison:
-    """Measure the run's SAE and CAE on test pictures.
-
-    Raises:
-        TrainingError: one of them has not been trained.
-
-    """
+    """Measure the run's SAE and CAE on test pictures."""
     pipeline = run.pipeline
     backbone = run.trained(pipeline.backbone)
     tested = features(run, test, backbone, "test")

@@ -38,13 +38,6 @@ class DataSettings(Settings):
     plain: bool = True
     seed: int = Field(default=0, ge=0)
 
-    @property
-    def described(self) -> str:
-        """Say how often a picture is seen, and how."""
-        drawn = self.variants - self.plain
-        parts = ["as they are"] * self.plain + [f"{drawn} times mirrored and moved"] * (drawn > 0)
-        return ", and ".join(parts)
-
 
 class StageSettings(Settings):
     """What every stage has: passes over the pictures, pictures a step, course of the rate."""

@@ -10,13 +10,7 @@ from splitwire.models.training.stages.stage import AnyStage, Earlier, StageResul
 def train_stage(
     run: Run, stage: AnyStage, *, resume: bool, checkpoint_seconds: float = CHECKPOINT_SECONDS
 ) -> StageResult:
-    """Train one stage; write its folder.
-
-    Raises:
-        TrainingError: a stage that it needs has not ended, its checkpoint can't be continued, or
-            the loss is no number.
-
-    """
+    """Train one stage; write its folder."""
     pictures = run.pictures
     earlier = Earlier(stage, run.trained)
     network = run.untrained(stage, len(pictures.training.classes))

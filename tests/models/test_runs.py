@@ -9,7 +9,7 @@ import torch
 
 from splitwire.models.errors import TrainingError
 from splitwire.models.training import commands
-from splitwire.models.training.card import Origins
+from splitwire.models.training.card import Origins, model_card
 from splitwire.models.training.commands import app
 from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.export import export_bundle
@@ -18,8 +18,10 @@ from splitwire.models.training.pipeline import PRESETS
 from splitwire.models.training.provenance import run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
 from splitwire.models.training.stages.stage import AnyStage, StageResult
+from splitwire.shared.bundle import load_bundle
 from splitwire.shared.command import run as run_command
 from splitwire.shared.errors import SettingsError
+from splitwire.shared.evaluation import load_evaluation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,3 +183,19 @@ def test_a_run_of_a_bundle_has_what_the_bundle_has_and_nothing_older(
 def test_soft_labels_want_changed_pictures() -> None:
     with pytest.raises(SettingsError, match=r"setting backbone: .*set mirrored or shift"):
         PRESETS["cached"].changed(["backbone.soft_labels=0.5"])
+
+
+def test_the_card_tells_every_setting_of_every_stage(
+    tmp_path: Path, bundle_path: Path, colours: Path
+) -> None:
+    run = run_of_bundle(tmp_path, bundle_path, colours, "w", COMPUTE, [])
+    bundle, evaluation = load_bundle(bundle_path, "device"), load_evaluation(bundle_path)
+    assert evaluation
+    card = model_card(run, bundle.manifest, evaluation, None, {}, Origins(weights="w", data="d"))
+    head = "|  | teacher | backbone | finetune | fallback | cae | q1 | q2 | q3 |"
+    assert head in card
+    rows = dict(line[2:-2].split(" | ", 1) for line in card.split(head)[1].splitlines() if line[:2] == "| ")
+    assert rows["numbers"].split(" | ")[-3:] == ["16", "24", "48"]
+    settings = {name.replace("_", " ") for stage in run.needed for name in stage.settings.model_dump()}
+    assert settings <= rows.keys()
+    assert f"- `q1`, `q2`, `q3`: {run.stage('q1').what}" in card

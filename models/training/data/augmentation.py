@@ -21,10 +21,6 @@ class AugmentedBatches:
 
     All pixels are kept on the device. What a move uncovers is filled by reflection. A variant
     counts vertical, then horizontal moves, then mirrorings; variant 0 is the picture as it is.
-
-    Raises:
-        TrainingError: the pictures are not square, or not of one size.
-
     """
 
     def __init__(self, pictures: Pictures, device: torch.device, *, mirrored: bool, shift: int) -> None:
@@ -130,9 +126,3 @@ class Enlarge(nn.Module):
 def _enlarge(pixels: Tensor, rows: int, columns: int) -> Tensor:
     enlarged = functional.interpolate(pixels, (rows, columns), mode="bilinear")
     return (enlarged + 0.5).floor()
-
-
-def described(*, mirrored: bool, shift: int) -> str:
-    """Say how pictures are changed."""
-    changes = [*(["mirrored"] if mirrored else []), *([f"moved by up to {shift} pixels"] if shift else [])]
-    return " and ".join(changes) or "as they are"

@@ -48,10 +48,6 @@ def cache_features(
 
     The output goes to ``folder/features.npy``; ``folder/state.json`` says how far it got, and of
     what. A cache of the same network and pictures is finished or reused, another is written anew.
-
-    Raises:
-        TrainingError: the disk has no room for it.
-
     """
     total = len(batches.labels)
     key = {"weights": state_digest(network), "compute": str(compute), **batches.identity}

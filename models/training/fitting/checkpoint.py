@@ -56,12 +56,7 @@ class Checkpoint:
             self.save(step)
 
     def restore(self) -> int:
-        """Load the state: the number of steps that were made, 0 where there is no file.
-
-        Raises:
-            TrainingError: the file is damaged, or of another training.
-
-        """
+        """Load the state: the number of steps that were made, 0 where there is no file."""
         if not self.file.exists():
             return 0
         try:

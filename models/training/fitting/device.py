@@ -30,12 +30,7 @@ class Compute:
 
 
 def choose_compute(device: str = "auto", precision: Precision = "auto") -> Compute:
-    """Take CUDA where there is one; mixed precision on CUDA and on processors with instructions for bfloat16.
-
-    Raises:
-        SettingsError: the named device is not there.
-
-    """
+    """Take CUDA where there is one; mixed precision on CUDA and on processors with instructions for bfloat16."""
     chosen = choose_device(device)
     limit_threads()
     torch.backends.cudnn.deterministic = True  # the same seed gives the same weights

@@ -69,9 +69,6 @@ def fit(
     Returns:
         How the network does at the end, and the seconds that training took, interruptions left out.
 
-    Raises:
-        TrainingError: the loss is no number, or the checkpoint can't be continued.
-
     """
     training.folder.mkdir(parents=True, exist_ok=True)
     network = training.network.to(training.compute.device).to(memory_format=torch.channels_last)

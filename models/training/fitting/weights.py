@@ -23,9 +23,6 @@ def initial_convolutions(weights: str | Path) -> nn.Sequential:
         weights: ``IMAGENET1K_FEATURES`` for torchvision's (fetched once), or a safetensors file
             with torchvision's names (``features.0.weight``, ...).
 
-    Raises:
-        TrainingError: the weights are absent, unreadable or of another network.
-
     """
     network = convolutions()
     state = _of_torchvision() if str(weights) == TORCHVISION_WEIGHTS else _of_file(weights)

@@ -93,11 +93,6 @@ def paint_bundle(
     """Train a painter of each named quality, measure it on the held-out pictures, write both files into the bundle.
 
     ``cache``: folder for the pictures' features.
-
-    Raises:
-        BundleError: the bundle can't be used, or has no such quality.
-        TrainingError: the pictures are of other classes, or the disk has no room for their features.
-
     """
     device, cloud = load_bundle(path, "device"), load_bundle(path, "cloud")
     manifest, test = device.manifest, pictures.held_out

@@ -18,7 +18,7 @@ from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import StageSettings
 from splitwire.models.training.stages.classification import validate_beside
 from splitwire.models.training.stages.features import FeatureStage
-from splitwire.models.training.stages.stage import Draft, Earlier, StageResult
+from splitwire.models.training.stages.stage import Draft, Earlier
 from splitwire.shared.bundle import DECODER, ENCODER, Bundle, Files, Quality
 
 
@@ -35,6 +35,7 @@ class AutoencoderStage(FeatureStage[Autoencoder]):
     """Features to features. The classifier only measures, and is not changed."""
 
     settings: AutoencoderSettings
+    what = "encoder and decoder, by mean squared error; Adam"
 
     def build(self, classes: int) -> Autoencoder:
         return cae()
@@ -63,16 +64,6 @@ class AutoencoderStage(FeatureStage[Autoencoder]):
     def restore(self, network: Autoencoder, device: Bundle, cloud: Bundle) -> None:
         filled(network.encoder, ENCODER, device, "paper")
         filled(network.decoder, DECODER, cloud, "paper")
-
-    def rows(self, result: StageResult) -> dict[str, str]:
-        return self.recipe(
-            result,
-            trained="encoder and decoder",
-            loss="mean squared error",
-            optimiser="Adam",
-            rate=f"{self.settings.rate:g}",
-            pictures=result.data.described,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from splitwire.models.loading import filled
-from splitwire.models.training.data.augmentation import AugmentedBatches, Enlarge, described
+from splitwire.models.training.data.augmentation import AugmentedBatches, Enlarge
 from splitwire.models.training.data.batches import Batches, Parts, PictureBatches
 from splitwire.models.training.data.cache import Frozen, frozen_network
 from splitwire.models.training.data.pictures import Pictures
@@ -26,8 +26,6 @@ from splitwire.models.training.stages.stage import (
     Earlier,
     InputSizes,
     Stage,
-    StageResult,
-    chain,
 )
 from splitwire.models.training.stages.teacher import TeacherStage
 from splitwire.models.vgg16 import BLOCK_SHAPES, Classifier, convolutions, split_blocks
@@ -123,6 +121,7 @@ class ConvolutionStage(Stage[Backbone]):
     shape: BackboneSettings
     teacher: TeacherStage
     before: ConvolutionStage | None = None
+    what = "convolutions after the frozen blocks, and the classifier, by cross-entropy; Adam"
 
     @property
     def needs(self) -> tuple[AnyStage, ...]:
@@ -206,19 +205,3 @@ class ConvolutionStage(Stage[Backbone]):
     def restore(self, network: Backbone, device: Bundle, cloud: Bundle) -> None:
         filled(network.convolutions, CONVOLUTIONS, device, None)
         filled(network.classifier, CLASSIFIER, cloud, None)
-
-    def rows(self, result: StageResult) -> dict[str, str]:
-        settings, frozen = self.settings, self.settings.frozen_blocks
-        trained = {0: "all convolutions, ", 5: ""}.get(frozen, f"convolutions after block {frozen}, ")
-        loss = f"cross-entropy, label smoothing {settings.label_smoothing:g}"
-        if settings.soft_labels:
-            loss = f"{settings.soft_labels:g} teacher's labels, {1 - settings.soft_labels:g} {loss}"
-        decay = f", decoupled weight decay {settings.weight_decay:g}" if settings.weight_decay else ""
-        return self.recipe(
-            result,
-            trained=f"{trained}classifier {chain(25_088, *self.shape.hidden, len(result.classes))}",
-            loss=loss,
-            optimiser=f"Adam{decay}",
-            rate=f"convolutions {settings.convolution_rate:g}, classifier {settings.classifier_rate:g}",
-            pictures=described(mirrored=settings.mirrored, shift=settings.shift),
-        )

@@ -14,7 +14,7 @@ from splitwire.models.loading import filled
 from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.classification import CrossEntropy
 from splitwire.models.training.stages.features import FeatureStage
-from splitwire.models.training.stages.stage import Draft, Earlier, StageResult, chain
+from splitwire.models.training.stages.stage import Draft, Earlier
 from splitwire.shared.bundle import FALLBACK, Bundle
 
 
@@ -35,6 +35,9 @@ class FallbackStage(FeatureStage[Fallback]):
 
     settings: FallbackSettings
     prefix = "fallback."
+    what = (
+        "the device's own classifier, on the mean of each of the feature's channels, by cross-entropy; Adam"
+    )
 
     def build(self, classes: int) -> Fallback:
         return Fallback(classes, self.settings.hidden)
@@ -51,14 +54,3 @@ class FallbackStage(FeatureStage[Fallback]):
 
     def restore(self, network: Fallback, device: Bundle, cloud: Bundle) -> None:
         filled(network.layers, FALLBACK, device, None)
-
-    def rows(self, result: StageResult) -> dict[str, str]:
-        settings = self.settings
-        return self.recipe(
-            result,
-            trained=f"the device's own classifier, {chain(512, *settings.hidden, len(result.classes))}",
-            loss=f"cross-entropy, label smoothing {settings.label_smoothing:g}",
-            optimiser=f"Adam, decoupled weight decay {settings.weight_decay:g}",
-            rate=f"{settings.rate:g}",
-            pictures=result.data.described,
-        )

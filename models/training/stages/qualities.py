@@ -24,7 +24,7 @@ from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.autoencoder import AutoencoderStage
 from splitwire.models.training.stages.classification import validate_beside
 from splitwire.models.training.stages.features import FeatureStage
-from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier, StageResult, chain
+from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier
 from splitwire.shared.bundle import ANALYSIS, DECODER, ENCODER, SYNTHESIS, Bundle, Files, Quality
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ class QualityStage(FeatureStage[LearnedQuality]):
     settings: QualitySettings
     cae: AutoencoderStage
     prefix = "quality."
+    what = (
+        "encoder and decoder from `cae` on, and what lies between them, for the divergence from the uncompressed "
+        "network's answers, the class, and the rate; Adam"
+    )
 
     @property
     def needs(self) -> tuple[AnyStage, ...]:
@@ -144,25 +148,6 @@ class QualityStage(FeatureStage[LearnedQuality]):
         filled(network.bottleneck.analysis, ANALYSIS, device, self.name)
         filled(network.bottleneck.synthesis, SYNTHESIS, cloud, self.name)
         filled(network.decoder, DECODER, cloud, self.name)
-
-    table = (
-        "The learned qualities: encoder and decoder from the `cae` stage on, and what lies between them, for the divergence\n"
-        "from the uncompressed network's answers, the class, and the rate:"
-    )
-
-    def rows(self, result: StageResult) -> dict[str, str]:
-        settings = self.settings
-        return {
-            "integers a picture": str(settings.numbers),
-            "layers": f"{chain(3200, *settings.hidden, settings.numbers)} and back",
-            "payload aimed at, bytes": f"{settings.payload_bytes:g}",
-            "weight of a bit beyond, of the class": f"{settings.rate_weight:g}, {settings.class_weight:g}",
-            "mixup, share of unmixed": f"{settings.mixup:g}, {settings.unmixed:g}",
-            "epochs, batch, highest rate": f"{settings.epochs}, {settings.batch}, {settings.rate:g}",
-            "pictures": f"{result.training_pictures:,}, {result.data.described}",
-            "accuracy on held-out pictures": f"{result.held_out_accuracy:.2%}",
-            "hours": f"{result.hours:.2f}",
-        }
 
 
 class TaskAndRate(nn.Module):

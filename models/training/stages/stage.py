@@ -7,7 +7,7 @@
          v                              v
       network <── optimizer, loss ── training pictures
          |
-         |──validate──> loss and accuracy on held-out pictures ──rows──> model card
+         |──validate──> loss and accuracy on held-out pictures
          |
          └──export──> bundle ──restore──> network
 """
@@ -123,6 +123,8 @@ class Stage(ABC, Generic[Network]):
 
     prefix: ClassVar[str] = ""
     """Stands before the names of the network's weights in the run's folder."""
+    what: ClassVar[str]
+    """What it trains, for the model card."""
 
     @property
     def needs(self) -> tuple[AnyStage, ...]:
@@ -174,30 +176,6 @@ class Stage(ABC, Generic[Network]):
     def restore(self, network: Network, device: Bundle, cloud: Bundle) -> None:
         """Take the weights back out of a bundle."""
 
-    table: ClassVar[str] = ""
-    """What the model card says before the table that has this stage's column."""
-
-    @abstractmethod
-    def rows(self, result: StageResult) -> dict[str, str]:
-        """Describe it for the model card: its column of a table, by the names of the rows."""
-
-    def recipe(
-        self, result: StageResult, *, trained: str, loss: str, optimiser: str, rate: str, pictures: str
-    ) -> dict[str, str]:
-        """Write the rows of the card's first table, which most stages share."""
-        return {
-            "trained": trained,
-            "loss": loss,
-            "optimiser": optimiser,
-            "highest rate": rate,
-            "schedule": self.settings.schedule,
-            "pictures": pictures,
-            "epochs, batch": f"{self.settings.epochs}, {self.settings.batch}",
-            "accuracy on held-out pictures": f"{result.held_out_accuracy:.2%}",
-            "hours": f"{result.hours:.2f}",
-            "computed on": result.compute,
-        }
-
 
 AnyStage = Stage[Any]
 
@@ -211,8 +189,3 @@ class Earlier:
     def __getitem__(self, stage: Stage[Network]) -> Network:
         """Look one up."""
         return cast("Network", self._networks[stage.name])
-
-
-def chain(*widths: int) -> str:
-    """Write widths of layers down: 512-128-10."""
-    return "-".join(map(str, widths))

@@ -11,11 +11,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from splitwire.models.teacher import Teacher
-from splitwire.models.training.data.augmentation import AugmentedBatches, described
+from splitwire.models.training.data.augmentation import AugmentedBatches
 from splitwire.models.training.data.batches import Batches, Parts, some
 from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.classification import CrossEntropy
-from splitwire.models.training.stages.stage import Earlier, InputSizes, Stage, StageResult, chain
+from splitwire.models.training.stages.stage import Earlier, InputSizes, Stage
 
 if TYPE_CHECKING:
     from splitwire.models.training.run import Run
@@ -47,6 +47,10 @@ class TeacherStage(Stage[Teacher]):
     settings: TeacherSettings
     in_bundle: bool = False
     prefix = "teacher."
+    what = (
+        "a small network on the pictures' own pixels, mirrored and moved, by cross-entropy; it teaches only. SGD, "
+        f"Nesterov's momentum {_MOMENTUM:g}, norms' biases at {_BIAS_RATE} times the rate"
+    )
 
     def build(self, classes: int) -> Teacher:
         return Teacher(classes, self.settings.widths)
@@ -84,14 +88,3 @@ class TeacherStage(Stage[Teacher]):
         training = run.pictures.training
         side = training.image(0).width
         return InputSizes(shape=(3, side, side), count=len(training))
-
-    def rows(self, result: StageResult) -> dict[str, str]:
-        settings = self.settings
-        return self.recipe(
-            result,
-            trained=f"small network on the pictures' own pixels, {chain(*settings.widths)} channels; it teaches only",
-            loss=f"cross-entropy, label smoothing {settings.label_smoothing:g}",
-            optimiser=f"SGD, Nesterov's momentum {_MOMENTUM:g}, weight decay {settings.weight_decay:g}",
-            rate=f"{settings.rate:g}, norms' biases {_BIAS_RATE} times that",
-            pictures=described(mirrored=True, shift=settings.shift),
-        )
