@@ -10,21 +10,21 @@ from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 from rich.table import Table
 
+from splitwire.models.device import Precision, choose_compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.training.card import CIFAR10_ORIGIN, TORCHVISION_ORIGIN, Origins
 from splitwire.models.training.data.batches import Parts
 from splitwire.models.training.data.pictures import Pictures, Split, balanced_sample, load_pictures
 from splitwire.models.training.evaluate import evaluate_bundle
 from splitwire.models.training.export import check_name, export_bundle
-from splitwire.models.training.fitting.device import Precision, choose_compute
 from splitwire.models.training.fitting.progress import CONSOLE
-from splitwire.models.training.fitting.weights import TORCHVISION_WEIGHTS
 from splitwire.models.training.forecast import Forecast, forecast
 from splitwire.models.training.painting.painter import PainterSettings
 from splitwire.models.training.painting.paintings import paint_bundle
 from splitwire.models.training.pipeline import PRESETS, STAGES, PresetName
 from splitwire.models.training.provenance import run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
+from splitwire.models.training.stages.backbone import TORCHVISION_WEIGHTS
 from splitwire.models.training.train import train_stage
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_line, print_result

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from splitwire.models.device import Compute
 from splitwire.models.training.data.batches import run_batch
 from splitwire.models.training.data.cache import frozen_network
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.run import Run
 from splitwire.models.training.stages.stage import AnyStage, Earlier
 from splitwire.models.vgg16 import BLOCK_SHAPES, convolutions

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.pipeline import Preset, pipeline
 from splitwire.models.training.run import Run, RunSettings, begin_run
 from splitwire.models.training.stages.stage import StageResult

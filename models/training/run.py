@@ -21,11 +21,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.batches import Batches, Parts
 from splitwire.models.training.data.cache import CachedBatches, cache_features
 from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.pipeline import Pipeline, Preset, pipeline
 from splitwire.models.training.stages.features import FeatureStage
 from splitwire.models.training.stages.stage import AnyStage, Network, Stage, StageResult

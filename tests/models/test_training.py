@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from splitwire.models.device import choose_compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.loading import load_encoder, load_tails
 from splitwire.models.training.card import Origins
@@ -23,15 +24,13 @@ from splitwire.models.training.data.cache import cache_features
 from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.evaluate import evaluate_bundle
 from splitwire.models.training.export import export_bundle
-from splitwire.models.training.fitting.device import choose_compute
-from splitwire.models.training.fitting.weights import initial_convolutions
 from splitwire.models.training.forecast import forecast
 from splitwire.models.training.pipeline import PRESETS, Preset, pipeline
 from splitwire.models.training.provenance import PROVENANCE, Provenance, run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
 from splitwire.models.training.settings import DataSettings
 from splitwire.models.training.stages.autoencoder import AutoencoderSettings
-from splitwire.models.training.stages.backbone import BackboneSettings, ConvolutionStage
+from splitwire.models.training.stages.backbone import BackboneSettings, ConvolutionStage, initial_convolutions
 from splitwire.models.training.stages.classification import CrossEntropy
 from splitwire.models.training.stages.features import features
 from splitwire.models.training.stages.stage import StageResult

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -10,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
-from torch import Tensor
+from torch import Tensor, nn
 
+from splitwire.models.device import Compute
 from splitwire.models.training.data.pictures import Pictures
-from splitwire.models.training.fitting.device import Compute
 from splitwire.shared.pictures.loading import Preparation, prepare
 
 T = TypeVar("T")
@@ -85,3 +86,11 @@ def outputs(
     for first in range(0, len(indices), size):
         chosen = indices[first : first + size]
         yield run_batch(network, batches.batch(chosen, np.zeros_like(chosen)), compute)
+
+
+def state_digest(network: nn.Module) -> str:
+    """SHA-256 of a network's weights, as float32 in the order of their names."""
+    sha = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        sha.update(name.encode() + value.detach().float().contiguous().cpu().numpy().tobytes())
+    return sha.hexdigest()

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.batches import Batches, run_batch
-from splitwire.models.training.fitting.device import Compute
+from splitwire.models.training.data.batches import Batches, run_batch, state_digest
 from splitwire.models.training.fitting.progress import CONSOLE, stage_progress
-from splitwire.models.training.fitting.weights import state_digest
 from splitwire.models.vgg16 import split_blocks
 
 _FLOAT16_MAX = 65504.0

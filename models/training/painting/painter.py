@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from splitwire.models.autoencoder import LATENT_SHAPE
+from splitwire.models.device import Compute
 from splitwire.models.loading import load_encoder, load_tails
 from splitwire.models.training.data.cache import CachedBatches
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.models.training.settings import StageSettings
 from splitwire.shared.bundle import Bundle

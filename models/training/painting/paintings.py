@@ -13,12 +13,12 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.loading import load_convolutions, load_tails
 from splitwire.models.training.data.batches import Parts, PictureBatches, outputs
 from splitwire.models.training.data.cache import CachedBatches, cache_features, frozen_network
 from splitwire.models.training.data.pictures import Pictures, as_png
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.painting.painter import (
     SIDE,
     Overheard,

@@ -11,9 +11,9 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from splitwire.models.autoencoder import Autoencoder, cae, sae
+from splitwire.models.device import Compute
 from splitwire.models.loading import filled
 from splitwire.models.training.data.batches import Batches
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import StageSettings
 from splitwire.models.training.stages.classification import validate_beside

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import torch
 from pydantic import Field, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from splitwire.models.device import Compute
+from splitwire.models.errors import TrainingError
 from splitwire.models.loading import filled
 from splitwire.models.training.data.augmentation import AugmentedBatches, Enlarge
 from splitwire.models.training.data.batches import Batches, Parts, PictureBatches
 from splitwire.models.training.data.cache import Frozen, frozen_network
 from splitwire.models.training.data.pictures import Pictures
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.fitting.weights import initial_convolutions
 from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.classification import CrossEntropy, validate_classification
 from splitwire.models.training.stages.stage import (
@@ -33,6 +36,9 @@ from splitwire.shared.bundle import CLASSIFIER, CONVOLUTIONS, Bundle
 
 if TYPE_CHECKING:
     from splitwire.models.training.run import Run
+
+TORCHVISION_WEIGHTS = "IMAGENET1K_FEATURES"
+_PREFIX = "features."
 
 
 class ConvolutionSettings(StageSettings):
@@ -205,3 +211,47 @@ class ConvolutionStage(Stage[Backbone]):
     def restore(self, network: Backbone, device: Bundle, cloud: Bundle) -> None:
         filled(network.convolutions, CONVOLUTIONS, device, None)
         filled(network.classifier, CLASSIFIER, cloud, None)
+
+
+def initial_convolutions(weights: str | Path) -> nn.Sequential:
+    """Build the convolutions with pre-trained weights.
+
+    Args:
+        weights: ``IMAGENET1K_FEATURES`` for torchvision's (fetched once), or a safetensors file
+            with torchvision's names (``features.0.weight``, ...).
+
+    """
+    network = convolutions()
+    state = _of_torchvision() if str(weights) == TORCHVISION_WEIGHTS else _of_file(weights)
+    own = {name.removeprefix(_PREFIX): value.float() for name, value in state.items() if _PREFIX in name}
+    try:
+        network.load_state_dict(own)
+    except RuntimeError as exc:
+        raise TrainingError(
+            f"initial weights {weights} are not those of VGG16's 13 convolutions; "
+            f"use {TORCHVISION_WEIGHTS} or a safetensors file with its names"
+        ) from exc
+    return network
+
+
+def _of_torchvision() -> dict[str, Tensor]:
+    from torchvision.models import VGG16_Weights  # noqa: PLC0415 - only these weights need it
+
+    try:
+        return dict(VGG16_Weights.IMAGENET1K_FEATURES.get_state_dict(progress=True, check_hash=True))
+    except (OSError, RuntimeError) as exc:
+        raise TrainingError(
+            f"torchvision's weights can't be fetched ({exc}); "
+            "give --initial-weights a safetensors file instead"
+        ) from exc
+
+
+def _of_file(file: str | Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise TrainingError(
+            f"no initial weights at {file}; give --initial-weights a safetensors file or {TORCHVISION_WEIGHTS}"
+        ) from None
+    except (SafetensorError, OSError) as exc:
+        raise TrainingError(f"initial weights {file} can't be read ({exc}); fetch them again") from exc

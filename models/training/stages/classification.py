@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from splitwire.models.device import Compute
 from splitwire.models.training.data.batches import Batches, outputs
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
 
 

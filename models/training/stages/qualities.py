@@ -16,9 +16,9 @@ from torch.optim import Optimizer
 
 from splitwire.models.autoencoder import cae
 from splitwire.models.bottleneck import Bottleneck
+from splitwire.models.device import Compute
 from splitwire.models.loading import filled
 from splitwire.models.training.data.batches import Batches, some
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.autoencoder import AutoencoderStage

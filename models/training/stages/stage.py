@@ -24,8 +24,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from splitwire.models.device import Compute
 from splitwire.models.training.data.batches import Batches, Parts, outputs
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import DataSettings, StageSettings
 from splitwire.models.training.stages.classification import validate_classification
