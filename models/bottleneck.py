@@ -1,4 +1,4 @@
-"""What is narrower than the latent: a few integers, and how likely each of them is.
+"""A learned quality's code: the latent becomes a few integers, each with a probability.
 
 latent 128x5x5 ─analysis─> z, d numbers ─round─> d integers ─synthesis─> latent 128x5x5
 """

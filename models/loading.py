@@ -33,7 +33,7 @@ def load_convolutions(bundle: Bundle) -> nn.Sequential:
     """
     with _SHAPES_ONLY:
         network = convolutions()
-    filled(network, CONVOLUTIONS, bundle, None)
+    fill(network, CONVOLUTIONS, bundle, None)
     return network.eval().to(memory_format=torch.channels_last)
 
 
@@ -44,7 +44,7 @@ def load_encoder(bundle: Bundle, quality: str) -> nn.Module:
         BundleInvalid: the weights are not those of the networks.
 
     """
-    network = filled(ConvolutionalEncoder(), ENCODER, bundle, quality)
+    network = fill(ConvolutionalEncoder(), ENCODER, bundle, quality)
     numbers = math.prod(bundle.codec(quality).latent_shape)
     if numbers != _ELEMENTS:
         analysis = _fully_connected(bundle, quality, ANALYSIS, _ELEMENTS, numbers)
@@ -62,7 +62,7 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
     manifest = bundle.manifest
     with _SHAPES_ONLY:
         classifier = Classifier(len(manifest.classes), manifest.hidden)
-    filled(classifier, CLASSIFIER, bundle, None)
+    fill(classifier, CLASSIFIER, bundle, None)
     shared: dict[tuple[object, ...], Tail] = {}
     tails: dict[str, Tail] = {}
     for name, quality in manifest.qualities.items():
@@ -74,7 +74,7 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
         latent_shape = bundle.codec(name).latent_shape
         key = (files, latent_shape)
         if key not in shared:
-            decoder = filled(ConvolutionalDecoder(), DECODER, bundle, name)
+            decoder = fill(ConvolutionalDecoder(), DECODER, bundle, name)
             numbers = math.prod(latent_shape)
             learned = numbers != _ELEMENTS
             synthesis = _fully_connected(bundle, name, SYNTHESIS, numbers, _ELEMENTS) if learned else None
@@ -95,14 +95,14 @@ def load_fallback(bundle: Bundle) -> Fallback | None:
         return None
     with _SHAPES_ONLY:
         network = Fallback(len(bundle.manifest.classes), widths[:-1])
-    filled(network.layers, FALLBACK, bundle, None)
+    fill(network.layers, FALLBACK, bundle, None)
     return network.eval()
 
 
 def _fully_connected(bundle: Bundle, quality: str, name: str, inputs: int, outputs: int) -> nn.Module:
     with _SHAPES_ONLY:
         network = fully_connected((inputs, *_widths(bundle, quality, name)[:-1], outputs))
-    return filled(network, name, bundle, quality)
+    return fill(network, name, bundle, quality)
 
 
 def _widths(bundle: Bundle, quality: str | None, name: str) -> list[int]:
@@ -113,7 +113,7 @@ def _widths(bundle: Bundle, quality: str | None, name: str) -> list[int]:
     return widths
 
 
-def filled(network: nn.Module, name: str, bundle: Bundle, quality: str | None) -> nn.Module:
+def fill(network: nn.Module, name: str, bundle: Bundle, quality: str | None) -> nn.Module:
     """Give a network the weights that stand under ``name``, a quality's or (None) those that all share.
 
     Raises:

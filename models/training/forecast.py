@@ -59,7 +59,7 @@ def _step_seconds(run: Run, stage: AnyStage, shape: tuple[int, ...]) -> float:
     classes, device = len(run.pictures.training.classes), run.compute.device
     network = run.untrained(stage, classes)
     loss = stage.loss(Earlier(stage, lambda needed: run.untrained(needed, classes))).to(device)
-    trained = stage.trained(network, run).train().to(device).to(memory_format=torch.channels_last)
+    trained = stage.to_train(network, run).train().to(device).to(memory_format=torch.channels_last)
     inputs = torch.rand(stage.settings.batch, *shape, device=device)
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(classes, (len(inputs),), device=device)

@@ -91,7 +91,7 @@ class Pipeline:
 def pipeline(preset: Preset) -> Pipeline:
     """Make the stages that a preset has."""
     taught = any(settings.soft_labels for settings in (preset.backbone, preset.finetune) if settings)
-    teacher = TeacherStage(name="teacher", settings=preset.teacher, needed=taught)
+    teacher = TeacherStage(name="teacher", settings=preset.teacher, for_bundle=taught)
     backbone = ConvolutionStage(
         name="backbone",
         settings=preset.backbone,

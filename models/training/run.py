@@ -80,7 +80,7 @@ class Run:
     @property
     def needed(self) -> tuple[AnyStage, ...]:
         """The stages that a bundle needs."""
-        return tuple(stage for stage in self.pipeline.stages if stage.needed)
+        return tuple(stage for stage in self.pipeline.stages if stage.for_bundle)
 
     def stage(self, name: str) -> AnyStage:
         """Look a stage up."""

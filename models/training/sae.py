@@ -15,9 +15,9 @@ from splitwire.models.training.run import Run
 from splitwire.models.training.stages.autoencoder import (
     AutoencoderSettings,
     AutoencoderStage,
-    validate_reconstruction,
 )
 from splitwire.models.training.stages.features import features
+from splitwire.models.training.stages.stage import Earlier
 from splitwire.shared.evaluation import Share, share
 
 SAE = "sae.json"
@@ -61,7 +61,7 @@ def compare_autoencoders(run: Run, test: Pictures) -> AutoencoderComparison:
 
     def score(stage: AutoencoderStage) -> AutoencoderScore:
         autoencoder, result = run.trained(stage), run.result(stage)
-        measured = validate_reconstruction(autoencoder, backbone.classifier, tested, run.compute)
+        measured = stage.validate(autoencoder, tested, Earlier(stage, run.trained), run.compute)
         return AutoencoderScore(
             parameters=sum(parameter.numel() for parameter in autoencoder.parameters()),
             reconstruction_error=measured.loss,

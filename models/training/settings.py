@@ -28,8 +28,8 @@ class DataSettings(Settings):
 
     ``pictures``: for training, chosen evenly from the classes; 0: all that are not held out.
     ``held_out``: training pictures set aside to measure progress on; the test pictures choose nothing.
-    ``variants``: how often a picture's feature is computed for the stages after the convolutions, each time
-    of the picture mirrored and moved at random; ``plain``: but the first time as it is.
+    ``variants``: features of each picture for the stages after the convolutions, each of the picture mirrored and
+    moved at random; ``plain``: the first one is of the picture as it is.
     """
 
     pictures: int = Field(default=0, ge=0)

@@ -25,7 +25,7 @@ def train_stage(
         compute=run.compute,
         seed=run.seed + stage.seed,
         settings=stage.settings,
-        network=stage.trained(network, run),
+        network=stage.to_train(network, run),
         optimizer=stage.optimizer(network),
         batches=inputs.training,
         loss=stage.loss(earlier),

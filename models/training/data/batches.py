@@ -61,7 +61,7 @@ class PictureBatches:
         return torch.from_numpy(np.stack([prepare(picture, self._preparation) for picture in pictures]))
 
 
-def some(batches: Batches, about: int) -> Tensor:
+def sample(batches: Batches, about: int) -> Tensor:
     """Fetch about so many inputs as they are, evenly from all: [N, ...]."""
     count = len(batches.labels)
     indices = np.arange(0, count, max(1, count // about), dtype=np.int64)

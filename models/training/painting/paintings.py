@@ -26,7 +26,7 @@ from splitwire.models.training.painting.painter import (
     similarity,
     train_painter,
 )
-from splitwire.models.training.stages.classification import validate_classification
+from splitwire.models.training.stages.classification import measure
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.evaluation import NORMAL_95, Share, share
 from splitwire.shared.pictures.decoding import square
@@ -110,7 +110,7 @@ def paint_bundle(
 
     def classified(pictures: Pictures) -> Share:
         batches = PictureBatches(pictures, manifest.preparation)
-        right = validate_classification(network, batches, compute).accuracy
+        right = measure(network, batches, compute).accuracy
         return share(round(right * len(pictures)), len(pictures))
 
     def likeness(paintings: Tensor) -> Likeness:

@@ -12,11 +12,11 @@ from torch.optim import Optimizer
 
 from splitwire.models.autoencoder import Autoencoder, cae, sae
 from splitwire.models.device import Compute
-from splitwire.models.loading import filled
+from splitwire.models.loading import fill
 from splitwire.models.training.data.batches import Batches
 from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import StageSettings
-from splitwire.models.training.stages.classification import validate_beside
+from splitwire.models.training.stages.classification import measure
 from splitwire.models.training.stages.features import FeatureStage
 from splitwire.models.training.stages.stage import Draft, Earlier
 from splitwire.shared.bundle import DECODER, ENCODER, Bundle, Files, Quality
@@ -49,7 +49,16 @@ class AutoencoderStage(FeatureStage[Autoencoder]):
     def validate(
         self, network: Autoencoder, held_out: Batches, earlier: Earlier, compute: Compute
     ) -> Validation:
-        return validate_reconstruction(network, earlier[self.backbone].classifier, held_out, compute)
+        """Mean squared error, and the accuracy of the classifier on reconstructed features."""
+        network.to(compute.device).eval()
+        classifier = earlier[self.backbone].classifier.to(compute.device).eval()
+
+        def answer(feature: Tensor) -> Tensor:
+            reconstruction = network(feature).float()
+            error = functional.mse_loss(reconstruction, feature, reduction="none").flatten(1).mean(1)
+            return torch.cat([classifier(reconstruction).float(), error[:, None]], dim=1)
+
+        return measure(answer, held_out, compute, beside=True)
 
     def export(self, network: Autoencoder, draft: Draft) -> None:
         encoder = draft.add("device/cae.safetensors", {ENCODER: network.encoder})
@@ -62,15 +71,15 @@ class AutoencoderStage(FeatureStage[Autoencoder]):
         draft.qualities["half"] = Quality(id=2, codec="half", files=plain)
 
     def restore(self, network: Autoencoder, device: Bundle, cloud: Bundle) -> None:
-        filled(network.encoder, ENCODER, device, "paper")
-        filled(network.decoder, DECODER, cloud, "paper")
+        fill(network.encoder, ENCODER, device, "paper")
+        fill(network.decoder, DECODER, cloud, "paper")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FullyConnectedStage(AutoencoderStage):
     """The SAE, to compare the CAE with. Its 160 million weights stay in the run."""
 
-    needed: bool = False
+    for_bundle: bool = False
     in_bundle: bool = False
 
     def build(self, classes: int) -> Autoencoder:
@@ -83,19 +92,3 @@ class SquaredError(nn.Module):
     def forward(self, network: nn.Module, inputs: Tensor, _: Tensor) -> Tensor:
         """Compute the loss of one batch."""
         return functional.mse_loss(network(inputs).float(), inputs)
-
-
-def validate_reconstruction(
-    autoencoder: nn.Module, classifier: nn.Module, held_out: Batches, compute: Compute
-) -> Validation:
-    """Mean squared error, and the accuracy of the classifier on reconstructed features."""
-    autoencoder.to(compute.device).eval()
-    classifier.to(compute.device).eval()
-
-    def answer(feature: Tensor) -> tuple[Tensor, Tensor]:
-        reconstruction = autoencoder(feature).float()
-        error = functional.mse_loss(reconstruction, feature, reduction="none").flatten(1).mean(1)
-        return classifier(reconstruction), error
-
-    loss, accuracy = validate_beside(answer, held_out, compute)
-    return Validation(loss=loss, accuracy=accuracy)

@@ -15,14 +15,14 @@ from torch.optim import Optimizer
 
 from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.loading import filled
+from splitwire.models.loading import fill
 from splitwire.models.training.data.augmentation import AugmentedBatches, Enlarge
 from splitwire.models.training.data.batches import Batches, Parts, PictureBatches
 from splitwire.models.training.data.cache import Frozen, frozen_network
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import StageSettings, Widths
-from splitwire.models.training.stages.classification import CrossEntropy, validate_classification
+from splitwire.models.training.stages.classification import CrossEntropy, measure
 from splitwire.models.training.stages.stage import (
     AnyStage,
     Draft,
@@ -161,7 +161,7 @@ class ConvolutionStage(Stage[Backbone]):
             training = prepared(run.pictures.training, "training")
         return Parts(training=training, held_out=prepared(run.pictures.held_out, "held-out"))
 
-    def trained(self, network: Backbone, run: Run) -> nn.Module:
+    def to_train(self, network: Backbone, run: Run) -> nn.Module:
         blocks = self.settings.frozen_blocks
         following = network.after(blocks)
         if not self.settings.augmented:
@@ -190,7 +190,7 @@ class ConvolutionStage(Stage[Backbone]):
     def validate(
         self, network: Backbone, held_out: Batches, earlier: Earlier, compute: Compute
     ) -> Validation:
-        return validate_classification(network.after(self.settings.frozen_blocks), held_out, compute)
+        return measure(network.after(self.settings.frozen_blocks), held_out, compute)
 
     def sizes(self, run: Run) -> InputSizes:
         training, held_out = run.pictures.training, run.pictures.held_out
@@ -209,8 +209,8 @@ class ConvolutionStage(Stage[Backbone]):
         draft.cloud.append(draft.add("cloud/classifier.safetensors", {CLASSIFIER: network.classifier}))
 
     def restore(self, network: Backbone, device: Bundle, cloud: Bundle) -> None:
-        filled(network.convolutions, CONVOLUTIONS, device, None)
-        filled(network.classifier, CLASSIFIER, cloud, None)
+        fill(network.convolutions, CONVOLUTIONS, device, None)
+        fill(network.classifier, CLASSIFIER, cloud, None)
 
 
 def initial_convolutions(weights: str | Path) -> nn.Sequential:

@@ -37,31 +37,16 @@ class CrossEntropy(nn.Module):
         return (1 - self._soft_labels) * loss + self._soft_labels * taught
 
 
-def validate_classification(network: nn.Module, held_out: Batches, compute: Compute) -> Validation:
-    """Cross-entropy and accuracy over all pictures."""
-    labels = torch.from_numpy(held_out.labels)
-    logits = torch.cat(list(outputs(network, held_out, compute)))
-    return Validation(
-        loss=float(functional.cross_entropy(logits, labels)),
-        accuracy=float((logits.argmax(1) == labels).float().mean()),
-    )
+def measure(
+    network: Callable[[Tensor], Tensor], held_out: Batches, compute: Compute, *, beside: bool = False
+) -> Validation:
+    """Measure accuracy and loss of what a network answers, [N, classes]: cross-entropy.
 
-
-def validate_beside(
-    function: Callable[[Tensor], tuple[Tensor, Tensor]], held_out: Batches, compute: Compute
-) -> tuple[float, float]:
-    """Measure something else beside the accuracy: inputs -> (logits [N, classes], numbers [N]).
-
-    Returns:
-        The mean of those numbers, and the accuracy.
-
+    With ``beside``, [N, classes + 1], the loss is the mean of the last column, and the rest are the logits.
     """
-
-    def joined(inputs: Tensor) -> Tensor:
-        logits, numbers = function(inputs)
-        return torch.cat([logits.float(), numbers[:, None]], dim=1)
-
-    measured = torch.cat(list(outputs(joined, held_out, compute)))
-    labels = torch.from_numpy(held_out.labels)
-    right = measured[:, :-1].argmax(1) == labels
-    return float(measured[:, -1].mean()), float(right.float().mean())
+    logits, labels = torch.cat(list(outputs(network, held_out, compute))), torch.from_numpy(held_out.labels)
+    if beside:
+        loss, logits = logits[:, -1].mean(), logits[:, :-1]
+    else:
+        loss = functional.cross_entropy(logits, labels)
+    return Validation(loss=float(loss), accuracy=float((logits.argmax(1) == labels).float().mean()))

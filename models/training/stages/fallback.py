@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from splitwire.models.fallback import Fallback
-from splitwire.models.loading import filled
+from splitwire.models.loading import fill
 from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.classification import CrossEntropy
 from splitwire.models.training.stages.features import FeatureStage
@@ -53,4 +53,4 @@ class FallbackStage(FeatureStage[Fallback]):
         draft.device.append(draft.add("device/fallback.safetensors", {FALLBACK: network.layers}))
 
     def restore(self, network: Fallback, device: Bundle, cloud: Bundle) -> None:
-        filled(network.layers, FALLBACK, device, None)
+        fill(network.layers, FALLBACK, device, None)

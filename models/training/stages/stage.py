@@ -28,7 +28,7 @@ from splitwire.models.device import Compute
 from splitwire.models.training.data.batches import Batches, Parts, outputs
 from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.settings import DataSettings, StageSettings
-from splitwire.models.training.stages.classification import validate_classification
+from splitwire.models.training.stages.classification import measure
 from splitwire.shared.bundle import Bundle, Quality
 from splitwire.shared.codecs import CODECS
 
@@ -112,13 +112,13 @@ class InputSizes:
 class Stage(ABC, Generic[Network]):
     """One stage of a training; its methods are called in the order in which they stand here.
 
-    ``needed``: it is trained for every bundle; other stages are when they are asked for. ``in_bundle``: a bundle
+    ``for_bundle``: a bundle wants it; one that no bundle wants is trained only by its name. ``in_bundle``: a bundle
     holds its network.
     """
 
     name: str
     settings: StageSettings
-    needed: bool = True
+    for_bundle: bool = True
     in_bundle: bool = True
 
     prefix: ClassVar[str] = ""
@@ -150,7 +150,7 @@ class Stage(ABC, Generic[Network]):
     def calibrate(self, network: Network, inputs: Batches) -> None:
         """Set weights that are computed from the inputs before the training."""
 
-    def trained(self, network: Network, run: Run) -> nn.Module:
+    def to_train(self, network: Network, run: Run) -> nn.Module:
         """Build what the inputs run through: the network, or a part of it with something before it."""
         return network
 
@@ -164,7 +164,7 @@ class Stage(ABC, Generic[Network]):
 
     def validate(self, network: Network, held_out: Batches, earlier: Earlier, compute: Compute) -> Validation:
         """Measure the network on held-out pictures; here as one that classifies them."""
-        return validate_classification(network, held_out, compute)
+        return measure(network, held_out, compute)
 
     @abstractmethod
     def sizes(self, run: Run) -> InputSizes:

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from splitwire.models.teacher import Teacher
 from splitwire.models.training.data.augmentation import AugmentedBatches
-from splitwire.models.training.data.batches import Batches, Parts, some
+from splitwire.models.training.data.batches import Batches, Parts, sample
 from splitwire.models.training.settings import StageSettings, Widths
 from splitwire.models.training.stages.classification import CrossEntropy
 from splitwire.models.training.stages.stage import Earlier, InputSizes, Stage
@@ -65,7 +65,7 @@ class TeacherStage(Stage[Teacher]):
         )
 
     def calibrate(self, network: Teacher, inputs: Batches) -> None:
-        network.whiten(some(inputs, _WHITENING_PICTURES).cpu())
+        network.whiten(sample(inputs, _WHITENING_PICTURES).cpu())
 
     def optimizer(self, network: Teacher) -> Optimizer:
         rate, decay = self.settings.rate, self.settings.weight_decay
