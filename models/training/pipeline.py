@@ -1,6 +1,6 @@
 """The pipeline of a run: what a preset asks of every stage, and the list of stages made from it.
 
-A new stage is a file in ``stages/``, a field of ``Preset`` for its settings, and a line in ``pipeline``.
+A new stage is a class in ``stages/``, a field of ``Preset`` for its settings, and a line in ``pipeline``.
 """
 
 from __future__ import annotations
@@ -11,20 +11,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from splitwire.models.training.settings import DataSettings, Settings
-from splitwire.models.training.stages.autoencoder import (
+from splitwire.models.training.stages.convolutions import BackboneSettings, ConvolutionStage, FinetuneSettings
+from splitwire.models.training.stages.features import (
     AutoencoderSettings,
     AutoencoderStage,
+    FallbackSettings,
+    FallbackStage,
     FullyConnectedStage,
 )
-from splitwire.models.training.stages.backbone import (
-    BackboneSettings,
-    ConvolutionStage,
-    FinetuneSettings,
-)
-from splitwire.models.training.stages.fallback import FallbackSettings, FallbackStage
 from splitwire.models.training.stages.qualities import QualitySettings, QualityStage
-from splitwire.models.training.stages.stage import AnyStage
+from splitwire.models.training.stages.stage import AnyStage, DataSettings, Settings
 from splitwire.models.training.stages.teacher import TeacherSettings, TeacherStage
 from splitwire.shared.errors import SettingsError
 

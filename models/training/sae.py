@@ -12,11 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from splitwire.models.autoencoder import LATENT_SHAPE
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.run import Run
-from splitwire.models.training.stages.autoencoder import (
-    AutoencoderSettings,
-    AutoencoderStage,
-)
-from splitwire.models.training.stages.features import features
+from splitwire.models.training.stages.features import AutoencoderSettings, AutoencoderStage, features
 from splitwire.models.training.stages.stage import Earlier
 from splitwire.shared.evaluation import Share, share
 

@@ -28,12 +28,13 @@ from splitwire.models.training.forecast import forecast
 from splitwire.models.training.pipeline import PRESETS, Preset, pipeline
 from splitwire.models.training.provenance import PROVENANCE, Provenance, run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
-from splitwire.models.training.settings import DataSettings
-from splitwire.models.training.stages.autoencoder import AutoencoderSettings
-from splitwire.models.training.stages.backbone import BackboneSettings, ConvolutionStage, initial_convolutions
-from splitwire.models.training.stages.classification import CrossEntropy
-from splitwire.models.training.stages.features import features
-from splitwire.models.training.stages.stage import StageResult
+from splitwire.models.training.stages.convolutions import (
+    BackboneSettings,
+    ConvolutionStage,
+    initial_convolutions,
+)
+from splitwire.models.training.stages.features import AutoencoderSettings, features
+from splitwire.models.training.stages.stage import CrossEntropy, DataSettings, StageResult
 from splitwire.models.training.train import train_stage
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.errors import SettingsError

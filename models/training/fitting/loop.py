@@ -22,7 +22,7 @@ from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.batches import Batches, state_digest
 from splitwire.models.training.fitting.log import TrainingLog, Validation
 from splitwire.models.training.fitting.progress import stage_progress
-from splitwire.models.training.settings import Schedule, StageSettings
+from splitwire.models.training.stages.stage import Schedule, StageSettings
 
 CHECKPOINT_SECONDS = 240.0
 """How much of a training is lost at most when it is stopped."""

@@ -23,7 +23,7 @@ from splitwire.models.device import Compute
 from splitwire.models.loading import load_encoder, load_tails
 from splitwire.models.training.data.cache import CachedBatches
 from splitwire.models.training.fitting.progress import stage_progress
-from splitwire.models.training.settings import StageSettings
+from splitwire.models.training.stages.stage import StageSettings
 from splitwire.shared.bundle import Bundle
 
 SIDE = 32

@@ -26,7 +26,7 @@ from splitwire.models.training.painting.painter import (
     similarity,
     train_painter,
 )
-from splitwire.models.training.stages.classification import measure
+from splitwire.models.training.stages.stage import measure
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.evaluation import NORMAL_95, Share, share
 from splitwire.shared.pictures.decoding import square

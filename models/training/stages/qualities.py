@@ -20,11 +20,8 @@ from splitwire.models.device import Compute
 from splitwire.models.loading import fill
 from splitwire.models.training.data.batches import Batches, sample
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.settings import StageSettings, Widths
-from splitwire.models.training.stages.autoencoder import AutoencoderStage
-from splitwire.models.training.stages.classification import measure
-from splitwire.models.training.stages.features import FeatureStage
-from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier
+from splitwire.models.training.stages.features import AutoencoderStage, FeatureStage
+from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier, StageSettings, Widths, measure
 from splitwire.shared.bundle import ANALYSIS, DECODER, ENCODER, SYNTHESIS, Bundle, Files, Quality
 
 if TYPE_CHECKING:

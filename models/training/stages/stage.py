@@ -17,18 +17,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import Optimizer
 
 from splitwire.models.device import Compute
 from splitwire.models.training.data.batches import Batches, Parts, outputs
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.settings import DataSettings, StageSettings
-from splitwire.models.training.stages.classification import measure
 from splitwire.shared.bundle import Bundle, Quality
 from splitwire.shared.codecs import CODECS
 
@@ -36,6 +35,46 @@ if TYPE_CHECKING:
     from splitwire.models.training.run import Run
 
 Network = TypeVar("Network", bound=nn.Module)
+
+Schedule = Literal["constant", "one-cycle"]
+
+
+def _split(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+Widths = Annotated[tuple[PositiveInt, ...], BeforeValidator(_split)]
+"""Sizes of layers; as a string: 512,512."""
+
+
+class Settings(BaseModel):
+    """Settings that don't change, and have no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Settings):
+    """Which pictures are used.
+
+    ``pictures``: for training, chosen evenly from the classes; 0: all that are not held out.
+    ``held_out``: training pictures set aside to measure progress on; the test pictures choose nothing.
+    ``variants``: features of each picture for the stages after the convolutions, each of the picture mirrored and
+    moved at random; ``plain``: the first one is of the picture as it is.
+    """
+
+    pictures: int = Field(default=0, ge=0)
+    held_out: int = Field(default=2500, gt=0)
+    variants: int = Field(default=1, gt=0)
+    plain: bool = True
+    seed: int = Field(default=0, ge=0)
+
+
+class StageSettings(Settings):
+    """What every stage has: passes over the pictures, pictures a step, course of the rate."""
+
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    schedule: Schedule = "one-cycle"
 
 
 class StageResult(BaseModel):
@@ -189,3 +228,42 @@ class Earlier:
     def __getitem__(self, stage: Stage[Network]) -> Network:
         """Look one up."""
         return cast("Network", self._networks[stage.name])
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy with the class, smoothed, and with a teacher's probabilities.
+
+    ``soft_labels``: the teacher's share, 0 to 1. It sees the same inputs as the network.
+    """
+
+    def __init__(
+        self, *, label_smoothing: float = 0.0, teacher: nn.Module | None = None, soft_labels: float = 0.0
+    ) -> None:
+        super().__init__()
+        self._label_smoothing = label_smoothing
+        self._soft_labels = soft_labels
+        self.teacher = teacher.eval().requires_grad_(requires_grad=False) if teacher else None
+
+    def forward(self, network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss of one batch."""
+        logits = network(inputs).float()  # [N, classes]
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
+        if self.teacher is None:
+            return loss
+        taught = functional.cross_entropy(logits, self.teacher(inputs).float().softmax(1))
+        return (1 - self._soft_labels) * loss + self._soft_labels * taught
+
+
+def measure(
+    network: Callable[[Tensor], Tensor], held_out: Batches, compute: Compute, *, beside: bool = False
+) -> Validation:
+    """Measure accuracy and loss of what a network answers, [N, classes]: cross-entropy.
+
+    With ``beside``, [N, classes + 1], the loss is the mean of the last column, and the rest are the logits.
+    """
+    logits, labels = torch.cat(list(outputs(network, held_out, compute))), torch.from_numpy(held_out.labels)
+    if beside:
+        loss, logits = logits[:, -1].mean(), logits[:, :-1]
+    else:
+        loss = functional.cross_entropy(logits, labels)
+    return Validation(loss=float(loss), accuracy=float((logits.argmax(1) == labels).float().mean()))

@@ -21,14 +21,16 @@ from splitwire.models.training.data.batches import Batches, Parts, PictureBatche
 from splitwire.models.training.data.cache import Frozen, frozen_network
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.settings import StageSettings, Widths
-from splitwire.models.training.stages.classification import CrossEntropy, measure
 from splitwire.models.training.stages.stage import (
     AnyStage,
+    CrossEntropy,
     Draft,
     Earlier,
     InputSizes,
     Stage,
+    StageSettings,
+    Widths,
+    measure,
 )
 from splitwire.models.training.stages.teacher import TeacherStage
 from splitwire.models.vgg16 import BLOCK_SHAPES, Classifier, convolutions, split_blocks
