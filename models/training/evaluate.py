@@ -46,7 +46,7 @@ def evaluate_bundle(path: Path, pictures: Pictures) -> Evaluation:
         task = progress.add_task("evaluation", total=len(pictures), note="")
         for first in range(0, len(pictures), _BATCH):
             chosen = np.arange(first, min(first + _BATCH, len(pictures)), dtype=np.int64)
-            inputs = prepared.batch(chosen, np.zeros_like(chosen))
+            inputs = prepared.batch(chosen)
             feature = convolutions(inputs.contiguous(memory_format=torch.channels_last))
             answers[BASE].append(_classes(tails[manifest.default_quality].classifier, feature))
             if fallback:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.augmentation import AugmentedBatches, DrawnBatches, Enlarge
+from splitwire.models.training.data.batches import AugmentedBatches, DrawnBatches, Enlarge
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.shared.pictures.loading import Preparation, prepare
 

@@ -35,7 +35,7 @@ class CachedBatches:
         self.labels = labels
         self.identity: Mapping[str, JsonValue] = {"features": dict(key)}
 
-    def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64]) -> Tensor:
+    def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64] | None = None) -> Tensor:
         """Read from disk (or from the memory that mirrors it)."""
         return torch.from_numpy(np.ascontiguousarray(self.features[indices]))
 
@@ -62,7 +62,7 @@ def cache_features(
             task = progress.add_task(title, total=total, completed=done, note="")
             while done < total:
                 indices = np.arange(done, min(done + size, total), dtype=np.int64)
-                output = run_batch(network, batches.batch(indices, np.zeros_like(indices)), compute)
+                output = run_batch(network, batches.batch(indices), compute)
                 block = output.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().contiguous().numpy()
                 if features is None:
                     state_file.unlink(missing_ok=True)

@@ -16,8 +16,7 @@ from torch.optim import Optimizer
 from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.loading import fill
-from splitwire.models.training.data.augmentation import AugmentedBatches, Enlarge
-from splitwire.models.training.data.batches import Batches, Parts, PictureBatches
+from splitwire.models.training.data.batches import AugmentedBatches, Batches, Enlarge, Parts, PictureBatches
 from splitwire.models.training.data.cache import Frozen, frozen_network
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.fitting.log import Validation

@@ -15,8 +15,13 @@ from splitwire.models.autoencoder import Autoencoder, cae, sae
 from splitwire.models.device import Compute
 from splitwire.models.fallback import Fallback
 from splitwire.models.loading import fill
-from splitwire.models.training.data.augmentation import AugmentedBatches, DrawnBatches
-from splitwire.models.training.data.batches import Batches, Parts, PictureBatches
+from splitwire.models.training.data.batches import (
+    AugmentedBatches,
+    Batches,
+    DrawnBatches,
+    Parts,
+    PictureBatches,
+)
 from splitwire.models.training.data.cache import CachedBatches, frozen_network
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.fitting.log import Validation

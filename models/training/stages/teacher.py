@@ -19,8 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from splitwire.models.training.data.augmentation import AugmentedBatches
-from splitwire.models.training.data.batches import Batches, Parts, sample
+from splitwire.models.training.data.batches import AugmentedBatches, Batches, Parts, sample
 from splitwire.models.training.stages.stage import (
     CrossEntropy,
     Earlier,
