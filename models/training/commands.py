@@ -12,11 +12,16 @@ from rich.table import Table
 
 from splitwire.models.device import Precision, choose_compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.card import CIFAR10_ORIGIN, TORCHVISION_ORIGIN, Origins
 from splitwire.models.training.data.batches import Parts
 from splitwire.models.training.data.pictures import Pictures, Split, balanced_sample, load_pictures
 from splitwire.models.training.evaluate import evaluate_bundle
-from splitwire.models.training.export import check_name, export_bundle
+from splitwire.models.training.export import (
+    CIFAR10_ORIGIN,
+    TORCHVISION_ORIGIN,
+    Origins,
+    check_name,
+    export_bundle,
+)
 from splitwire.models.training.fitting.progress import CONSOLE
 from splitwire.models.training.forecast import Forecast, forecast
 from splitwire.models.training.painting.painter import PainterSettings

@@ -10,10 +10,9 @@ import torch
 from splitwire.models.device import choose_compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.training import commands
-from splitwire.models.training.card import Origins, model_card
 from splitwire.models.training.commands import app
 from splitwire.models.training.data.pictures import load_pictures
-from splitwire.models.training.export import export_bundle
+from splitwire.models.training.export import Origins, export_bundle, model_card
 from splitwire.models.training.pipeline import PRESETS
 from splitwire.models.training.provenance import run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run

@@ -18,12 +18,11 @@ from torch import nn
 from splitwire.models.device import choose_compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.loading import load_encoder, load_tails
-from splitwire.models.training.card import Origins
 from splitwire.models.training.data.batches import PictureBatches
 from splitwire.models.training.data.cache import cache_features
 from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.evaluate import evaluate_bundle
-from splitwire.models.training.export import export_bundle
+from splitwire.models.training.export import Origins, export_bundle
 from splitwire.models.training.forecast import forecast
 from splitwire.models.training.pipeline import PRESETS, Preset, pipeline
 from splitwire.models.training.provenance import PROVENANCE, Provenance, run_of_bundle
