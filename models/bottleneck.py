@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from splitwire.models.autoencoder import LATENT_SHAPE
-from splitwire.models.layers import fully_connected
+from splitwire.models.fallback import fully_connected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

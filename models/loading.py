@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from splitwire.models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder, ConvolutionalEncoder
-from splitwire.models.fallback import Fallback
-from splitwire.models.layers import fully_connected
-from splitwire.models.tail import Tail
+from splitwire.models.autoencoder import LATENT_SHAPE, convolutional_decoder, convolutional_encoder
+from splitwire.models.fallback import Fallback, fully_connected
 from splitwire.models.vgg16 import Classifier, convolutions
 from splitwire.shared.bundle import ANALYSIS, CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK, SYNTHESIS
 from splitwire.shared.errors import BundleInvalid
@@ -22,6 +20,26 @@ if TYPE_CHECKING:
 _ELEMENTS = math.prod(LATENT_SHAPE)
 _SHAPES_ONLY = torch.device("meta")
 """What a manifest asks for takes memory only once the weights fit it."""
+
+
+class Tail(nn.Module):
+    """A quality's latents to logits.
+
+    [N, d] ─(synthesis, for q1 ...)─> [N, 128, 5, 5] ─decoder─> [N, 512, 7, 7] ─classifier─> [N, classes]
+    """
+
+    def __init__(self, decoder: nn.Module, classifier: nn.Module, synthesis: nn.Module | None = None) -> None:
+        super().__init__()
+        self.synthesis = synthesis
+        self.decoder = decoder
+        self.classifier = classifier
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents to logits."""
+        if self.synthesis is not None:
+            latents = self.synthesis(latents).view(-1, *LATENT_SHAPE)
+        logits: Tensor = self.classifier(self.decoder(latents))
+        return logits
 
 
 def load_convolutions(bundle: Bundle) -> nn.Sequential:
@@ -44,7 +62,7 @@ def load_encoder(bundle: Bundle, quality: str) -> nn.Module:
         BundleInvalid: the weights are not those of the networks.
 
     """
-    network = fill(ConvolutionalEncoder(), ENCODER, bundle, quality)
+    network = fill(convolutional_encoder(), ENCODER, bundle, quality)
     numbers = math.prod(bundle.codec(quality).latent_shape)
     if numbers != _ELEMENTS:
         analysis = _fully_connected(bundle, quality, ANALYSIS, _ELEMENTS, numbers)
@@ -74,7 +92,7 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
         latent_shape = bundle.codec(name).latent_shape
         key = (files, latent_shape)
         if key not in shared:
-            decoder = fill(ConvolutionalDecoder(), DECODER, bundle, name)
+            decoder = fill(convolutional_decoder(), DECODER, bundle, name)
             numbers = math.prod(latent_shape)
             learned = numbers != _ELEMENTS
             synthesis = _fully_connected(bundle, name, SYNTHESIS, numbers, _ELEMENTS) if learned else None
