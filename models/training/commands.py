@@ -28,9 +28,8 @@ from splitwire.models.training.painting.painter import PainterSettings
 from splitwire.models.training.painting.paintings import paint_bundle
 from splitwire.models.training.pipeline import PRESETS, STAGES, PresetName
 from splitwire.models.training.provenance import run_of_bundle
-from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
+from splitwire.models.training.run import Run, RunSettings, begin_run, open_run, train_stage
 from splitwire.models.training.stages.convolutions import TORCHVISION_WEIGHTS
-from splitwire.models.training.train import train_stage
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_line, print_result
 from splitwire.shared.errors import SettingsError

@@ -1,4 +1,4 @@
-"""A training run: its folder, with settings, results and weights.
+"""A training run: its folder, with settings, results and weights, and the training of a stage there.
 
 runs/<name>/
     settings.json     what was asked for
@@ -26,16 +26,16 @@ from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.batches import Batches, Parts
 from splitwire.models.training.data.cache import CachedBatches, cache_features
 from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
+from splitwire.models.training.fitting.loop import CHECKPOINT, CHECKPOINT_SECONDS, Training, fit
 from splitwire.models.training.pipeline import Pipeline, Preset, pipeline
 from splitwire.models.training.stages.features import FeatureStage
-from splitwire.models.training.stages.stage import AnyStage, Network, Stage, StageResult
+from splitwire.models.training.stages.stage import AnyStage, Earlier, Network, Stage, StageResult
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.pictures.loading import Preparation
 
 _SETTINGS = "settings.json"
 _NETWORKS = "networks.safetensors"
 _RESULT = "result.json"
-_CHECKPOINT = "checkpoint.pt"
 
 
 class RunSettings(BaseModel):
@@ -152,8 +152,9 @@ class Run:
         return result
 
     def forget(self, stage: AnyStage) -> None:
-        """Forget how a stage ended before."""
-        _forget(self.folder / stage.name)
+        """Forget how a stage ended, and how far it came."""
+        for name in (_RESULT, _NETWORKS, CHECKPOINT):
+            (self.folder / stage.name / name).unlink(missing_ok=True)
 
     def end(self, stage: AnyStage, network: nn.Module | None, result: StageResult) -> StageResult:
         """Write a stage's weights, where they are known, and its result."""
@@ -196,7 +197,7 @@ class Run:
 def begin_run(folder: Path, compute: Compute, settings: RunSettings, *, resume: bool) -> Run:
     """Begin a run; with ``resume``, go on with it where the folder has one.
 
-    Without, what the folder has of a run with other pictures or initial weights is forgotten.
+    Without, the results of a run with other pictures or initial weights are forgotten.
 
     Raises:
         TrainingError: the run that is there has other settings.
@@ -214,12 +215,14 @@ def begin_run(folder: Path, compute: Compute, settings: RunSettings, *, resume: 
     except TrainingError:
         found = None
     if found is None or found.start != settings.start:
-        for place in filter(Path.is_dir, folder.iterdir()):
-            _forget(place)
+        stale = list(folder.glob(f"*/{_RESULT}"))
     elif found.preset.data != settings.preset.data:
-        for stage in run.pipeline.stages:
-            if isinstance(stage, FeatureStage):
-                run.forget(stage)
+        after = (stage for stage in run.pipeline.stages if isinstance(stage, FeatureStage))
+        stale = [folder / stage.name / _RESULT for stage in after]
+    else:
+        stale = []
+    for result in stale:
+        result.unlink(missing_ok=True)
     (folder / _SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n")
     return run
 
@@ -241,6 +244,41 @@ def open_run(folder: Path, compute: Compute) -> Run:
     return Run(folder=folder, settings=found, compute=compute)
 
 
-def _forget(stage: Path) -> None:
-    for name in (_RESULT, _NETWORKS, _CHECKPOINT):
-        (stage / name).unlink(missing_ok=True)
+def train_stage(
+    run: Run, stage: AnyStage, *, resume: bool, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> StageResult:
+    """Train one stage; write its folder."""
+    pictures = run.pictures
+    earlier = Earlier(stage, run.trained)
+    network = run.untrained(stage, len(pictures.training.classes))
+    stage.start(network, run, earlier)
+    inputs = stage.inputs(network, run, earlier)
+    stage.calibrate(network, inputs.training)
+    if not resume:
+        run.forget(stage)
+    training = Training(
+        title=stage.name,
+        folder=run.folder / stage.name,
+        compute=run.compute,
+        seed=run.seed + stage.seed,
+        settings=stage.settings,
+        network=stage.to_train(network, run),
+        optimizer=stage.optimizer(network),
+        batches=inputs.training,
+        loss=stage.loss(earlier),
+        validate=lambda: stage.validate(network, inputs.held_out, earlier, run.compute),
+    )
+    validation, seconds = fit(training, resume=resume, checkpoint_seconds=checkpoint_seconds)
+    result = StageResult(
+        data=run.settings.preset.data,
+        classes=pictures.training.classes,
+        training_pictures=len(pictures.training),
+        held_out_pictures=len(pictures.held_out),
+        held_out_loss=validation.loss,
+        held_out_accuracy=validation.accuracy,
+        settings=stage.settings.model_dump(mode="json"),
+        hours=seconds / 3600,
+        compute=str(run.compute),
+        data_sha256=pictures.training.digest(),
+    )
+    return run.end(stage, network, result)

@@ -13,7 +13,7 @@ import pytest
 from splitwire.models.training import commands
 from splitwire.models.training.commands import app
 from splitwire.models.training.pipeline import PRESETS
-from splitwire.models.training.train import train_stage
+from splitwire.models.training.run import train_stage
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.command import run
 

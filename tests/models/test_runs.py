@@ -86,7 +86,7 @@ def test_a_run_begun_again_on_other_pictures_or_weights_forgets_everything(
     run: Run, change: dict[str, str] | list[str]
 ) -> None:
     again = begun_again(run, *change) if isinstance(change, list) else begun_again(run, **change)
-    assert list(run.folder.glob("*/*.*")) == []
+    assert list(run.folder.glob("*/result.json")) == []
     assert open_run(run.folder, COMPUTE).settings == again.settings
 
 

@@ -26,7 +26,7 @@ from splitwire.models.training.export import Origins, export_bundle
 from splitwire.models.training.forecast import forecast
 from splitwire.models.training.pipeline import PRESETS, Preset, pipeline
 from splitwire.models.training.provenance import PROVENANCE, Provenance, run_of_bundle
-from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
+from splitwire.models.training.run import Run, RunSettings, begin_run, open_run, train_stage
 from splitwire.models.training.stages.convolutions import (
     BackboneSettings,
     ConvolutionStage,
@@ -34,7 +34,6 @@ from splitwire.models.training.stages.convolutions import (
 )
 from splitwire.models.training.stages.features import AutoencoderSettings, features
 from splitwire.models.training.stages.stage import CrossEntropy, DataSettings, StageResult
-from splitwire.models.training.train import train_stage
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import share

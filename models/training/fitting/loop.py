@@ -24,10 +24,10 @@ from splitwire.models.training.fitting.log import TrainingLog, Validation
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.models.training.stages.stage import Schedule, StageSettings
 
+CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 240.0
 """How much of a training is lost at most when it is stopped."""
 
-_CHECKPOINT = "checkpoint.pt"
 _LOG_STEPS = 50
 _WARM_UP = 0.15  # share of the steps in which a one-cycle rate rises
 
@@ -118,7 +118,7 @@ def fit(
 
 def _save(training: Training, identity: dict[str, JsonValue], scheduler: LRScheduler, step: int) -> None:
     """Replace the checkpoint; whenever this is stopped, one whole file is there."""
-    file = training.folder / _CHECKPOINT
+    file = training.folder / CHECKPOINT
     partial = file.with_suffix(".partial")
     state = {
         "identity": identity,
@@ -134,7 +134,7 @@ def _save(training: Training, identity: dict[str, JsonValue], scheduler: LRSched
 
 def _restore(training: Training, identity: dict[str, JsonValue], scheduler: LRScheduler) -> int:
     """Load the checkpoint: the number of steps that were made, 0 where there is none."""
-    file = training.folder / _CHECKPOINT
+    file = training.folder / CHECKPOINT
     if not file.exists():
         return 0
     try:
