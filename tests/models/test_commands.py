@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,28 @@ def test_errors_name_only_options_and_settings_that_exist() -> None:
     assert settings
     for setting in settings:
         PRESETS["shipped"].changed([f"{setting}=1"])
+
+
+def test_a_release_wants_the_same_classes_to_test_as_to_train(
+    tmp_path: Path, colours: Path, initial_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(colours, data)
+    (data / "test" / "red").rename(data / "test" / "pink")
+    places = ["--data", data, "--run", tmp_path / "run", "--bundle", tmp_path / "b"]
+    command = [
+        "release",
+        *map(str, places),
+        "--initial-weights",
+        str(initial_weights),
+        "--weights-origin",
+        "w",
+    ]
+    with pytest.raises(SystemExit) as exited:
+        run(lambda: app([*command, "--set", "data.pictures=9", "--set", "data.held_out=3"]))
+    assert exited.value.code == 8
+    assert "other classes under test/" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
 
 
 def test_weights_from_a_file_need_their_origin_for_the_card(
