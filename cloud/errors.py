@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from splitwire.shared.errors import FrameError, SplitwireError
+from splitwire.shared.messages import OCTETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +19,6 @@ class ParameterInvalid(RequestError):
     """A query parameter or a header has a value that is not allowed."""
 
     def __init__(self, name: str, actual: str, allowed: str) -> None:
-        self.name = name
-        self.actual = actual
-        self.allowed = allowed
         super().__init__(f"{name} is {actual!r}; send {allowed}")
 
 
@@ -28,9 +26,6 @@ class FileUnknown(RequestError):
     """A bundle or a file that this cloud does not give out."""
 
     def __init__(self, bundle: str, name: str, reason: str) -> None:
-        self.bundle = bundle
-        self.name = name
-        self.reason = reason
         super().__init__(f"{bundle}/{name}: {reason}; GET /bundles lists what can be fetched")
 
 
@@ -71,10 +66,11 @@ class BodyLate(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body is over the cap."""
+    """The body is over the cap. ``unread``: see ``QueueFull``."""
+
+    unread = True
 
     def __init__(self, cap: int) -> None:
-        self.cap = cap
         super().__init__(f"the body is over {cap} bytes; send fewer pictures a frame")
 
 
@@ -82,23 +78,22 @@ class BodyTypeUnsupported(RequestError):
     """The body is not announced as a plain frame."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(f"{reason}; send Content-Type application/octet-stream and no Content-Encoding")
+        super().__init__(f"{reason}; send Content-Type {OCTETS} and no Content-Encoding")
 
 
 class ConnectionsFull(RequestError):
     """The cloud has as many connections as it takes."""
 
-    def __init__(self, retry_after: int = 1) -> None:
-        self.retry_after = retry_after
-        super().__init__(f"too many connections are open; try again in {retry_after} s")
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__(f"too many connections are open; try again in {self.retry_after} s")
 
 
 class HeadersLate(RequestError):
     """The request line and headers did not arrive in time."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
         super().__init__(f"the headers did not arrive within {seconds:g} s; send the request again")
 
 
@@ -106,8 +101,6 @@ class HeadersTooLarge(RequestError):
     """The request line and headers are over their caps."""
 
     def __init__(self, most_bytes: int, most_lines: int) -> None:
-        self.most_bytes = most_bytes
-        self.most_lines = most_lines
         super().__init__(f"the headers are over {most_bytes} bytes or {most_lines} lines; send fewer")
 
 
@@ -132,17 +125,16 @@ class RequestMalformed(RequestError):
     """Bytes that are not one HTTP request, or that could be read as another one."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
         super().__init__(f"{reason}; send a request as RFC 9112 has it")
 
 
 class NotReady(RequestError):
     """The cloud is starting or stopping."""
 
-    def __init__(self, state: str, retry_after: int = 1) -> None:
-        self.state = state
-        self.retry_after = retry_after
-        super().__init__(f"the cloud is {state}; try again in {retry_after} s")
+    retry_after = 1
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the cloud is {state}; try again in {self.retry_after} s")
 
 
 class DeadlinePassed(RequestError):

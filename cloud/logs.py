@@ -15,7 +15,7 @@ LogFormat = Literal["text", "json"]
 
 
 def set_up_logs(level: str, log_format: LogFormat) -> None:
-    """Send this process's log to standard error; uvicorn's lines too, where it is told no other way."""
+    """Write this process's log to standard error, and uvicorn's with it: the server gives that no log of its own."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -20,7 +20,7 @@ class CloudSettings(Settings):
     """How to answer.
 
     ``queue_pictures`` and ``body_bytes`` grow fourfold at most where callers share them: see
-    ``splitwire.cloud.inference.admission.Room``.
+    ``splitwire.cloud.inference.room.Room``.
     """
 
     bundles: Annotated[

@@ -64,10 +64,7 @@ def compact(pictures: Iterable[Iterable[Likely]], timings: Timings) -> CompactAn
     """Quantise every picture's likeliest classes."""
     return CompactAnswer(
         pictures=tuple(
-            tuple(
-                Choice(each.class_id, min(max(round(each.probability * MOST_SHARE), 0), MOST_SHARE))
-                for each in picture
-            )
+            tuple(Choice(each.class_id, round(each.probability * MOST_SHARE)) for each in picture)
             for picture in pictures
         ),
         timings_ms=Timings(**{name: min(time, _LONGEST_MS) for name, time in timings}),

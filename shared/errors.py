@@ -16,7 +16,7 @@
     │   ├── QualityMissing
     │   └── FallbackMissing
     ├── TensorInvalid             a table or a weight is absent or unusable; loaders turn it into BundleInvalid
-    ├── LatentInvalid             an encoder was given a latent it can't code
+    ├── LatentInvalid             a codec was given a latent that it can't quantise
     ├── FrameError                bytes that are not a valid frame
     │   ├── FrameTruncated
     │   ├── FrameMagicInvalid

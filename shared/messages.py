@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from splitwire.shared.bundle import ID, MAX_FILES, FilePath, Manifest, Sha256, Word
 
+OCTETS = "application/octet-stream"
+"""Content-Type of a frame, and of a bundle's file."""
 DEADLINE_HEADER = "Deadline-Ms"
 """Milliseconds after which the caller stops waiting."""
 
@@ -25,12 +27,9 @@ class Guess(_Message):
     probability: float
 
 
-class Prediction(_Message):
+class Prediction(Guess):
     """The answer for one picture: its likeliest class, and the k likeliest in order."""
 
-    label: str
-    class_id: int
-    probability: float
     top: tuple[Guess, ...]
 
 

@@ -23,5 +23,16 @@ class Settings(BaseModel):
             return check(values)
         except ValidationError as exc:
             first = exc.errors()[0]
-            flag = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
-            raise SettingsError(f"--{flag}: {first['msg'].lower()}") from exc
+            option = cls._option(str(first["loc"][0])) if first["loc"] else "options"
+            raise SettingsError(f"{option}: {first['msg'].lower()}") from exc
+
+    @classmethod
+    def _option(cls, name: str) -> str:
+        """Name the flag that sets a field, or the field itself where no flag does."""
+        if name not in cls.model_fields:
+            return name
+        given = (each for each in cls.model_fields[name].metadata if isinstance(each, Parameter))
+        parameter = next(given, Parameter())
+        if parameter.parse is False:
+            return name
+        return next(iter(parameter.name or ()), f"--{name.replace('_', '-')}")

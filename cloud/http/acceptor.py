@@ -45,15 +45,15 @@ def room_for(connections: int) -> int:
 
 
 class Acceptor:
-    """What a listening socket is accepted with.
+    """Takes the connections of a listening socket.
 
-    uvloop takes connections by itself: what the system has no descriptor for it closes without a
-    word, and after that it may stop listening. Here such a one waits, and one too many is told so.
+    uvloop, which could, closes a connection without a word where the process has no file descriptor left
+    for it, and may then stop listening. Here such a connection waits, and one too many is answered with 503.
 
     ``made``: the protocols whose connection is made; a TLS handshake comes before that.
-    ``most``: how many connections there may be. ``refused``: is told of each that is not taken, and why.
-    ``pressed``: tells whether callers are being refused whose bodies are large; each that comes back at once
-    costs more than an answer.
+    ``most``: how many connections there may be. ``refused`` is called with the reason for each that is not taken.
+    ``pressed`` tells whether large bodies are being refused: then connections are taken a few at a time,
+    since each caller that comes back at once costs more than an answer.
     ``handshake_seconds``, ``parting_seconds``: how long a caller has to begin TLS, and to end it.
     """
 

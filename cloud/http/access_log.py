@@ -61,7 +61,8 @@ class AccessLog:
             raise
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.request_done(route, status)
+            if status:  # else the caller hung up before it had an answer
+                self._metrics.request_done(route, status)
             if _LOG.isEnabledFor(logging.INFO):
                 fields = {
                     "request_id": request_id.decode(),

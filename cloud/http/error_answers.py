@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from splitwire.cloud.errors import FingerprintUnknown, RangeUnsatisfiable
@@ -34,22 +35,33 @@ class ErrorAnswers:
 
         try:
             await self._app(scope, receive, noticed)
+        except ClientDisconnect:  # nobody is there to read an answer
+            return
         except Exception as error:
             if scope["type"] == "http" and not answering:
                 await answer_of(error)(scope, receive, send)
-                if isinstance(error, SplitwireError):
+                if is_foreseen(error):
                     return
             raise
 
 
+def is_foreseen(error: Exception) -> bool:
+    """Tell whether an error has a status of its own. A named one that has none tells of this machine, not the request."""
+    return isinstance(error, HTTPException) or (
+        isinstance(error, SplitwireError) and codes_of(error).status not in (0, 500)
+    )
+
+
 async def answer_exception(_: Request, error: Exception) -> Response:
-    """Answer for FastAPI, which would use its own words."""
+    """Answer for FastAPI, which would use its own words; what nobody foresaw goes on to ``ErrorAnswers``."""
+    if not is_foreseen(error):
+        raise error
     return answer_of(error)
 
 
 def answer_of(error: Exception) -> Response:
     """Write a ``splitwire.shared.messages.ErrorAnswer`` of a named error, the router's, or one that nobody foresaw."""
-    if isinstance(error, SplitwireError):
+    if isinstance(error, SplitwireError) and is_foreseen(error):
         return _named(error)
     if isinstance(error, HTTPException):  # no such path or method
         name = HTTPStatus(error.status_code).phrase.replace(" ", "")
@@ -71,7 +83,7 @@ def last_words(error: SplitwireError) -> bytes:
 
 
 def _named(error: SplitwireError) -> Response:
-    status = codes_of(error).status or 500
+    status = codes_of(error).status
     headers = {}
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:

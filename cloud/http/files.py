@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import FileResponse, Response
 
 from splitwire.cloud.errors import RangeUnsatisfiable
+from splitwire.shared.messages import OCTETS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,14 +28,12 @@ def answer_file(request: Request, file: DeviceFile) -> Response:
     """
     headers = {"ETag": f'"{file.sha256}"'}
     known = request.headers.get("if-none-match", "")
-    if any(tag.strip() in {headers["ETag"], "*"} for tag in known.split(",")):
+    if any(tag.strip().removeprefix("W/") in {headers["ETag"], "*"} for tag in known.split(",")):
         return Response(status_code=304, headers=headers)
     unchanged = request.headers.get("if-range", headers["ETag"]) == headers["ETag"]
     if not (unchanged and _is_range(request.headers.get("range", ""), file.status.st_size)):
         request.scope["headers"] = [each for each in request.scope["headers"] if each[0] != b"range"]
-    return FileResponse(
-        file.path, headers=headers, media_type="application/octet-stream", stat_result=file.status
-    )
+    return FileResponse(file.path, headers=headers, media_type=OCTETS, stat_result=file.status)
 
 
 def _is_range(header: str, size: int) -> bool:

@@ -13,13 +13,14 @@ from starlette.datastructures import QueryParams
 from splitwire.cloud.errors import ParameterInvalid
 from splitwire.cloud.http.access_log import NOTED
 from splitwire.cloud.http.limits import read_frame
+from splitwire.cloud.inference.service import Asked
 from splitwire.shared import answer
-from splitwire.shared.messages import DEADLINE_HEADER, Timings
+from splitwire.shared.messages import DEADLINE_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from splitwire.cloud.inference.service import Inference, Service
+    from splitwire.cloud.inference.service import Admit, Inference, Service
 
 _DEADLINE = DEADLINE_HEADER.lower().encode()
 _JSON = "application/json"
@@ -33,15 +34,16 @@ def infer_with(service: Service) -> Callable[[Request], Awaitable[Response]]:
         """Classify every picture of a frame (docs/wire-format.md)."""
         scope, headers = request.scope, dict(request.scope["headers"])
         address, _ = scope["client"] or ("", 0)
+
+        async def read(admit: Admit) -> Asked:
+            top, deadline = _top(scope["query_string"]), _deadline(headers.get(_DEADLINE))
+            frame = await read_frame(headers, request.receive, admit, seconds=seconds)
+            return Asked(frame, top, deadline)
+
         inference = await service.infer(
-            lambda admit: read_frame(headers, request.receive, admit, seconds=seconds),
-            authorization=headers.get(b"authorization", b""),
-            address=address,
-            deadline=_deadline(headers.get(_DEADLINE)),
-            top=_top(scope["query_string"]),
-            noted=scope[NOTED],
+            read, authorization=headers.get(b"authorization", b""), address=address, noted=scope[NOTED]
         )
-        if wants_compact(headers.get(b"accept", b"")):
+        if wants_compact(b",".join(value for name, value in scope["headers"] if name == b"accept")):
             return Response(_compact(inference), media_type=answer.CONTENT_TYPE)
         return Response(_json(inference), media_type=_JSON)
 
@@ -75,7 +77,7 @@ def _compact(inference: Inference) -> bytes:
     guesses = len(inference.pictures[0])
     if guesses > answer.MAX_GUESSES:
         raise ParameterInvalid("top", str(guesses), f"at most {answer.MAX_GUESSES}, or ask for JSON")
-    return answer.pack(answer.compact(inference.pictures, Timings(**_milliseconds(inference))))
+    return answer.pack(answer.compact(inference.pictures, inference.timings_ms))
 
 
 def _json(inference: Inference) -> bytes:
@@ -94,17 +96,9 @@ def _json(inference: Inference) -> bytes:
             "bundle": inference.manifest.id,
             "quality": inference.quality,
             "device": inference.device,
-            "timings_ms": _milliseconds(inference),
+            "timings_ms": inference.timings_ms,
         }
     )
-
-
-def _milliseconds(inference: Inference) -> dict[str, float]:
-    return {
-        "decode": round(1e3 * inference.decode_seconds, 3),
-        "queue": round(1e3 * inference.queue_seconds, 3),
-        "tail": round(1e3 * inference.tail_seconds, 3),
-    }
 
 
 def _top(query: bytes) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
+
 from splitwire.cloud.errors import BodyLate, BodyTooLarge, BodyTypeUnsupported, HeadersTooLarge
 from splitwire.shared.frame import MAX_FRAME_BYTES
+from splitwire.shared.messages import OCTETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,7 +17,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
     from uvicorn._types import HTTPScope
 
-CONTENT_TYPE = "application/octet-stream"
 MAX_HEADER_BYTES = 16_384
 MAX_HEADER_LINES = 64
 
@@ -58,12 +60,13 @@ async def read_frame(
     Raises:
         BodyTypeUnsupported: another Content-Type, or any Content-Encoding.
         BodyTooLarge: announced or arrived, more than the largest frame.
-        BodyLate: they did not arrive in time, or the caller hung up.
+        BodyLate: they did not arrive in time.
+        ClientDisconnect: the caller hung up, or sent what is not HTTP and has its answer.
         SplitwireError: they were not admitted.
 
     """
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-    if kind != CONTENT_TYPE:
+    if kind != OCTETS:
         raise BodyTypeUnsupported(f"Content-Type is {kind or 'absent'}")
     encoding = headers.get(b"content-encoding")
     if encoding is not None:
@@ -80,7 +83,7 @@ async def read_frame(
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise BodyLate
+                    raise ClientDisconnect
                 chunk, more = message.get("body", b""), message.get("more_body", False)
                 chunks.append(chunk)
                 size += len(chunk)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from splitwire.cloud.http.limits import CONTENT_TYPE
 from splitwire.shared.answer import CONTENT_TYPE as COMPACT
-from splitwire.shared.messages import DEADLINE_HEADER, Answer, ErrorAnswer
+from splitwire.shared.messages import DEADLINE_HEADER, OCTETS, Answer, ErrorAnswer
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
@@ -31,18 +30,18 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the errors that a route can answer."""
-    return {status: _ERRORS[status] for status in statuses}
+    """Describe the errors that a route can answer: these, and what any can."""
+    return {status: _ERRORS[status] for status in sorted({*statuses, 431})}
 
 
 INFER_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": Answer, "content": {COMPACT: _BINARY}},
-    **errors(400, 401, 403, 408, 409, 413, 415, 429, 431, 503, 504),
+    **errors(400, 401, 403, 408, 409, 413, 415, 429, 503, 504),
 }
 
 # Read by hand, since what is wrong with them is answered with 400, never FastAPI's 422.
 INFER_INPUTS: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {CONTENT_TYPE: _BINARY}},
+    "requestBody": {"required": True, "content": {OCTETS: _BINARY}},
     "parameters": [
         {
             "name": "top",
@@ -62,7 +61,7 @@ INFER_INPUTS: dict[str, Any] = {
 FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "the file; its ETag is its SHA-256",
-        "content": {"application/octet-stream": _BINARY},
+        "content": {OCTETS: _BINARY},
     },
     206: {"description": "the part that the caller asked for (Range)"},
     304: {"description": "the caller has it already (If-None-Match)"},

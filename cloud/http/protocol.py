@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -50,9 +51,10 @@ class Protocol(HttpToolsProtocol):
 
     A request's line and headers have ``header_seconds`` from the connection, or on one that had an
     answer before, from their first bytes; such a connection may be silent for ``idle_seconds``, while
-    the server drains, any for ``parting_seconds``. A body has as long as the application waits for it; one that was
-    answered before its end has ``rest_seconds`` to end, so that the caller can read the answer. A
-    caller that stops to read an answer has ``reading_seconds`` to go on.
+    the server drains, any for ``parting_seconds``. A body has as long as the application waits for it.
+    One that was answered before its end has ``rest_seconds`` to end; where it is chunked, or more than
+    ``LARGE_BYTES`` of it are to come, it is not read, and the connection ends. A caller that stops to
+    read an answer has ``reading_seconds`` to go on.
 
     Requests that wait for the answer to one before them share the caps that one request's headers have.
 
@@ -184,10 +186,8 @@ class Protocol(HttpToolsProtocol):
             self.cycle.body.clear()  # uvicorn keeps what nobody read until the next request
         if self._rejected is not None and not self._unanswered:
             self._refuse(self._rejected)
-        if self._receiving == "body" and self.transport.is_closing():
-            announced = int(dict(self.headers).get(b"content-length", b"0"))
-            if max(announced, self._body_bytes) > LARGE_BYTES:
-                self.server_state.left_unread = self.loop.time()
+        if self._receiving == "body" and self.cycle.response_complete:
+            self._leave_large_body()
         self._bound_waiting()
 
     def shutdown(self) -> None:
@@ -199,6 +199,15 @@ class Protocol(HttpToolsProtocol):
     def cut(self) -> None:
         """End the connection, whatever is under way; the application is told that the caller hung up."""
         self.transport.abort()
+
+    def _leave_large_body(self) -> None:
+        """End the connection rather than read a large body that was answered before its end."""
+        announced = dict(self.headers).get(b"content-length")
+        outstanding = math.inf if announced is None else int(announced) - self._body_bytes
+        if outstanding > LARGE_BYTES:
+            self.transport.close()
+        if self.transport.is_closing() and max(int(announced or 0), self._body_bytes) > LARGE_BYTES:
+            self.server_state.left_unread = self.loop.time()
 
     def _parse(self, data: bytes) -> None:
         while data:

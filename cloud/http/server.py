@@ -1,41 +1,35 @@
-"""The cloud on a socket: from listening to a graceful stop."""
+"""An application on a socket: from listening to the last connection's end."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import ipaddress
 import logging
 import math
-import signal
 import socket
 import ssl
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
 
-from splitwire.cloud.app import application_of
-from splitwire.cloud.http.acceptor import Acceptor, room_for
+from splitwire.cloud.http.acceptor import Acceptor
 from splitwire.cloud.http.protocol import Protocol, State
-from splitwire.cloud.inference.service import Service
 from splitwire.cloud.logs import Seldom
 from splitwire.cloud.metrics import Metrics
 from splitwire.shared.errors import SettingsError, SplitwireError, codes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from starlette.types import ASGIApp
 
-    from splitwire.cloud.settings import CloudSettings, ServerSettings
+    from splitwire.cloud.settings import ServerSettings
 
 _LOG = logging.getLogger(__name__)
 _PRESSED_SECONDS = 1.0
 """How long after a refused body connections are taken a few at a time."""
-_CLOSING_SECONDS = 0.5
-"""What closing connections and ending the process may take at the end of a drain, each."""
 
 
 def listen(settings: ServerSettings, *, keys: bool) -> socket.socket:
@@ -100,94 +94,46 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     return context
 
 
-def server_of(
-    application: ASGIApp,
-    tls: ssl.SSLContext | None = None,
-    *,
-    protocol: type[Protocol] = Protocol,
-    connections: int = 2048,
-    metrics: Metrics | None = None,
-) -> Server:
-    """Build uvicorn's server around an application whose lifespan is somebody else's business.
-
-    ``connections``: how many may be open at a time; ``metrics`` is told how many are.
-    """
-    config = uvicorn.Config(
-        application,
-        http=protocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=math.ceil(protocol.idle_seconds),
-        server_header=False,
-        proxy_headers=False,
-        ssl_context_factory=None if tls is None else lambda *_: tls,
-    )
-    return Server(config, protocol, connections, metrics or Metrics())
-
-
-async def serve(
-    settings: CloudSettings,
-    server_settings: ServerSettings,
-    listener: socket.socket,
-    ready: Callable[[], None],
-) -> None:
-    """Serve until SIGINT or SIGTERM; ``ready`` is called when the models are loaded.
-
-    Then the cloud is not ready, new frames are refused, and admitted ones answered; what is left at
-    the end of ``drain_seconds`` is refused, or cut where it is still arriving.
-
-    Raises:
-        SplitwireError: bundles, device, keys or TLS files can't be used.
-
-    """
-    tls = tls_context(server_settings.tls_certificate, server_settings.tls_key)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGINT, _interrupt, loop, stop)
-    service = Service(settings)
-    connections = room_for(server_settings.connections)
-    # Started here rather than by uvicorn, so that a bundle that can't be used ends in one line.
-    async with service.running():
-        server = server_of(application_of(service), tls, connections=connections, metrics=service.metrics)
-        gc.freeze()  # what was loaded stays: it need not be looked through again and again
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        stopping = asyncio.create_task(stop.wait())
-        ready()
-        if connections < server_settings.connections:
-            _LOG.warning("the limit of open files leaves room for %s connections", connections)
-        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        service.refuse()
-        server.drain()
-        loop.call_later(server_settings.drain_seconds - _CLOSING_SECONDS, server.cut)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(server_settings.drain_seconds - 2 * _CLOSING_SECONDS):
-                await service.answered()
-        service.drop()
-        server.should_exit = True
-        await serving
-
-
-def _interrupt(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Stop gracefully; whoever interrupts again stops at once."""
-    stop.set()
-    loop.remove_signal_handler(signal.SIGINT)
-
-
 class Server(uvicorn.Server):
-    """uvicorn's server, which takes connections in its own way and leaves the signals to ``serve``."""
+    """uvicorn's server, which takes connections in its own way and leaves the signals to whoever runs it."""
 
     def __init__(
-        self, config: uvicorn.Config, protocol: type[Protocol], connections: int, metrics: Metrics
+        self,
+        application: ASGIApp,
+        tls: ssl.SSLContext | None = None,
+        *,
+        connections: int,
+        protocol: type[Protocol] = Protocol,
+        metrics: Metrics | None = None,
     ) -> None:
+        """Build it around an application whose lifespan is somebody else's business.
+
+        Args:
+            application: what answers the requests.
+            tls: with which to speak HTTPS; None: HTTP.
+            connections: how many may be open at a time.
+            protocol: what reads a connection; a test may wait less long for callers.
+            metrics: is told how many connections are open, and of those that were refused.
+
+        """
+        config = uvicorn.Config(
+            application,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=math.ceil(protocol.idle_seconds),
+            server_header=False,
+            proxy_headers=False,
+            ssl_context_factory=None if tls is None else lambda *_: tls,
+        )
         super().__init__(config)
-        self._log = Seldom(_LOG.info, "requests are refused before they are any")
+        self._log = Seldom(_LOG.info, "connections sent no valid request")
         self.server_state: State = State(self._refused)
         self._protocol = protocol
         self._connections = connections
-        self._metrics = metrics
+        self._metrics = metrics or Metrics()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

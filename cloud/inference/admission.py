@@ -1,4 +1,4 @@
-"""How much of a thing each caller may hold, and which bodies are read at all."""
+"""Which bodies are read at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from splitwire.cloud.inference.batcher import Batcher
+    from splitwire.cloud.inference.room import Room
 
-REACH = 4
-"""How many times its size a room can hold at most."""
 FREE_BYTES = 4096
 """What of a body is not counted: a connection takes more than that by itself, and a picture in 8 bits less."""
 LARGE_BYTES = 65_536
@@ -38,49 +37,6 @@ def network_of(host: str) -> str:
     return str(address.ipv4_mapped or int(address) >> _HOST_BITS_V6)
 
 
-class Room:
-    """How much each caller holds of something, and who may have more.
-
-    Everyone may take until ``size`` is used. Beyond that, who would still hold no more than its share may:
-    the size divided by the callers that hold something, this one included; and who holds nothing may take
-    something larger than that. So one caller alone may use the whole size, and a greedy one finds it full
-    where others don't.
-
-    Of k callers, the one that holds k-th most got its last part within size / k, or while all together were
-    within the size. So n callers hold at most size x (1 + 1/2 + ... + 1/n) in parts no larger than shares:
-    with up to 30 of them, that is within ``REACH`` times the size, and no caller below its share is refused.
-    More is never held, whoever they are.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.used = 0
-        self._most = REACH * size
-        self._size = size
-        self._held: dict[Hashable, int] = {}
-
-    def has(self, caller: Hashable, amount: int, size: int | None = None) -> bool:
-        """Tell whether a caller may take so much more; ``size`` is the room's for now, where that is smaller."""
-        size = self._size if size is None else min(size, self._size)
-        used = self.used + amount
-        if used <= size:
-            return True
-        own = self._held.get(caller, 0)
-        callers = len(self._held) + (not own)
-        return used <= self._most and (own + amount if own else 1) * callers <= size
-
-    def take(self, caller: Hashable, amount: int) -> None:
-        """Note what a caller took."""
-        self.used += amount
-        self._held[caller] = self._held.get(caller, 0) + amount
-
-    def give_back(self, caller: Hashable, amount: int) -> None:
-        """Note what it no longer needs."""
-        self.used -= amount
-        self._held[caller] -= amount
-        if not self._held[caller]:
-            del self._held[caller]
-
-
 class Admission:
     """One request's body among those of all, from its announcement to the answer.
 
@@ -101,6 +57,7 @@ class Admission:
 
         Raises:
             QueueFull: there is no room for them.
+            NotReady: the server is stopping, and the body is large.
 
         """
         more = size - FREE_BYTES - self._held
@@ -108,8 +65,8 @@ class Admission:
             return
         most = None
         if size > LARGE_BYTES:
-            if not (self.large or self._batcher.has_room(self.caller, 1, large=True)):
-                raise QueueFull(self._batcher.retry_after, unread=True)
+            if not self.large:
+                self._batcher.check_room(self.caller, 1, large=True, unread=True)
             self.large = True
             most = _BUSY_BYTES if self._batcher.busy else None
         if not self._bodies.has(self.caller, more, most):

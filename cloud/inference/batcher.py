@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from splitwire.cloud.errors import DeadlinePassed, NotReady, QueueFull
-from splitwire.cloud.inference.admission import Room
+from splitwire.cloud.inference.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -57,7 +57,7 @@ class _Item:
     arrived: float
 
 
-class Model(Protocol):
+class BatchRunner(Protocol):
     """What runs a batch: see ``splitwire.cloud.inference.engine.Engine``."""
 
     def group(self, fingerprint: int) -> Hashable:
@@ -93,7 +93,7 @@ class Batcher:
 
     The queue takes a burst of ``queue_pictures``. Once it was full it is as short as half a batch
     until nobody has been refused for a second: in a long overload the accepted don't wait for long.
-    Callers share it as ``splitwire.cloud.inference.admission.Room`` says.
+    Callers share it as ``splitwire.cloud.inference.room.Room`` says.
 
     ``clock``: seconds; ``time.monotonic`` unless a test has its own.
     ``batch_done`` is told of every batch that worked: its pictures, and the seconds it took.
@@ -106,7 +106,7 @@ class Batcher:
 
     def __init__(
         self,
-        model: Model,
+        model: BatchRunner,
         *,
         queue_pictures: int,
         batch_pictures: int,
@@ -117,7 +117,7 @@ class Batcher:
         self.pace = Pace()
         self._model = model
         self._room = Room(queue_pictures)
-        self._short = batch_pictures // 2
+        self._short = max(1, batch_pictures // 2)
         self._batch_pictures = batch_pictures
         self._batch_done = batch_done
         self._only_core = only_core
@@ -172,21 +172,14 @@ class Batcher:
         """How long what is in work or waits will take, whole seconds."""
         return self.pace.whole_seconds(self._running + self.depth)
 
-    def has_room(self, caller: Hashable, pictures: int, *, large: bool = False) -> bool:
-        """Tell whether so many pictures of a caller may wait; a lone frame always may. The answer no is a refusal.
+    def check_room(
+        self, caller: Hashable, pictures: int, *, large: bool = False, unread: bool = False
+    ) -> None:
+        """Refuse so many pictures of a caller unless they may wait; a lone frame always may.
 
         ``large``: their body is admitted by its size before it is read, and then takes a while to arrive. For
         it a short queue has room for four batches, so that the model needs not wait for the next one.
-        """
-        now = self._clock()
-        short = 4 * self._batch_pictures if large else self._short
-        if self._room.has(caller, pictures, short if now - self._refused < _SECONDS_SHORT else None):
-            return True
-        self._refused = now
-        return False
-
-    def check_room(self, caller: Hashable, pictures: int, *, large: bool = False) -> None:
-        """See whether so many pictures of a caller may wait.
+        ``unread``: the body has not been read.
 
         Raises:
             NotReady: the server is stopping.
@@ -195,43 +188,31 @@ class Batcher:
         """
         if self._closed:
             raise NotReady("stopping")
-        if not self.has_room(caller, pictures, large=large):
-            raise QueueFull(self.retry_after)
+        now = self._clock()
+        short = 4 * self._batch_pictures if large else self._short
+        if not self._room.has(caller, pictures, short if now - self._refused < _SECONDS_SHORT else None):
+            self._refused = now
+            raise QueueFull(self.retry_after, unread=unread)
 
     async def submit(
         self, frame: Decoded, caller: Hashable, deadline: float | None = None, *, large: bool = False
     ) -> Ranked:
-        """Wait for a request's result.
+        """Wait for a request's result, whether or not the queue has room: ``check_room`` tells that.
 
         Args:
             frame: 1 to 64 pictures of one quality.
             caller: whose they are.
             deadline: on the clock, seconds.
-            large: see ``has_room``.
+            large: see ``check_room``.
 
         Raises:
             NotReady: the server is stopping.
-            QueueFull: as many pictures wait as may.
             DeadlinePassed: the model would have started after the deadline.
-
-        """
-        self.check_room(caller, len(frame.symbols), large=large)
-        return await self._enqueue(frame, caller, deadline, large=large)
-
-    async def probe(self, frame: Decoded) -> Ranked:
-        """Wait for a result like ``submit``, but however many pictures wait: a full queue says nothing of the model.
-
-        Raises:
-            NotReady: the server is stopping.
+            RuntimeError: the model failed.
 
         """
         if self._closed:
             raise NotReady("stopping")
-        return await self._enqueue(frame, None, None, large=False)
-
-    async def _enqueue(
-        self, frame: Decoded, caller: Hashable, deadline: float | None, *, large: bool
-    ) -> Ranked:
         item = _Item(
             frame=frame,
             caller=caller,
@@ -302,8 +283,12 @@ class Batcher:
         except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
             self._worked.pop(group, None)
             for item in batch:
+                failure = RuntimeError(
+                    "the model failed on the request's batch"
+                )  # each its own: notes are added
+                failure.__cause__ = exc
                 with suppress(asyncio.InvalidStateError):
-                    item.answer.set_exception(exc)
+                    item.answer.set_exception(failure)
             return
         finally:
             self._running = 0

@@ -41,7 +41,7 @@ class DeviceFiles:
     """By bundle, the manifest, the evaluation and the files of the device's role: nothing else can be asked for.
 
     A bundle whose device files are not all there, as in a cloud's own installation, gives out none.
-    Of two bundles with one id, the first's are given out.
+    Of several bundles with one id, the first whose device files are all there gives them out.
     """
 
     def __init__(self, bundles: Sequence[Bundle]) -> None:

@@ -47,9 +47,25 @@ class Loaded:
     tail: Callable[[torch.Tensor], torch.Tensor]
     """Latents to logits [pictures, classes]; qualities that share it share batches."""
 
+    def decode(self, frame: Frame) -> Decoded:
+        """Turn the payloads of a frame with this quality's fingerprint into symbols.
+
+        Raises:
+            FrameQualityInvalid: the frame's quality is not the fingerprint's.
+            PayloadInvalid: a payload is not the codec's.
+
+        """
+        expected = self.manifest.qualities[self.quality].id
+        if frame.quality != expected:
+            raise FrameQualityInvalid(frame.quality, expected)
+        return Decoded(
+            fingerprint=frame.fingerprint,
+            symbols=[self.codec.decode(payload) for payload in frame.payloads],
+        )
+
 
 class Engine:
-    """Decodes frames of its bundles and runs their tails on one device."""
+    """The codecs and tails of its bundles, the tails on one device."""
 
     def __init__(self, bundles: Sequence[Bundle], device: str, precision: torch.dtype | None = None) -> None:
         """Load every quality's tail; of two qualities with one contract, the first bundle's serves.
@@ -102,24 +118,6 @@ class Engine:
             names = {key: f"{each.manifest.id}/{each.quality}" for key, each in self._loaded.items()}
             raise FingerprintUnknown(fingerprint, names) from None
 
-    def decode(self, frame: Frame) -> Decoded:
-        """Turn a frame's payloads into symbols.
-
-        Raises:
-            FingerprintUnknown: the frame is for another bundle.
-            FrameQualityInvalid: its quality is not the fingerprint's.
-            PayloadInvalid: a payload is not its codec's.
-
-        """
-        loaded = self.loaded(frame.fingerprint)
-        expected = loaded.manifest.qualities[loaded.quality].id
-        if frame.quality != expected:
-            raise FrameQualityInvalid(frame.quality, expected)
-        return Decoded(
-            fingerprint=frame.fingerprint,
-            symbols=[loaded.codec.decode(payload) for payload in frame.payloads],
-        )
-
     def group(self, fingerprint: int) -> Hashable:
         """Name the group of a fingerprint. Frames of one group can share a forward pass."""
         return id(self._loaded[fingerprint].tail)
@@ -155,7 +153,7 @@ class Engine:
         return tuple(
             Decoded(
                 fingerprint=fingerprint,
-                symbols=[np.zeros(self._loaded[fingerprint].codec.symbols_shape, dtype=np.float32)],
+                symbols=[np.zeros(self._loaded[fingerprint].codec.latent_shape, dtype=np.float32)],
             )
             for fingerprint in tails.values()
         )

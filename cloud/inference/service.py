@@ -7,19 +7,20 @@ import math
 import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from splitwire.cloud.errors import NotReady
-from splitwire.cloud.inference.admission import Admission, Room, network_of
+from splitwire.cloud.inference.admission import Admission, network_of
 from splitwire.cloud.inference.batcher import Batcher
 from splitwire.cloud.inference.device_files import DeviceFiles
 from splitwire.cloud.inference.engine import Engine
 from splitwire.cloud.inference.keys import Keys
+from splitwire.cloud.inference.room import Room
 from splitwire.cloud.metrics import Metrics
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.errors import PayloadInvalid
 from splitwire.shared.frame import unpack
-from splitwire.shared.messages import Likely, LoadedBundle, Model
+from splitwire.shared.messages import Likely, LoadedBundle, Model, Timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
     Admit = Callable[[int], None]
 
 _SECONDS_A_PROOF_HOLDS = 1.0
+
+
+class Asked(NamedTuple):
+    """What a caller asks for: a frame's pictures, so many of the likeliest classes for each, and by when.
+
+    ``deadline``: ``time.monotonic()`` seconds; None where the caller waits for as long as it takes.
+    """
+
+    frame: bytes
+    top: int
+    deadline: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +57,19 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inference:
-    """What came of a frame: for each picture its likeliest classes, in order, and the seconds it took where."""
+    """What came of a frame: for each picture its likeliest classes, in order."""
 
     pictures: list[list[Likely]]
     manifest: Manifest
     quality: str
     device: str
-    decode_seconds: float
-    queue_seconds: float
-    tail_seconds: float
+    timings_ms: Timings
 
 
 class Service:
     """Everything that one cloud's requests share.
 
-    start ──> ready ──refuse──> draining ──stop──> stopped
+    starting ──running()──> ready ──refuse(), drop()──> draining ──its end──> stopped
 
     ``clock``: seconds; ``time.monotonic`` unless a test has its own.
     """
@@ -120,63 +130,62 @@ class Service:
         """Wait until no admitted frame is without an answer, those that are still arriving included."""
         await self._idle.wait()
 
+    @property
+    def _running_parts(self) -> Parts:
+        if self._parts is None:
+            raise NotReady("starting or stopping")
+        return self._parts
+
     def parts(self, authorization: bytes) -> Parts:
-        """Give out what the cloud runs on to whoever may see it.
+        """Check a caller's key and return what the cloud runs on.
 
         Raises:
             NotReady: the server is starting or has stopped.
             KeyMissing, KeyWrong: see ``splitwire.cloud.inference.keys``.
 
         """
-        if self._parts is None:
-            raise NotReady("starting or stopping")
-        self._parts.keys.check(authorization)
-        return self._parts
+        self._running_parts.keys.check(authorization)
+        return self._running_parts
 
     async def infer(
         self,
-        frame: bytes | Callable[[Admit], Awaitable[bytes]],
+        read: Callable[[Admit], Awaitable[Asked]],
         *,
-        authorization: bytes = b"",
-        address: str = "",
-        deadline: float | None = None,
-        top: int = 1,
-        noted: dict[str, Any] | None = None,
+        authorization: bytes,
+        address: str,
+        noted: dict[str, Any],
     ) -> Inference:
         """Classify every picture of a frame.
 
         Args:
-            frame: its bytes, or what reads them; that is called with a function to be asked for so many bytes in
-                all, before they are read.
+            read: reads what is asked for, once the key is checked. It is given a function to call with the
+                body's size, before that is read, or whenever it turns out to be larger.
             authorization: ``Bearer KEY``, where keys are asked for.
-            address: the caller's; who sends no key shares with all others of its network what one caller may have.
-            deadline: when the caller stops waiting, ``time.monotonic()`` seconds.
-            top: how many of the likeliest classes to give.
-            noted: is told what the frame is, for a log, also where it is refused later.
+            address: the caller's IP address. Without keys, all callers of its network share what one may have.
+            noted: gets the frame's bundle, quality, pictures and size, for the log.
 
         Raises:
             NotReady: the server is starting or stopping.
             KeyMissing, KeyWrong: see ``splitwire.cloud.inference.keys``.
             QueueFull: there is no room for the body, or as many pictures wait as may.
-            FrameError, FingerprintUnknown: it is no frame that this cloud serves.
+            FrameError: it is no frame, or has values that are too large for the network.
+            FingerprintUnknown: no loaded bundle decodes it.
             DeadlinePassed: the model would have started after the deadline.
+            RuntimeError: the model failed.
+            Exception: what ``read`` raises.
 
         """
         with self._admitted(authorization, address) as (parts, admission):
-            if isinstance(frame, bytes):
-                admission.admit(len(frame))
-            else:
-                frame = await frame(admission.admit)
+            frame, top, deadline = await read(admission.admit)
             started = time.monotonic()
-            size, read = len(frame), unpack(frame)
-            loaded = parts.engine.loaded(read.fingerprint)
-            bundle, quality, pictures = loaded.manifest.id, loaded.quality, len(read.payloads)
-            if noted is not None:
-                noted.update(bundle=bundle, quality=quality, pictures=pictures, body_bytes=size)
+            size, unpacked = len(frame), unpack(frame)
+            loaded = parts.engine.loaded(unpacked.fingerprint)
+            bundle, quality, pictures = loaded.manifest.id, loaded.quality, len(unpacked.payloads)
+            noted.update(bundle=bundle, quality=quality, pictures=pictures, body_bytes=size)
             caller, large = admission.caller, admission.large
             parts.batcher.check_room(caller, pictures, large=large)  # before the work of decoding
-            decoded = parts.engine.decode(read)
-            del frame, read  # what waits is kept once
+            decoded = loaded.decode(unpacked)
+            del frame, unpacked  # what waits is kept once
             seconds = time.monotonic() - started
             ranked = await parts.batcher.submit(decoded, caller, deadline, large=large)
             classes, probabilities = ranked.classes[:, :top], ranked.probabilities[:, :top]
@@ -194,17 +203,17 @@ class Service:
                 manifest=loaded.manifest,
                 quality=quality,
                 device=parts.model.device,
-                decode_seconds=seconds,
-                queue_seconds=ranked.queued,
-                tail_seconds=ranked.computed,
+                timings_ms=Timings(
+                    decode=round(1e3 * seconds, 3),
+                    queue=round(1e3 * ranked.queued, 3),
+                    tail=round(1e3 * ranked.computed, 3),
+                ),
             )
 
     @contextmanager
     def _admitted(self, authorization: bytes, address: str) -> Iterator[tuple[Parts, Admission]]:
         """Count a frame, with the bytes that its body takes, until it is answered."""
-        if self._parts is None:
-            raise NotReady("starting or stopping")
-        parts = self._parts
+        parts = self._running_parts
         key = parts.keys.check(authorization)
         if self._draining:
             raise NotReady("stopping")
@@ -226,16 +235,16 @@ class Service:
 
         Raises:
             NotReady: the server is starting or stopping.
-            Exception: what the model failed with.
+            RuntimeError: the model failed.
 
         """
         async with self._proving:
-            if self._parts is None or self._draining:
-                raise NotReady("starting or stopping")
-            engine, batcher = self._parts.engine, self._parts.batcher
+            engine, batcher = self._running_parts.engine, self._running_parts.batcher
+            if self._draining:
+                raise NotReady("stopping")
             for blank in engine.blanks():
                 if self._clock() - batcher.worked(blank.fingerprint) > _SECONDS_A_PROOF_HOLDS:
-                    await batcher.probe(blank)
+                    await batcher.submit(blank, None)
 
 
 def _load(settings: CloudSettings) -> tuple[Model, Engine, DeviceFiles]:

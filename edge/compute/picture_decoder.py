@@ -22,7 +22,7 @@ from splitwire.edge.errors import DecoderFailed
 from splitwire.shared.errors import PictureBroken, PictureCostly
 from splitwire.shared.pictures.decoding import decode, one_line
 from splitwire.shared.pictures.headers import is_one_scan
-from splitwire.shared.pictures.loading import check_bytes, read_file
+from splitwire.shared.pictures.loading import MAX_FILE_BYTES, TOO_LARGE, read_file
 
 if TYPE_CHECKING:
     from typing import IO
@@ -125,9 +125,11 @@ def _is_plain(data: bytes) -> bool:
 
 
 def _read(source: Path | bytes, name: str) -> bytes:
-    data = source if isinstance(source, bytes) else read_file(source, name)
-    check_bytes(len(data), name)
-    return data
+    if not isinstance(source, bytes):
+        return read_file(source, name)
+    if len(source) > MAX_FILE_BYTES:
+        raise PictureBroken(name, TOO_LARGE)
+    return source
 
 
 def _size(source: Path | bytes) -> int:

@@ -24,7 +24,7 @@ from splitwire.edge.network.exceptions import map_exceptions
 from splitwire.edge.network.response import longest_answer, read, read_answer
 from splitwire.edge.network.wire import Wire, WireCounter
 from splitwire.shared.answer import CONTENT_TYPE as COMPACT
-from splitwire.shared.messages import DEADLINE_HEADER, Prediction, Timings
+from splitwire.shared.messages import DEADLINE_HEADER, OCTETS, Prediction, Timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -164,7 +164,7 @@ async def connect(settings: DeviceSettings, classes: tuple[str, ...]) -> AsyncIt
         PackagesMissing: no URL, and the cloud's packages are not installed.
 
     """
-    headers = {"Accept": COMPACT, "Content-Type": "application/octet-stream"}
+    headers = {"Accept": COMPACT, "Content-Type": OCTETS}
     cloud = address(EMBEDDED_URL if settings.cloud is None else settings.cloud, settings.key)
     embedded = nullcontext() if settings.cloud is not None else embedded_cloud(settings.bundle)
     async with embedded as transport, open_client(cloud, headers, transport) as client:

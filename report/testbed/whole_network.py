@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from splitwire.cloud.http.server import listen, server_of, url_of
+from splitwire.cloud.http.server import Server, listen, url_of
 from splitwire.cloud.settings import ServerSettings
 from splitwire.edge.compute.fallback import likeliest
 from splitwire.edge.compute.head import open_head
@@ -128,8 +128,9 @@ def command(
     port: Annotated[int, Parameter(help="Port; 0 takes a free one.")] = 8000,
 ) -> None:
     """Start the server: POST /classify with a picture's file, Content-Type image/*. SIGTERM stops it."""
-    with listen(ServerSettings(host=host, port=port, open_to_all=True), keys=False) as listener:
-        server = server_of(create_app(WholeNetwork(bundle)))
+    settings = ServerSettings(host=host, port=port, open_to_all=True)
+    with listen(settings, keys=False) as listener:
+        server = Server(create_app(WholeNetwork(bundle)), connections=settings.connections)
         print_line(f"whole-network: {bundle.name}; {url_of(listener, tls=False)}")
         asyncio.run(server.serve(sockets=[listener]))
 

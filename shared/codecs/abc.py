@@ -31,7 +31,6 @@ class Codec(ABC):
 
     def __init__(self, latent_shape: tuple[int, ...]) -> None:
         self.latent_shape = latent_shape
-        self.symbols_shape = latent_shape
 
     @classmethod
     def fit(cls, latents: NDArray[np.float32]) -> dict[str, NDArray[Any]]:  # noqa: ARG003 - most have no tables
@@ -53,7 +52,7 @@ class Codec(ABC):
         return cls(shape)
 
     def quantise(self, latent: NDArray[np.float32]) -> NDArray[Any]:
-        """Turn a latent [*latent_shape], float32, into symbols [*symbols_shape].
+        """Turn a latent [*latent_shape], float32, into symbols of the same shape.
 
         What is beyond the largest or smallest symbol is clamped.
 
@@ -87,14 +86,14 @@ class Codec(ABC):
 
     @abstractmethod
     def dequantise(self, symbols: NDArray[Any]) -> NDArray[np.float32]:
-        """Turn symbols [..., *symbols_shape] into latents [..., *latent_shape], float32."""
+        """Turn symbols [..., *latent_shape] into latents of the same shape, float32."""
 
     def _read(self, payload: bytes, dtype: DTypeLike) -> NDArray[Any]:
         """Read a payload of fixed size: the symbols one after the other, finite."""
-        expected = math.prod(self.symbols_shape) * np.dtype(dtype).itemsize
+        expected = math.prod(self.latent_shape) * np.dtype(dtype).itemsize
         if len(payload) != expected:
             raise PayloadInvalid(self.id, f"{len(payload)} bytes, expected {expected}")
-        symbols = np.frombuffer(payload, dtype).reshape(self.symbols_shape)
+        symbols = np.frombuffer(payload, dtype).reshape(self.latent_shape)
         if not np.isfinite(symbols).all():
             raise PayloadInvalid(self.id, "values that are not finite")
         return symbols.astype(symbols.dtype.newbyteorder("="))

@@ -104,8 +104,8 @@ class Decoder:
         digits = self._digits.unpack(target.to_bytes(bits // 8, "big"))
         rest, width = 0, 1  # of the target above the interval's low end, as far as it was read
         read: list[int] = []
-        for (step, starts, frequencies, symbols), digit in zip(self._steps, digits, strict=True):
-            rest = rest << step | digit
+        for (step_bits, starts, frequencies, symbols), digit in zip(self._steps, digits, strict=True):
+            rest = rest << step_bits | digit
             index = bisect_right(starts, rest // width) - 1
             rest -= width * starts[index]
             width *= frequencies[index]

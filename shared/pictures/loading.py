@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_FILE_BYTES = 64 << 20
-_TOO_LARGE = f"over {MAX_FILE_BYTES >> 20} MiB; make it smaller first"
+TOO_LARGE = f"over {MAX_FILE_BYTES >> 20} MiB; make it smaller first"
 
 
 class Preparation(BaseModel):
@@ -67,7 +67,7 @@ def read_file(path: Path, name: str | None = None) -> bytes:
         return read_regular(path, MAX_FILE_BYTES)[0]
     except FileUnfit as exc:
         if exc.errno == errno.EFBIG:
-            raise PictureBroken(label, _TOO_LARGE) from None
+            raise PictureBroken(label, TOO_LARGE) from None
         folder = exc.errno == errno.EISDIR
         raise PictureMissing(
             label, "a directory; name the pictures in it" if folder else str(exc.strerror)
@@ -78,17 +78,6 @@ def read_file(path: Path, name: str | None = None) -> bytes:
         raise PictureMissing(label, "no permission to read it") from None
     except OSError as exc:
         raise PictureMissing(label, f"can't be read ({one_line(exc)})") from exc
-
-
-def check_bytes(size: int, name: str) -> None:
-    """Refuse a picture's file by its size.
-
-    Raises:
-        PictureBroken: it is over ``MAX_FILE_BYTES``.
-
-    """
-    if size > MAX_FILE_BYTES:
-        raise PictureBroken(name, _TOO_LARGE)
 
 
 def prepare(image: Image.Image, preparation: Preparation) -> NDArray[np.float32]:

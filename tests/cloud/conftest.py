@@ -10,7 +10,7 @@ import pytest
 
 from splitwire.cloud.app import application_of
 from splitwire.cloud.http.protocol import Protocol
-from splitwire.cloud.http.server import server_of
+from splitwire.cloud.http.server import Server
 from splitwire.cloud.inference.service import Service
 from splitwire.cloud.settings import CloudSettings
 from tests.cloud.application import frame_of, serving
@@ -44,7 +44,9 @@ async def port() -> AsyncIterator[int]:
     service = Service(CloudSettings(device="cpu", body_seconds=0.4))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with service.running():
-            server = server_of(application_of(service), protocol=Hasty, metrics=service.metrics)
+            server = Server(
+                application_of(service), connections=2048, protocol=Hasty, metrics=service.metrics
+            )
             serving_now = asyncio.create_task(server.serve(sockets=[listener]))
             yield listener.getsockname()[1]
             server.should_exit = True

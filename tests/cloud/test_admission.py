@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from splitwire.cloud.app import running_app
-from splitwire.cloud.errors import NotReady, QueueFull
-from splitwire.cloud.http.protocol import Protocol
-from splitwire.cloud.http.server import server_of
-from splitwire.cloud.inference.admission import FREE_BYTES, LARGE_BYTES, Admission, Room, network_of
+from splitwire.cloud.errors import QueueFull
+from splitwire.cloud.http.server import Server
+from splitwire.cloud.inference.admission import FREE_BYTES, LARGE_BYTES, Admission, network_of
 from splitwire.cloud.inference.batcher import Batcher
 from splitwire.cloud.inference.engine import Decoded
+from splitwire.cloud.inference.room import Room
 from splitwire.cloud.settings import CloudSettings
 from splitwire.shared.frame import MAX_FRAME_BYTES
 from tests.cloud.application import OCTETS, frame_of
@@ -43,7 +43,7 @@ async def port() -> AsyncIterator[int]:
     """Where a cloud listens that has room for eight of the largest bodies."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with running_app(CloudSettings(device="cpu", body_bytes=MOST)) as app:
-            server = server_of(app, protocol=Protocol)
+            server = Server(app, connections=2048)
             serving_now = asyncio.create_task(server.serve(sockets=[listener]))
             yield listener.getsockname()[1]
             server.should_exit = True
@@ -122,7 +122,7 @@ async def test_chunked_bodies_count_as_they_come(port: int) -> None:
 
 
 class Idle:
-    """A model that is never asked, since its batcher is not started."""
+    """A model that answers nothing."""
 
     def group(self, fingerprint: int) -> int:
         return fingerprint
@@ -147,8 +147,8 @@ async def test_while_the_model_has_half_a_batch_of_work_only_some_of_the_room_is
         admit(MAX_FRAME_BYTES)
     assert refused.value.unread
     admit(LARGE_BYTES)
-    batcher.drop()
-    with pytest.raises(NotReady):
+    batcher.start()
+    with pytest.raises(RuntimeError):
         await waiting
     admit(MAX_FRAME_BYTES)
 

@@ -13,7 +13,7 @@ from splitwire.cloud.inference.engine import Engine
 from splitwire.edge.network.answer_check import predictions
 from splitwire.shared.answer import CONTENT_TYPE, unpack
 from splitwire.shared.messages import Answer
-from tests.cloud.application import error_of, frame_of
+from tests.cloud.application import OCTETS, error_of, frame_of
 
 if TYPE_CHECKING:
     from splitwire.shared.bundle import Bundle
@@ -70,6 +70,14 @@ async def test_the_compact_answer_says_what_the_json_says(
             assert guess.label == device_bundle.manifest.classes[guess.class_id]
             assert guess.probability == pytest.approx(expected.probability, abs=1e-4)
     assert answer.timings_ms.tail > 0
+
+
+async def test_two_accept_lines_are_one_list(client: httpx.AsyncClient, frame: bytes) -> None:
+    for lines in ([CONTENT_TYPE, "text/html"], ["text/html", CONTENT_TYPE]):
+        headers = [("Accept", line) for line in lines]
+        request = client.build_request("POST", "/infer", content=frame)
+        request.headers = httpx.Headers([*OCTETS.items(), *headers, ("Content-Length", str(len(frame)))])
+        assert (await client.send(request)).headers["Content-Type"] == CONTENT_TYPE
 
 
 async def test_errors_are_json_for_everyone(client: httpx.AsyncClient) -> None:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from splitwire.cloud.app import create_app
+from splitwire.cloud.app import application_of, create_app, running_app
+from splitwire.cloud.inference.device_files import DeviceFiles
 from splitwire.cloud.inference.engine import Decoded, Engine
+from splitwire.cloud.inference.service import Service
 from splitwire.cloud.settings import CloudSettings
 from splitwire.models.loading import load_tails
 from splitwire.shared.bundle import load_manifest
-from splitwire.shared.errors import BundleFileMismatch, SettingsError
+from splitwire.shared.errors import BundleFileMismatch, BundleMissing, SettingsError
 from splitwire.shared.frame import MAX_FRAME_BYTES
 from splitwire.shared.messages import Answer, Model
 from tests.cloud.application import OCTETS, error_of, frame_of, serving
@@ -125,6 +127,23 @@ async def test_401_without_and_403_with_a_wrong_key(tmp_path: Path, frame: bytes
             assert right.status_code == 200
 
 
+async def test_the_key_and_whether_the_cloud_drains_are_checked_before_anything_else(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("right\n")
+    headers = {"Deadline-Ms": "x", "Content-Type": "x"}
+    service = Service(CloudSettings(device="cpu", key_file=keys))
+    transport = httpx.ASGITransport(application_of(service))
+    async with (
+        service.running(),
+        httpx.AsyncClient(transport=transport, base_url="http://cloud", headers=headers) as client,
+    ):
+        for authorization, status in (("", 401), ("Bearer wrong", 403), ("Bearer right", 400)):
+            client.headers["Authorization"] = authorization
+            assert (await client.post("/infer?top=x")).status_code == status
+        service.refuse()
+        assert (await client.post("/infer?top=x")).status_code == 503
+
+
 async def test_409_another_bundles_frame_names_both_fingerprints(
     client: httpx.AsyncClient, frame: bytes, device_bundle: Bundle
 ) -> None:
@@ -186,6 +205,24 @@ async def test_an_unforeseen_failure_is_a_500_and_the_next_request_is_served(
     assert (await client.get("/readyz")).status_code == 200
 
 
+async def test_an_error_that_tells_of_this_machine_is_not_shown_but_raised_for_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(_: DeviceFiles) -> None:
+        raise BundleMissing("/a/secret/place", "gone")
+
+    monkeypatch.setattr(DeviceFiles, "describe", broken)
+    async with serving() as client:
+        response = await client.get("/bundles")
+        assert (response.status_code, error_of(response)) == (500, "Failure")
+        assert "secret" not in response.text
+    async with running_app(CloudSettings(device="cpu")) as app:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url="http://cloud") as client:
+            with pytest.raises(BundleMissing):
+                await client.get("/bundles")
+
+
 async def test_readiness_is_proved_by_a_forward_pass_that_all_who_ask_share(
     cloud_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +272,8 @@ async def test_the_openapi_page_lists_every_status_and_no_422(client: httpx.Asyn
     description = (await client.get("/openapi.json")).json()
     statuses = set(description["paths"]["/infer"]["post"]["responses"])
     assert statuses == {"200", "400", "401", "403", "408", "409", "413", "415", "429", "431", "503", "504"}
+    for methods in description["paths"].values():
+        assert all("431" in route["responses"] for route in methods.values())
 
 
 async def test_a_damaged_bundle_stops_the_start(bundle_copy: Path) -> None:

@@ -42,7 +42,7 @@ class GatedEngine:
         self.batches.append(len(values))
         self.threads.add(threading.get_ident())
         if frames[0].fingerprint == BROKEN or self.failing:
-            raise RuntimeError("the model failed")
+            raise ArithmeticError("no model works")
         return values
 
 
@@ -139,20 +139,10 @@ async def test_qualities_that_alternate_share_batches_and_the_first_to_come_goes
     assert batcher.depth == 0
 
 
-async def test_a_probe_waits_where_a_full_queue_refuses(batcher: Batcher, engine: GatedEngine) -> None:
-    tasks = await submitted(batcher, frame(0), frame(*range(10)))
-    with pytest.raises(QueueFull):
-        await batcher.submit(frame(1), CALLER)
-    probe = asyncio.create_task(batcher.probe(frame(2)))
-    engine.gate.set()
-    assert (await probe).probabilities.item() == 2
-    await asyncio.gather(*tasks)
-
-
 async def test_a_full_queue_refuses_with_a_time_to_retry(batcher: Batcher, engine: GatedEngine) -> None:
     tasks = await submitted(batcher, frame(0), frame(*range(10)))
     with pytest.raises(QueueFull) as refused:
-        await batcher.submit(frame(1), CALLER)
+        batcher.check_room(CALLER, 1)
     assert refused.value.retry_after == 1, "nothing was measured yet"
     engine.gate.set()
     await asyncio.gather(*tasks)
@@ -195,16 +185,32 @@ async def test_a_queue_that_was_full_is_as_short_as_half_a_batch_until_nobody_wa
     await asyncio.gather(*tasks)
 
 
+async def test_a_cloud_that_takes_one_picture_at_once_has_room_again_after_a_refusal(
+    engine: GatedEngine,
+) -> None:
+    batcher = Batcher(engine, queue_pictures=10, batch_pictures=1)
+    batcher.start()
+    tasks = await submitted(batcher, frame(0), frame(*range(10)))
+    with pytest.raises(QueueFull):
+        batcher.check_room(CALLER, 1)
+    assert batcher.busy
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+    batcher.check_room(CALLER, 1)
+    assert not batcher.busy
+
+
 async def test_a_caller_below_its_share_is_not_refused_for_one_that_asks_for_more(
     batcher: Batcher, engine: GatedEngine
 ) -> None:
     tasks = await submitted(batcher, frame(0), *(frame(value) for value in range(10)), caller="greedy")
     with pytest.raises(QueueFull):  # from now on there is room for two
-        await batcher.submit(frame(1), "greedy")
+        batcher.check_room("greedy", 1)
+    batcher.check_room("polite", 1)
     tasks += await submitted(batcher, frame(11), caller="polite")
     for caller in ("polite", "greedy"):
         with pytest.raises(QueueFull):
-            await batcher.submit(frame(1), caller)
+            batcher.check_room(caller, 1)
     assert batcher.depth == 11
     engine.gate.set()
     results = await asyncio.gather(*tasks)
@@ -216,6 +222,7 @@ async def test_a_caller_with_nothing_in_the_queue_may_send_a_frame_that_is_large
     batcher: Batcher, engine: GatedEngine
 ) -> None:
     tasks = await submitted(batcher, frame(0), *(frame(value) for value in range(10)), caller="greedy")
+    batcher.check_room("polite", 9)
     tasks += await submitted(batcher, frame(*range(9)), caller="polite")
     engine.gate.set()
     await asyncio.gather(*tasks)
@@ -227,7 +234,7 @@ async def test_the_time_to_retry_is_what_the_queue_will_take_at_the_measured_pac
     batcher.pace.add(4, 2.0)
     tasks = await submitted(batcher, frame(0), frame(*range(9)))
     with pytest.raises(QueueFull) as refused:
-        await batcher.submit(frame(1, 2), CALLER)
+        batcher.check_room(CALLER, 2)
     assert refused.value.retry_after == 5  # 1 picture in work and 9 that wait, half a second each
     engine.gate.set()
     await asyncio.gather(*tasks)
@@ -244,6 +251,7 @@ async def test_the_pace_is_measured_from_the_batches_that_ran(batcher: Batcher, 
 async def test_pictures_that_left_the_queue_make_room(batcher: Batcher, engine: GatedEngine) -> None:
     engine.gate.set()
     for _ in range(5):
+        batcher.check_room(CALLER, 10)
         await batcher.submit(frame(*range(10)), CALLER)
     assert batcher.depth == 0
 
@@ -274,6 +282,18 @@ async def test_a_failing_batch_fails_its_own_requests_only(batcher: Batcher, eng
     with pytest.raises(RuntimeError, match="the model failed"):
         tasks[1].result()
     assert [task.result().probabilities.item() for task in (tasks[0], tasks[2])] == [0, 2]
+
+
+async def test_each_request_of_a_failed_batch_has_an_error_of_its_own(
+    batcher: Batcher, engine: GatedEngine
+) -> None:
+    tasks = await submitted(batcher, frame(0), *(frame(value, fingerprint=BROKEN) for value in range(3)))
+    engine.gate.set()
+    await asyncio.wait(tasks)
+    failures = [task.exception() for task in tasks[1:]]
+    assert len({id(failure) for failure in failures}) == 3
+    (cause,) = {failure.__cause__ for failure in failures if failure}
+    assert isinstance(cause, ArithmeticError)
 
 
 async def test_expired_work_is_dropped_before_the_model(batcher: Batcher, engine: GatedEngine) -> None:

@@ -22,6 +22,8 @@ def test_cuda_gives_the_processors_answers(cloud_bundle: Bundle, device_bundle: 
     latents = np.random.default_rng(0).normal(scale=8, size=(64, 128, 5, 5)).astype(np.float32)
     frame = unpack(frame_of(device_bundle, list(latents), quality))
     engines = [Engine([cloud_bundle], device) for device in ("cpu", "cuda")]
-    on_cpu, on_cuda = (engine.classify([engine.decode(frame)]) for engine in engines)
+    on_cpu, on_cuda = (
+        engine.classify([engine.loaded(frame.fingerprint).decode(frame)]) for engine in engines
+    )
     assert np.allclose(on_cpu, on_cuda, atol=2e-3)
     assert (on_cpu.argmax(1) == on_cuda.argmax(1)).mean() >= 0.98

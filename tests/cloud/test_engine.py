@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from splitwire.shared.bundle import Bundle
+    from splitwire.shared.frame import Frame
 
 
 def paper(bundle: Bundle, latents: NDArray[np.float32]) -> Decoded:
     """Latents [pictures, 128, 5, 5], not quantised."""
     return Decoded(fingerprint=bundle.manifest.fingerprint("paper"), symbols=list(latents))
+
+
+def decoded(engine: Engine, frame: Frame) -> Decoded:
+    return engine.loaded(frame.fingerprint).decode(frame)
 
 
 def test_each_tail_is_warmed_once_however_many_qualities_share_it(
@@ -61,7 +66,7 @@ def test_every_quality_is_answered_with_what_its_codec_and_tail_say(
         symbols = np.stack([codec.decode(payload) for payload in frame.payloads])
         with torch.inference_mode():
             expected = torch.softmax(tail(torch.from_numpy(codec.dequantise(symbols))), dim=1).numpy()
-        assert np.allclose(engine.classify([engine.decode(frame)]), expected, atol=1e-4), quality
+        assert np.allclose(engine.classify([decoded(engine, frame)]), expected, atol=1e-4), quality
 
 
 def test_frames_of_several_qualities_share_a_batch_and_keep_their_order(
@@ -71,7 +76,7 @@ def test_frames_of_several_qualities_share_a_batch_and_keep_their_order(
     latents = [rng.normal(scale=8, size=(128, 5, 5)).astype(np.float32) for _ in range(5)]
     engine = Engine([cloud_bundle], "cpu")
     frames = [
-        engine.decode(unpack(frame_of(device_bundle, some, quality)))
+        decoded(engine, unpack(frame_of(device_bundle, some, quality)))
         for some, quality in ((latents[:1], "int8"), (latents[1:4], "paper"), (latents[4:], "int8"))
     ]
     together = engine.classify(frames)

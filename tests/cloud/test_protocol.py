@@ -125,6 +125,32 @@ async def test_who_sends_too_much_can_read_the_413_before_the_connection_ends(po
     assert b"BodyTooLarge" in answer
 
 
+@pytest.mark.parametrize("length", [b"Content-Length: 1000000000", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST /nowhere HTTP/1.1\r\nHost: cloud\r\n", 404),
+        (b"POST /infer HTTP/1.1\r\nHost: cloud\r\nContent-Type: text/plain\r\n", 415),
+        (HEADERS, 413),
+    ],
+)
+async def test_of_a_large_body_that_was_refused_little_is_read(
+    port: int, head: bytes, status: int, length: bytes
+) -> None:
+    chunk = b"10000\r\n" + bytes(65_536) + b"\r\n"
+    async with connected(port) as (reader, writer):
+        writer.write(head + length + b"\r\n\r\n")
+        receiving = asyncio.create_task(rest_of(reader))
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < 64 << 20:
+                writer.write(chunk)
+                await writer.drain()
+                sent += len(chunk)
+        assert sent < 32 << 20
+        assert (await receiving).startswith(b"HTTP/1.1 %d " % status)
+
+
 async def test_headers_without_end_are_refused_while_they_arrive(port: int) -> None:
     async with connected(port) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nX-Long: " + b"x" * 20_000)

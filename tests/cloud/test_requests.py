@@ -216,9 +216,29 @@ async def test_what_is_refused_before_it_is_a_request_is_counted_and_logged_once
     metrics = await answers_to(port, b"GET /metrics HTTP/1.1\r\nHost: cloud\r\nConnection: close\r\n\r\n")
     assert b'splitwire_requests_total{route="other",status="400"} 3.0' in metrics
     assert b'splitwire_requests_total{route="other",status="408"} 1.0' in metrics
-    lines = [record for record in caplog.records if "refused" in record.getMessage()]
+    lines = [record for record in caplog.records if "no valid request" in record.getMessage()]
     assert len(lines) == 1
     assert lines[0].__dict__["fields"] == {"status": 400, "error": "RequestMalformed", "refused": 1}
+
+
+async def test_a_broken_chunk_counts_once_and_who_hangs_up_is_counted_nowhere(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "splitwire.cloud.http.access_log"):
+        assert statuses(await answers_to(port, CHUNKED, b"zz\r\n")) == [400]
+        async with connected(port) as (_, writer):
+            writer.write(HEADERS + b"Content-Length: 10\r\n\r\nhello")
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)
+        metrics = await answers_to(port, b"GET /metrics HTTP/1.1\r\nHost: cloud\r\nConnection: close\r\n\r\n")
+    counts = [line for line in metrics.splitlines() if line.startswith(b"splitwire_requests_total")]
+    assert counts == [b'splitwire_requests_total{route="other",status="400"} 1.0']
+    fields = [record.__dict__["fields"] for record in caplog.records]
+    assert [(each["path"], each["status"]) for each in fields] == [
+        ("/infer", 0),
+        ("/infer", 0),
+        ("/metrics", 200),
+    ]
 
 
 async def test_who_is_refused_while_still_sending_can_read_why(port: int) -> None:

@@ -13,7 +13,7 @@ import trustme
 from fastapi import FastAPI
 
 from splitwire.cloud.http.acceptor import Acceptor
-from splitwire.cloud.http.server import Server, listen, server_of
+from splitwire.cloud.http.server import Server, listen
 from splitwire.cloud.settings import ServerSettings
 from tests.cloud.conftest import Hasty
 
@@ -53,7 +53,7 @@ async def test_all_who_wait_are_taken_before_it_stops_listening() -> None:
 @asynccontextmanager
 async def served(tls: ssl.SSLContext, connections: int) -> AsyncIterator[tuple[Server, int]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = server_of(FastAPI(), tls, protocol=Hasty, connections=connections)
+        server = Server(FastAPI(), tls, protocol=Hasty, connections=connections)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         yield server, listener.getsockname()[1]
         server.should_exit = True

@@ -118,7 +118,7 @@ def test_settings_that_are_not_allowed_are_named(settings: dict[str, object], me
 
 @pytest.mark.parametrize("name", ["key", "cloud", "api_key"])
 def test_a_value_that_may_be_a_secret_is_never_shown(name: str) -> None:
-    with pytest.raises(SettingsError, match=name.replace("_", "-")) as caught:
+    with pytest.raises(SettingsError, match=name) as caught:
         Client(**{name: b"\xffsecret-word"})
     assert "secret-word" not in "".join(traceback.format_exception(caught.value, limit=0))
 

@@ -26,7 +26,8 @@ class TailAPI(litserve.LitAPI):  # type: ignore[misc]  # has no types
 
     def decode_request(self, request: Annotated[bytes, Body()]) -> Decoded:
         """Frame to symbols."""
-        return self._engine.decode(unpack(request))
+        frame = unpack(request)
+        return self._engine.loaded(frame.fingerprint).decode(frame)
 
     def batch(self, inputs: list[Decoded]) -> list[Decoded]:
         """Frames of one picture each."""

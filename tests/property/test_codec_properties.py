@@ -56,7 +56,7 @@ def round_trip(codec: Codec, latent: NDArray[np.float32]) -> NDArray[np.float32]
 @given(latent=latents)
 def test_a_payload_decodes_to_the_symbols_it_was_made_of(codec: Codec, latent: NDArray[np.float32]) -> None:
     symbols = codec.quantise(latent.reshape(codec.latent_shape))
-    assert symbols.shape == codec.symbols_shape
+    assert symbols.shape == codec.latent_shape
     payload = codec.encode(symbols)
     assert len(payload) >= 1
     decoded = codec.decode(payload)

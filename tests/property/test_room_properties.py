@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitwire.cloud.inference.admission import REACH, Room
+from splitwire.cloud.inference.room import REACH, Room
 
 SIZE = 60
 FAIR = 30
