@@ -6,63 +6,13 @@ Autoencoder" (Kyung Hee University). The paper names no activations; docs/adr/00
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from splitwire.models.vgg16 import FEATURE_SHAPE
 
 LATENT_SHAPE = (128, 5, 5)
-_FEATURE_ELEMENTS = 512 * 7 * 7
-_LATENT_ELEMENTS = 128 * 5 * 5
-
-
-class ConvolutionalEncoder(nn.Sequential):
-    """Feature to latent: [N, 512, 7, 7] -> 256x7x7 -> 128x7x7 -> [N, 128, 5, 5]."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Conv2d(512, 256, 1),
-            nn.ReLU(),
-            nn.Conv2d(256, 128, 1),
-            nn.ReLU(),
-            nn.Conv2d(128, 128, 3),
-        )
-
-
-class ConvolutionalDecoder(nn.Sequential):
-    """Latent to feature: [N, 128, 5, 5] -> 128x7x7 -> 256x7x7 -> [N, 512, 7, 7], not negative."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.ConvTranspose2d(128, 128, 3),
-            nn.ReLU(),
-            nn.ConvTranspose2d(128, 256, 1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(256, 512, 1),
-            nn.ReLU(),
-        )
-
-
-class FullyConnectedEncoder(nn.Sequential):
-    """Feature to latent, the SAE's way: [N, 512, 7, 7] -> 25,088 -> 3,200 as [N, 128, 5, 5]."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Flatten(),
-            nn.Linear(_FEATURE_ELEMENTS, _LATENT_ELEMENTS),
-            nn.Unflatten(1, LATENT_SHAPE),
-        )
-
-
-class FullyConnectedDecoder(nn.Sequential):
-    """Latent to feature, the SAE's way: [N, 128, 5, 5] as 3,200 -> 25,088 -> [N, 512, 7, 7]."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Flatten(),
-            nn.Linear(_LATENT_ELEMENTS, _FEATURE_ELEMENTS),
-            nn.ReLU(),
-            nn.Unflatten(1, FEATURE_SHAPE),
-        )
 
 
 class Autoencoder(nn.Module):
@@ -79,11 +29,39 @@ class Autoencoder(nn.Module):
         return reconstruction
 
 
+def convolutional_encoder() -> nn.Sequential:
+    """Build the CAE's encoder: [N, 512, 7, 7] -> 256x7x7 -> 128x7x7 -> [N, 128, 5, 5]; 311,808 parameters."""
+    return nn.Sequential(
+        nn.Conv2d(512, 256, 1),
+        nn.ReLU(),
+        nn.Conv2d(256, 128, 1),
+        nn.ReLU(),
+        nn.Conv2d(128, 128, 3),
+    )
+
+
+def convolutional_decoder() -> nn.Sequential:
+    """Build the CAE's decoder: [N, 128, 5, 5] -> 128x7x7 -> 256x7x7 -> [N, 512, 7, 7], not negative; 312,192."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(128, 128, 3),
+        nn.ReLU(),
+        nn.ConvTranspose2d(128, 256, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(256, 512, 1),
+        nn.ReLU(),
+    )
+
+
 def cae() -> Autoencoder:
-    """Build the convolutional autoencoder: 311,808 + 312,192 parameters."""
-    return Autoencoder(ConvolutionalEncoder(), ConvolutionalDecoder())
+    """Build the convolutional autoencoder."""
+    return Autoencoder(convolutional_encoder(), convolutional_decoder())
 
 
 def sae() -> Autoencoder:
-    """Build the fully connected one: 80,284,800 + 80,306,688 parameters."""
-    return Autoencoder(FullyConnectedEncoder(), FullyConnectedDecoder())
+    """Build the fully connected one, 25,088 -> 3,200 -> 25,088: 80,284,800 + 80,306,688 parameters."""
+    feature, latent = math.prod(FEATURE_SHAPE), math.prod(LATENT_SHAPE)
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(feature, latent), nn.Unflatten(1, LATENT_SHAPE))
+    decoder = nn.Sequential(
+        nn.Flatten(), nn.Linear(latent, feature), nn.ReLU(), nn.Unflatten(1, FEATURE_SHAPE)
+    )
+    return Autoencoder(encoder, decoder)

@@ -1,4 +1,4 @@
-"""What is narrower than the latent: a few integers, and how likely each of them is.
+"""A learned quality's code: the latent becomes a few integers, each with a probability.
 
 latent 128x5x5 ─analysis─> z, d numbers ─round─> d integers ─synthesis─> latent 128x5x5
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from splitwire.models.autoencoder import LATENT_SHAPE
-from splitwire.models.layers import fully_connected
+from splitwire.models.fallback import fully_connected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

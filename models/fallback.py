@@ -1,16 +1,24 @@
-"""The device's own small classifier, on the feature that the codes are made of."""
+"""Fully connected layers, and the device's own small classifier made of them."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from splitwire.models.layers import fully_connected
 from splitwire.models.vgg16 import FEATURE_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def fully_connected(sizes: Sequence[int]) -> nn.Sequential:
+    """Build layers from sizes[0] numbers to sizes[1] and so on, with ReLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 class Fallback(nn.Module):

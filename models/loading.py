@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from splitwire.models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder, ConvolutionalEncoder
-from splitwire.models.fallback import Fallback
-from splitwire.models.layers import fully_connected
-from splitwire.models.tail import Tail
+from splitwire.models.autoencoder import LATENT_SHAPE, convolutional_decoder, convolutional_encoder
+from splitwire.models.fallback import Fallback, fully_connected
 from splitwire.models.vgg16 import Classifier, convolutions
 from splitwire.shared.bundle import ANALYSIS, CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK, SYNTHESIS
 from splitwire.shared.errors import BundleInvalid
@@ -24,6 +22,26 @@ _SHAPES_ONLY = torch.device("meta")
 """What a manifest asks for takes memory only once the weights fit it."""
 
 
+class Tail(nn.Module):
+    """A quality's latents to logits.
+
+    [N, d] ─(synthesis, for q1 ...)─> [N, 128, 5, 5] ─decoder─> [N, 512, 7, 7] ─classifier─> [N, classes]
+    """
+
+    def __init__(self, decoder: nn.Module, classifier: nn.Module, synthesis: nn.Module | None = None) -> None:
+        super().__init__()
+        self.synthesis = synthesis
+        self.decoder = decoder
+        self.classifier = classifier
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents to logits."""
+        if self.synthesis is not None:
+            latents = self.synthesis(latents).view(-1, *LATENT_SHAPE)
+        logits: Tensor = self.classifier(self.decoder(latents))
+        return logits
+
+
 def load_convolutions(bundle: Bundle) -> nn.Sequential:
     """Build the convolutions that all qualities share, channels last.
 
@@ -33,7 +51,7 @@ def load_convolutions(bundle: Bundle) -> nn.Sequential:
     """
     with _SHAPES_ONLY:
         network = convolutions()
-    filled(network, CONVOLUTIONS, bundle, None)
+    fill(network, CONVOLUTIONS, bundle, None)
     return network.eval().to(memory_format=torch.channels_last)
 
 
@@ -44,7 +62,7 @@ def load_encoder(bundle: Bundle, quality: str) -> nn.Module:
         BundleInvalid: the weights are not those of the networks.
 
     """
-    network = filled(ConvolutionalEncoder(), ENCODER, bundle, quality)
+    network = fill(convolutional_encoder(), ENCODER, bundle, quality)
     numbers = math.prod(bundle.codec(quality).latent_shape)
     if numbers != _ELEMENTS:
         analysis = _fully_connected(bundle, quality, ANALYSIS, _ELEMENTS, numbers)
@@ -62,8 +80,8 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
     manifest = bundle.manifest
     with _SHAPES_ONLY:
         classifier = Classifier(len(manifest.classes), manifest.hidden)
-    filled(classifier, CLASSIFIER, bundle, None)
-    by_files: dict[tuple[str, ...], Tail] = {}
+    fill(classifier, CLASSIFIER, bundle, None)
+    shared: dict[tuple[object, ...], Tail] = {}
     tails: dict[str, Tail] = {}
     for name, quality in manifest.qualities.items():
         files = tuple(
@@ -71,13 +89,15 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
             for file in quality.files.cloud
             if any(key.startswith((f"{DECODER}.", f"{SYNTHESIS}.")) for key in bundle.tensors[file])
         )
-        if files not in by_files:
-            decoder = filled(ConvolutionalDecoder(), DECODER, bundle, name)
-            numbers = math.prod(bundle.codec(name).latent_shape)
+        latent_shape = bundle.codec(name).latent_shape
+        key = (files, latent_shape)
+        if key not in shared:
+            decoder = fill(convolutional_decoder(), DECODER, bundle, name)
+            numbers = math.prod(latent_shape)
             learned = numbers != _ELEMENTS
             synthesis = _fully_connected(bundle, name, SYNTHESIS, numbers, _ELEMENTS) if learned else None
-            by_files[files] = Tail(decoder, classifier, synthesis).eval()
-        tails[name] = by_files[files]
+            shared[key] = Tail(decoder, classifier, synthesis).eval()
+        tails[name] = shared[key]
     return tails
 
 
@@ -93,14 +113,14 @@ def load_fallback(bundle: Bundle) -> Fallback | None:
         return None
     with _SHAPES_ONLY:
         network = Fallback(len(bundle.manifest.classes), widths[:-1])
-    filled(network.layers, FALLBACK, bundle, None)
+    fill(network.layers, FALLBACK, bundle, None)
     return network.eval()
 
 
 def _fully_connected(bundle: Bundle, quality: str, name: str, inputs: int, outputs: int) -> nn.Module:
     with _SHAPES_ONLY:
         network = fully_connected((inputs, *_widths(bundle, quality, name)[:-1], outputs))
-    return filled(network, name, bundle, quality)
+    return fill(network, name, bundle, quality)
 
 
 def _widths(bundle: Bundle, quality: str | None, name: str) -> list[int]:
@@ -111,7 +131,7 @@ def _widths(bundle: Bundle, quality: str | None, name: str) -> list[int]:
     return widths
 
 
-def filled(network: nn.Module, name: str, bundle: Bundle, quality: str | None) -> nn.Module:
+def fill(network: nn.Module, name: str, bundle: Bundle, quality: str | None) -> nn.Module:
     """Give a network the weights that stand under ``name``, a quality's or (None) those that all share.
 
     Raises:

@@ -23,7 +23,7 @@ from splitwire.models.vgg16 import FEATURE_SHAPE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from splitwire.models.tail import Tail
+    from splitwire.models.loading import Tail
 
 _ONEDNN: Any = torch.ops.mkldnn
 """What torch.compile makes of linear layers. Not public: pyproject.toml holds torch to one minor release."""

@@ -15,9 +15,9 @@ from splitwire.edge.network.address import address
 from splitwire.models.errors import TrainingError
 from splitwire.models.training.commands import DataPath
 from splitwire.models.training.data.pictures import load_pictures
+from splitwire.models.training.evaluate import SAE, AutoencoderComparison
 from splitwire.models.training.fitting.progress import CONSOLE
 from splitwire.models.training.painting.paintings import PAINTINGS, SHEET, Paintings
-from splitwire.models.training.sae import SAE, AutoencoderComparison
 from splitwire.report.measure.run import Measuring, forecast
 from splitwire.report.page.assemble import assemble
 from splitwire.report.page.html import write_report

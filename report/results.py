@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from splitwire.models.training.evaluate import AutoencoderComparison
 from splitwire.models.training.painting.paintings import Paintings
-from splitwire.models.training.sae import AutoencoderComparison
 from splitwire.report.statistics import Difference, Spread
 from splitwire.shared.evaluation import Share
 

@@ -15,7 +15,6 @@
     │   ├── BundleFileMismatch
     │   ├── QualityMissing
     │   └── FallbackMissing
-    ├── ShapeInvalid              a network was given, or made, a tensor of another shape
     ├── TensorInvalid             a table or a weight is absent or unusable; loaders turn it into BundleInvalid
     ├── LatentInvalid             a codec was given a latent that it can't quantise
     ├── FrameError                bytes that are not a valid frame

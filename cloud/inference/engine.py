@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from splitwire.models.tail import Tail
+    from splitwire.models.loading import Tail
     from splitwire.shared.bundle import Bundle, Manifest
     from splitwire.shared.codecs.abc import Codec
     from splitwire.shared.frame import Frame

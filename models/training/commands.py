@@ -10,21 +10,26 @@ from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 from rich.table import Table
 
-from splitwire.models.training.card import CIFAR10_ORIGIN, TORCHVISION_ORIGIN, Origins
+from splitwire.models.device import Precision, choose_compute
+from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.batches import Parts
 from splitwire.models.training.data.pictures import Pictures, Split, balanced_sample, load_pictures
 from splitwire.models.training.evaluate import evaluate_bundle
-from splitwire.models.training.export import check_name, export_bundle
-from splitwire.models.training.fitting.device import Precision, choose_compute
+from splitwire.models.training.export import (
+    CIFAR10_ORIGIN,
+    TORCHVISION_ORIGIN,
+    Origins,
+    check_name,
+    export_bundle,
+)
 from splitwire.models.training.fitting.progress import CONSOLE
-from splitwire.models.training.fitting.weights import TORCHVISION_WEIGHTS
 from splitwire.models.training.forecast import Forecast, forecast
 from splitwire.models.training.painting.painter import PainterSettings
 from splitwire.models.training.painting.paintings import paint_bundle
 from splitwire.models.training.pipeline import PRESETS, STAGES, PresetName
 from splitwire.models.training.provenance import run_of_bundle
-from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
-from splitwire.models.training.train import train_stage
+from splitwire.models.training.run import Run, RunSettings, begin_run, open_run, train_stage
+from splitwire.models.training.stages.convolutions import TORCHVISION_WEIGHTS
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_line, print_result
 from splitwire.shared.errors import SettingsError
@@ -44,7 +49,7 @@ _RESUME = "Keep what has ended, go on from the last checkpoint of what has not."
 _FROM = "Go on from this bundle, with its preset: its networks need no training."
 _STAGES = f"Of {', '.join(STAGES)}, in order; none: all that a bundle needs."
 _PRECISION = "auto, float32 or bfloat16 (mixed precision; auto: where fast)."
-_WEIGHTS_ORIGIN = "Origin and licence of initial weights from a file: a sentence for the card."
+_WEIGHTS_ORIGIN = "Origin and licence of initial weights from a file or bundle: a sentence for the card."
 
 DataPath = Annotated[Path, Parameter(env_var="SPLITWIRE_DATA", help=_DATA)]
 RunFolder = Annotated[Path, Parameter(help="Folder of the run: logs, checkpoints, caches.")]
@@ -90,6 +95,9 @@ def release(
     origins = _origins(initial_weights, weights_origin, data_origin)
     test = _test_pictures(data)
     opened = begin_run(run, choose_compute(device, precision), settings, resume=resume)
+    if test.classes != opened.pictures.training.classes:
+        raise TrainingError(f"{data} has other classes under test/ than under train/; give both the same")
+    bundle.mkdir(parents=True, exist_ok=True)
     _train(opened, (*_needed(opened), "sae"), resume=resume)
     _export(opened, bundle, test, origins)
 
@@ -100,17 +108,19 @@ def begin(
     data: DataPath,
     run: RunFolder = _DEFAULT_RUN,
     initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
-    preset: PresetOption = "cached",
+    preset: PresetOption | None = None,
     changes: Changes = (),
     from_bundle: Annotated[Path | None, Parameter(name="--from", help=_FROM)] = None,
 ) -> None:
     """Write the settings of a run, to train it stage by stage."""
     cpu = choose_compute("cpu")
     if from_bundle:
+        if preset:
+            raise SettingsError("--from brings the bundle's own preset; leave out --preset")
         weights = _initial_weights(initial_weights)
         begun = run_of_bundle(run, from_bundle, data, weights, cpu, changes)
     else:
-        settings = _settings(data, initial_weights, preset, changes)
+        settings = _settings(data, initial_weights, preset or "cached", changes)
         begun = begin_run(run, cpu, settings, resume=False)
     print_result(begun.settings.model_dump_json(indent=2))
 
@@ -154,7 +164,7 @@ def export(
 ) -> None:
     """Write the networks of a trained run as a bundle, measured on the test pictures."""
     opened = open_run(run, choose_compute(device, precision))
-    origins = _origins(opened.settings.initial_weights, weights_origin, data_origin)
+    origins = _origins(opened.settings.bundle or opened.settings.initial_weights, weights_origin, data_origin)
     test = _test_pictures(data)
     _export(opened, bundle, test, origins)
 
@@ -168,7 +178,7 @@ def evaluate(
     seed: Annotated[NonNegativeInt, Parameter(help="Seed of the choice.")] = 0,
     as_json: Annotated[bool, Parameter(name="--json", help="Print every figure as JSON.")] = False,
 ) -> None:
-    """Measure a bundle on the test pictures, through its real head, codecs and tail."""
+    """Measure a bundle on the test pictures: torch computes what a device computes with ncnn and numpy."""
     evaluation = evaluate_bundle(bundle, _test_pictures(data, limit, seed))
     if as_json:
         print_result(evaluation.model_dump_json(indent=2))
@@ -236,7 +246,9 @@ def _initial_weights(given: str) -> str:
 
 def _origins(initial_weights: str, weights_origin: str | None, data_origin: str) -> Origins:
     if weights_origin is None and initial_weights != TORCHVISION_WEIGHTS:
-        raise SettingsError("the initial weights came from a file; state their origin with --weights-origin")
+        raise SettingsError(
+            "the initial weights came from a file or a bundle; state their origin with --weights-origin"
+        )
     return Origins(weights=weights_origin or TORCHVISION_ORIGIN, data=data_origin)
 
 
@@ -250,8 +262,10 @@ def _train(run: Run, names: tuple[str, ...], *, resume: bool) -> None:
     if not ahead:
         return
     _announce(forecast(run, ahead))
-    for stage in ahead:
-        result = train_stage(run, stage, resume=resume)
+    for stage in stages:
+        if resume and run.has_ended(stage):
+            continue
+        result = train_stage(run, stage, resume=resume and not run.is_stale(stage))
         CONSOLE.print(
             f"{stage.name}: {result.held_out_pictures} held-out pictures, accuracy {result.held_out_accuracy:.2%}; "
             f"{result.hours:.2f} hours on {result.compute}"

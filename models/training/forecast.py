@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from splitwire.models.device import Compute
 from splitwire.models.training.data.batches import run_batch
 from splitwire.models.training.data.cache import frozen_network
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.run import Run
 from splitwire.models.training.stages.stage import AnyStage, Earlier
 from splitwire.models.vgg16 import BLOCK_SHAPES, convolutions
@@ -37,12 +37,7 @@ class Forecast:
 
 
 def forecast(run: Run, stages: Sequence[AnyStage]) -> list[Forecast]:
-    """Try two steps of each stage on noise, with networks of its own.
-
-    Raises:
-        TrainingError: the pictures can't be used.
-
-    """
+    """Try two steps of each stage on noise, with networks of its own."""
     forecasts = []
     counted: set[tuple[str, int, int]] = set()
     for stage in stages:
@@ -64,7 +59,7 @@ def _step_seconds(run: Run, stage: AnyStage, shape: tuple[int, ...]) -> float:
     classes, device = len(run.pictures.training.classes), run.compute.device
     network = run.untrained(stage, classes)
     loss = stage.loss(Earlier(stage, lambda needed: run.untrained(needed, classes))).to(device)
-    trained = stage.trained(network, run).train().to(device).to(memory_format=torch.channels_last)
+    trained = stage.to_train(network, run).train().to(device).to(memory_format=torch.channels_last)
     inputs = torch.rand(stage.settings.batch, *shape, device=device)
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(classes, (len(inputs),), device=device)

@@ -1,6 +1,6 @@
 """The pipeline of a run: what a preset asks of every stage, and the list of stages made from it.
 
-A new stage is a file in ``stages/``, a field of ``Preset`` for its settings, and a line in ``pipeline``.
+A new stage is a class in ``stages/``, a field of ``Preset`` for its settings, and a line in ``pipeline``.
 """
 
 from __future__ import annotations
@@ -11,20 +11,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from splitwire.models.training.settings import DataSettings, Settings
-from splitwire.models.training.stages.autoencoder import (
+from splitwire.models.training.stages.convolutions import BackboneSettings, ConvolutionStage, FinetuneSettings
+from splitwire.models.training.stages.features import (
     AutoencoderSettings,
     AutoencoderStage,
+    FallbackSettings,
+    FallbackStage,
     FullyConnectedStage,
 )
-from splitwire.models.training.stages.backbone import (
-    BackboneSettings,
-    ConvolutionStage,
-    FinetuneSettings,
-)
-from splitwire.models.training.stages.fallback import FallbackSettings, FallbackStage
 from splitwire.models.training.stages.qualities import QualitySettings, QualityStage
-from splitwire.models.training.stages.stage import AnyStage
+from splitwire.models.training.stages.stage import AnyStage, DataSettings, Settings
 from splitwire.models.training.stages.teacher import TeacherSettings, TeacherStage
 from splitwire.shared.errors import SettingsError
 
@@ -51,12 +47,7 @@ class Preset(Settings):
     qualities: dict[Annotated[str, Field(pattern=r"^q[0-9]+$")], QualitySettings] = _LADDER
 
     def changed(self, changes: Iterable[str]) -> Preset:
-        """Return a copy with some settings replaced, each given as ``stage.name=value``.
-
-        Raises:
-            SettingsError: there is no such setting, or the value is not allowed.
-
-        """
+        """Return a copy with some settings replaced, each given as ``stage.name=value``."""
         values = self.model_dump()
         qualities = values["qualities"]
         for change in changes:
@@ -72,7 +63,8 @@ class Preset(Settings):
         except ValidationError as exc:
             first = exc.errors()[0]
             setting = ".".join(str(part) for part in first["loc"])
-            raise SettingsError(f"setting {setting} = {first['input']!r}: {first['msg'].lower()}") from exc
+            value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+            raise SettingsError(f"setting {setting}{value}: {first['msg'].lower()}") from exc
 
 
 STAGES = tuple(name for name in Preset.model_fields if name not in {"data", "qualities"})
@@ -95,7 +87,7 @@ class Pipeline:
 def pipeline(preset: Preset) -> Pipeline:
     """Make the stages that a preset has."""
     taught = any(settings.soft_labels for settings in (preset.backbone, preset.finetune) if settings)
-    teacher = TeacherStage(name="teacher", settings=preset.teacher, needed=taught)
+    teacher = TeacherStage(name="teacher", settings=preset.teacher, for_bundle=taught)
     backbone = ConvolutionStage(
         name="backbone",
         settings=preset.backbone,

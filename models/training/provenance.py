@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.fitting.device import Compute
-from splitwire.models.training.pipeline import Preset
+from splitwire.models.training.pipeline import Preset, pipeline
 from splitwire.models.training.run import Run, RunSettings, begin_run
 from splitwire.models.training.stages.stage import StageResult
 from splitwire.shared.bundle import load_bundle
@@ -38,12 +38,6 @@ def run_of_bundle(
     """Begin a run in which what a bundle holds has ended, in the float16 that it has there.
 
     Networks that are in no bundle (teacher, SAE, a backbone that was fine-tuned) are not in the run.
-
-    Raises:
-        BundleError: the bundle can't be used.
-        TrainingError: it does not say how it was trained.
-        SettingsError: a changed setting is not allowed.
-
     """
     device, cloud = load_bundle(bundle, "device"), load_bundle(bundle, "cloud")
     try:
@@ -55,12 +49,15 @@ def run_of_bundle(
         preparation=device.manifest.preparation,
         data=str(data.resolve()),
         initial_weights=initial_weights,
+        bundle=device.manifest.id,
     )
     run = begin_run(folder, compute, settings, resume=False)
-    for name, result in provenance.results.items():
-        stage = run.stage(name)
-        network = run.untrained(stage, len(device.manifest.classes))
-        if stage.in_bundle:
+    stages = [stage for stage in pipeline(provenance.preset).stages if stage.name in provenance.results]
+    for stage in run.pipeline.stages:
+        run.forget(stage)
+    for stage in stages:
+        network = run.untrained(stage, len(device.manifest.classes)) if stage.in_bundle else None
+        if network:
             stage.restore(network, device, cloud)
-        run.end(stage, network if stage.in_bundle else None, result)
+        run.end(stage, network, provenance.results[stage.name])
     return run

@@ -1,4 +1,4 @@
-"""A training run: its folder, with settings, results and weights.
+"""A training run: its folder, with settings, results and weights, and the training of a stage there.
 
 runs/<name>/
     settings.json     what was asked for
@@ -17,16 +17,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.training.data.batches import Batches, Parts
 from splitwire.models.training.data.cache import CachedBatches, cache_features
 from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
-from splitwire.models.training.fitting.device import Compute
+from splitwire.models.training.fitting.loop import CHECKPOINT, CHECKPOINT_SECONDS, Training, fit
 from splitwire.models.training.pipeline import Pipeline, Preset, pipeline
-from splitwire.models.training.stages.stage import AnyStage, Network, Stage, StageResult
+from splitwire.models.training.stages.features import FeatureStage
+from splitwire.models.training.stages.stage import AnyStage, Earlier, Network, Stage, StageResult
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.pictures.loading import Preparation
 
@@ -36,7 +39,10 @@ _RESULT = "result.json"
 
 
 class RunSettings(BaseModel):
-    """What a run was asked for; kept in its folder so that later stages repeat it."""
+    """What a run was asked for; kept in its folder so that later stages repeat it.
+
+    ``bundle``: the id of the model bundle that it began from.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,6 +50,13 @@ class RunSettings(BaseModel):
     preparation: Preparation = Preparation()
     data: str
     initial_weights: str
+    bundle: str | None = None
+
+    @property
+    def start(self) -> dict[str, object]:
+        """What no stage can do without, whatever its own settings: the pictures, and the first weights."""
+        pictures = self.preset.data.model_dump(exclude={"variants", "plain"})
+        return {**self.model_dump(exclude={"preset"}), "pictures": pictures}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +80,10 @@ class Run:
     @property
     def needed(self) -> tuple[AnyStage, ...]:
         """The stages that a bundle needs."""
-        return tuple(stage for stage in self.pipeline.stages if stage.needed)
+        return tuple(stage for stage in self.pipeline.stages if stage.for_bundle)
 
     def stage(self, name: str) -> AnyStage:
-        """Look a stage up.
-
-        Raises:
-            SettingsError: there is none of that name.
-
-        """
+        """Look a stage up."""
         by_name = {stage.name: stage for stage in self.pipeline.stages}
         if name not in by_name:
             known = ", ".join(by_name)
@@ -84,12 +92,7 @@ class Run:
 
     @cached_property
     def pictures(self) -> Parts[Pictures]:
-        """The pictures to train on and the held-out ones, chosen and found readable once.
-
-        Raises:
-            TrainingError: they are absent or damaged, or too few.
-
-        """
+        """The pictures to train on and the held-out ones, chosen and found readable once."""
         data = self.settings.preset.data
         pictures = load_pictures(Path(self.settings.data), "train")
         pictures.check_readable()
@@ -111,12 +114,7 @@ class Run:
         return stage.build(classes)
 
     def trained(self, stage: Stage[Network]) -> Network:
-        """Load the network that a stage made.
-
-        Raises:
-            TrainingError: it has not ended.
-
-        """
+        """Load the network that a stage made."""
         network = self.untrained(stage, len(self.result(stage).classes))
         file = self._networks(stage)
         if not file.exists():
@@ -124,8 +122,11 @@ class Run:
                 f"{file} is absent: a run that began from a bundle has only what the bundle holds; "
                 f"train {stage.name} anew"
             )
-        state = load_file(file)
-        network.load_state_dict({name.removeprefix(stage.prefix): value for name, value in state.items()})
+        try:
+            state = load_file(file)
+            network.load_state_dict({name.removeprefix(stage.prefix): value for name, value in state.items()})
+        except (SafetensorError, RuntimeError) as exc:
+            raise TrainingError(f"{file} is damaged; train {stage.name} anew") from exc
         return network
 
     def has_weights(self, stage: AnyStage) -> bool:
@@ -133,28 +134,27 @@ class Run:
         return self.has_ended(stage) and self._networks(stage).exists()
 
     def has_ended(self, stage: AnyStage) -> bool:
-        """Tell whether a stage has ended, and none that it stands on was trained anew since."""
-        file = self.folder / stage.name / _RESULT
-        if not file.exists():
-            return False
-        return StageResult.model_validate_json(file.read_bytes()).stands_on == self._stands_on(stage)
+        """Tell whether a stage has ended as it is asked for now, and none that it stands on was trained anew since."""
+        return self._result(stage) is not None
+
+    def is_stale(self, stage: AnyStage) -> bool:
+        """Tell whether a stage ended, but with other settings or on what was trained anew since, or left damage."""
+        return (self.folder / stage.name / _RESULT).exists() and not self.has_ended(stage)
 
     def result(self, stage: AnyStage) -> StageResult:
-        """Read how a stage ended.
-
-        Raises:
-            TrainingError: it has not ended yet, or has to be trained anew.
-
-        """
-        if not self.has_ended(stage):
+        """Read how a stage ended."""
+        result = self._result(stage)
+        if result is None:
             raise TrainingError(
-                f"stage {stage.name} has not ended in {self.folder}, or on what was trained anew since; train it first"
+                f"stage {stage.name} has not ended in {self.folder}, or with other settings, or on what was trained "
+                "anew since; train it first"
             )
-        return StageResult.model_validate_json((self.folder / stage.name / _RESULT).read_bytes())
+        return result
 
     def forget(self, stage: AnyStage) -> None:
-        """Forget how a stage ended before."""
-        (self.folder / stage.name / _RESULT).unlink(missing_ok=True)
+        """Forget how a stage ended, and how far it came."""
+        for name in (_RESULT, _NETWORKS, CHECKPOINT):
+            (self.folder / stage.name / name).unlink(missing_ok=True)
 
     def end(self, stage: AnyStage, network: nn.Module | None, result: StageResult) -> StageResult:
         """Write a stage's weights, where they are known, and its result."""
@@ -167,8 +167,20 @@ class Run:
             }
             save_file(state, self._networks(stage))
         result = result.model_copy(update={"stands_on": self._stands_on(stage)})
-        (folder / _RESULT).write_text(result.model_dump_json(indent=2) + "\n")
+        partial = folder / f"{_RESULT}.partial"
+        partial.write_text(result.model_dump_json(indent=2) + "\n")
+        partial.replace(folder / _RESULT)
         return result
+
+    def _result(self, stage: AnyStage) -> StageResult | None:
+        try:
+            result = StageResult.model_validate_json((self.folder / stage.name / _RESULT).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+        asked = stage.settings.model_dump(mode="json")
+        if (result.settings, result.stands_on) != (asked, self._stands_on(stage)):
+            return None
+        return result if all(map(self.has_ended, stage.needs)) else None
 
     def _networks(self, stage: AnyStage) -> Path:
         return self.folder / stage.name / _NETWORKS
@@ -185,6 +197,8 @@ class Run:
 def begin_run(folder: Path, compute: Compute, settings: RunSettings, *, resume: bool) -> Run:
     """Begin a run; with ``resume``, go on with it where the folder has one.
 
+    Without, the results of a run with other pictures or initial weights are forgotten.
+
     Raises:
         TrainingError: the run that is there has other settings.
 
@@ -195,8 +209,22 @@ def begin_run(folder: Path, compute: Compute, settings: RunSettings, *, resume: 
             raise TrainingError(f"the run in {folder} has other settings; repeat them, or leave out --resume")
         return run
     folder.mkdir(parents=True, exist_ok=True)
+    run = Run(folder=folder, settings=settings, compute=compute)
+    try:
+        found = open_run(folder, compute).settings
+    except TrainingError:
+        found = None
+    if found is None or found.start != settings.start:
+        stale = list(folder.glob(f"*/{_RESULT}"))
+    elif found.preset.data != settings.preset.data:
+        after = (stage for stage in run.pipeline.stages if isinstance(stage, FeatureStage))
+        stale = [folder / stage.name / _RESULT for stage in after]
+    else:
+        stale = []
+    for result in stale:
+        result.unlink(missing_ok=True)
     (folder / _SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n")
-    return Run(folder=folder, settings=settings, compute=compute)
+    return run
 
 
 def open_run(folder: Path, compute: Compute) -> Run:
@@ -214,3 +242,43 @@ def open_run(folder: Path, compute: Compute) -> Run:
     except ValidationError as exc:
         raise TrainingError(f"{file} is damaged ({exc.error_count()} errors); begin the run anew") from exc
     return Run(folder=folder, settings=found, compute=compute)
+
+
+def train_stage(
+    run: Run, stage: AnyStage, *, resume: bool, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> StageResult:
+    """Train one stage; write its folder."""
+    pictures = run.pictures
+    earlier = Earlier(stage, run.trained)
+    network = run.untrained(stage, len(pictures.training.classes))
+    stage.start(network, run, earlier)
+    inputs = stage.inputs(network, run, earlier)
+    stage.calibrate(network, inputs.training)
+    if not resume:
+        run.forget(stage)
+    training = Training(
+        title=stage.name,
+        folder=run.folder / stage.name,
+        compute=run.compute,
+        seed=run.seed + stage.seed,
+        settings=stage.settings,
+        network=stage.to_train(network, run),
+        optimizer=stage.optimizer(network),
+        batches=inputs.training,
+        loss=stage.loss(earlier),
+        validate=lambda: stage.validate(network, inputs.held_out, earlier, run.compute),
+    )
+    validation, seconds = fit(training, resume=resume, checkpoint_seconds=checkpoint_seconds)
+    result = StageResult(
+        data=run.settings.preset.data,
+        classes=pictures.training.classes,
+        training_pictures=len(pictures.training),
+        held_out_pictures=len(pictures.held_out),
+        held_out_loss=validation.loss,
+        held_out_accuracy=validation.accuracy,
+        settings=stage.settings.model_dump(mode="json"),
+        hours=seconds / 3600,
+        compute=str(run.compute),
+        data_sha256=pictures.training.digest(),
+    )
+    return run.end(stage, network, result)

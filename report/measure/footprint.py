@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from splitwire.edge.compute.encoder import Encoder
 from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.ncnn_head import NcnnHead
-from splitwire.models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder
+from splitwire.models.autoencoder import LATENT_SHAPE, convolutional_decoder
 from splitwire.models.vgg16 import FEATURE_SHAPE, PICTURE_SHAPE, Classifier
 from splitwire.report.results import Cost
 from splitwire.report.statistics import spread
@@ -89,7 +89,7 @@ def _built(part: str, path: Path) -> tuple[int, Callable[[], object]]:
     if part == FALLBACK and (own := Fallback.load(bundle)):
         return _parameters(bundle, part), lambda: own(feature, top=1)
     if part == DECODER:
-        return _network(ConvolutionalDecoder(), torch.rand(1, *LATENT_SHAPE))
+        return _network(convolutional_decoder(), torch.rand(1, *LATENT_SHAPE))
     if part in {CLASSIFIER, WIDE_CLASSIFIER}:
         hidden = WIDE if part == WIDE_CLASSIFIER else bundle.manifest.hidden
         return _network(Classifier(len(bundle.manifest.classes), hidden), torch.from_numpy(feature[None]))

@@ -35,8 +35,8 @@ from splitwire.shared.evaluation import EVALUATION
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from splitwire.models.training.evaluate import AutoencoderComparison
     from splitwire.models.training.painting.paintings import Paintings
-    from splitwire.models.training.sae import AutoencoderComparison
     from splitwire.report.measure.run import Measured
     from splitwire.report.results import OnLink, Way, WayTimes
     from splitwire.report.sample import Sample

@@ -22,9 +22,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from splitwire.models.loading import load_tails
+from splitwire.models.loading import Tail, load_tails
 from splitwire.models.packed import pack_tails
-from splitwire.models.tail import Tail
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.cores import usable_cores
 from tests.processes import pinned

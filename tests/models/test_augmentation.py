@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.augmentation import AugmentedBatches, DrawnBatches, Enlarge
+from splitwire.models.training.data.batches import AugmentedBatches, DrawnBatches, Enlarge
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.shared.pictures.loading import Preparation, prepare
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CPU = torch.device("cpu")
+UNCHANGED = Preparation(size=32, mean=(0, 0, 0), std=(1 / 255, 1 / 255, 1 / 255))
 
 
 def pictures(*sizes: tuple[int, int]) -> Pictures:
@@ -67,23 +68,32 @@ def test_without_changes_there_is_one_variant() -> None:
 
 
 def test_drawn_variants_come_after_every_picture_as_it_is_and_are_the_same_for_a_seed() -> None:
-    noise = pictures(*[(16, 16)] * 4)
+    noise = pictures(*[(32, 32)] * 4)
     source = AugmentedBatches(noise, CPU, mirrored=True, shift=2)
     drawn, again, other = (
-        DrawnBatches(source, 3, seed, plain=True).batch(np.arange(12), np.arange(12)) for seed in (0, 0, 1)
+        DrawnBatches(source, UNCHANGED, 3, seed, plain=True).batch(np.arange(12), np.arange(12))
+        for seed in (0, 0, 1)
     )
     assert np.array_equal(drawn[:4], np.stack([pixels(noise, index) for index in range(4)]))
     assert torch.equal(drawn, again)
     assert not torch.equal(drawn[4:], other[4:])
     for entry in range(4, 12):
         assert any(np.array_equal(drawn[entry], variant) for variant in variants_of(source, entry % 4))
-    assert DrawnBatches(source, 3, 0, plain=True).labels.tolist() == [0] * 12
+    assert DrawnBatches(source, UNCHANGED, 3, 0, plain=True).labels.tolist() == [0] * 12
+
+
+def test_drawn_variants_of_another_preparation_are_another_cache() -> None:
+    source = AugmentedBatches(pictures((32, 32)), CPU, mirrored=True, shift=2)
+    one, other = (
+        DrawnBatches(source, preparation, 1, 0, plain=False) for preparation in (UNCHANGED, Preparation())
+    )
+    assert one.identity != other.identity
 
 
 def test_without_the_plain_pictures_all_entries_are_drawn() -> None:
-    noise = pictures(*[(16, 16)] * 8)
+    noise = pictures(*[(32, 32)] * 8)
     source = AugmentedBatches(noise, CPU, mirrored=True, shift=2)
-    drawn = DrawnBatches(source, 1, 0, plain=False).batch(np.arange(8), np.arange(8))
+    drawn = DrawnBatches(source, UNCHANGED, 1, 0, plain=False).batch(np.arange(8), np.arange(8))
     assert sum(np.array_equal(drawn[index], pixels(noise, index)) for index in range(8)) < 4
     for entry in range(8):
         assert any(np.array_equal(drawn[entry], variant) for variant in variants_of(source, entry))

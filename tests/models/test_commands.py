@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import pytest
 from splitwire.models.training import commands
 from splitwire.models.training.commands import app
 from splitwire.models.training.pipeline import PRESETS
-from splitwire.models.training.train import train_stage
+from splitwire.models.training.run import train_stage
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.command import run
 
@@ -37,6 +38,7 @@ SETTINGS = f"""{{"preset": {PRESETS["cached"].model_dump_json()}, "data": "d", "
         (["release", "--data", "DATA", "--bundle", "b", "--device", "cuda:99"], 2, "can't be used here"),
         (["begin", "--data", "DATA", "--set", "backbone.hidden=wide"], 2, "setting backbone.hidden"),
         (["begin", "--data", "DATA", "--set", "wide"], 2, "STAGE.NAME=VALUE"),
+        (["begin", "--data", "DATA", "--from", "b", "--preset", "full"], 2, "leave out --preset"),
         (["release", "--data", "DATA"], 2, "--bundle"),
         (["evaluate", "--data", "DATA", "--limit", "-1"], 2, "--limit"),
         (["relase"], 2, 'Did you mean "release"?'),
@@ -100,6 +102,28 @@ def test_errors_name_only_options_and_settings_that_exist() -> None:
         PRESETS["shipped"].changed([f"{setting}=1"])
 
 
+def test_a_release_wants_the_same_classes_to_test_as_to_train(
+    tmp_path: Path, colours: Path, initial_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(colours, data)
+    (data / "test" / "red").rename(data / "test" / "pink")
+    places = ["--data", data, "--run", tmp_path / "run", "--bundle", tmp_path / "b"]
+    command = [
+        "release",
+        *map(str, places),
+        "--initial-weights",
+        str(initial_weights),
+        "--weights-origin",
+        "w",
+    ]
+    with pytest.raises(SystemExit) as exited:
+        run(lambda: app([*command, "--set", "data.pictures=9", "--set", "data.held_out=3"]))
+    assert exited.value.code == 8
+    assert "other classes under test/" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
 def test_weights_from_a_file_need_their_origin_for_the_card(
     tmp_path: Path, colours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,7 +181,7 @@ def test_a_release_is_one_command_that_can_be_stopped_and_resumed(
     with pytest.raises(SystemExit) as exited:
         run(lambda: app(command))
     assert exited.value.code == 130
-    assert not (tmp_path / "colours").exists()
+    assert list((tmp_path / "colours").iterdir()) == []
     monkeypatch.setattr(commands, "train_stage", train_stage)
     capsys.readouterr()
     run(lambda: app(command))

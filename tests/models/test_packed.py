@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from splitwire.models.autoencoder import LATENT_SHAPE, ConvolutionalDecoder
-from splitwire.models.layers import fully_connected
+from splitwire.models.autoencoder import LATENT_SHAPE, convolutional_decoder
+from splitwire.models.fallback import fully_connected
+from splitwire.models.loading import Tail
 from splitwire.models.packed import can_pack, pack_tails
-from splitwire.models.tail import Tail
 from splitwire.models.vgg16 import Classifier
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def packed_logits(tail: Tail, latents: Tensor) -> Tensor:
 @pytest.mark.parametrize("pictures", [1, 3])
 def test_it_gives_the_same_logits(hidden: tuple[int, ...], pictures: int) -> None:
     torch.manual_seed(0)
-    tail = Tail(ConvolutionalDecoder(), Classifier(10, hidden)).eval()
+    tail = Tail(convolutional_decoder(), Classifier(10, hidden)).eval()
     latents = torch.randn(pictures, *LATENT_SHAPE)
     with torch.inference_mode():
         expected = tail(latents)
@@ -49,7 +49,7 @@ def test_a_synthesis_is_folded_into_it(sizes: tuple[int, ...], pictures: int) ->
     synthesis = fully_connected((*sizes, math.prod(LATENT_SHAPE)))
     for parameter in synthesis.parameters():
         nn.init.normal_(parameter)
-    tail = Tail(ConvolutionalDecoder(), Classifier(10, (16,)), synthesis).eval()
+    tail = Tail(convolutional_decoder(), Classifier(10, (16,)), synthesis).eval()
     latents = torch.randint(-3, 4, (pictures, sizes[0])).float()
     with torch.inference_mode():
         expected = tail(latents)
@@ -60,14 +60,14 @@ def test_a_synthesis_is_folded_into_it(sizes: tuple[int, ...], pictures: int) ->
 
 
 def test_what_is_no_number_stays_none() -> None:
-    tail = Tail(ConvolutionalDecoder(), Classifier(10, (8,))).eval()
+    tail = Tail(convolutional_decoder(), Classifier(10, (8,))).eval()
     logits = packed_logits(tail, torch.full((1, *LATENT_SHAPE), 3e38))
     assert logits.isnan().any()
 
 
 def test_what_qualities_share_is_packed_once() -> None:
-    first = Tail(ConvolutionalDecoder(), Classifier(10, (8,))).eval()
-    second = Tail(ConvolutionalDecoder(), first.classifier).eval()
+    first = Tail(convolutional_decoder(), Classifier(10, (8,))).eval()
+    second = Tail(convolutional_decoder(), first.classifier).eval()
     tails = {"paper": first, "int8": first, "q1": second}
     packed = pack_tails(tails)
     assert packed["paper"] is packed["int8"]

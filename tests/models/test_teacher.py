@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from splitwire.models.teacher import Teacher
-from splitwire.models.training.stages.classification import CrossEntropy
+from splitwire.models.training.stages.stage import CrossEntropy
+from splitwire.models.training.stages.teacher import Teacher
 
 
 def test_its_first_layer_makes_patches_of_neighbouring_pixels_uncorrelated() -> None:

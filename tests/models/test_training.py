@@ -15,27 +15,25 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from splitwire.models.device import choose_compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.loading import load_encoder, load_tails
-from splitwire.models.training.card import Origins
 from splitwire.models.training.data.batches import PictureBatches
 from splitwire.models.training.data.cache import cache_features
 from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.evaluate import evaluate_bundle
-from splitwire.models.training.export import export_bundle
-from splitwire.models.training.fitting.device import choose_compute
-from splitwire.models.training.fitting.weights import initial_convolutions
+from splitwire.models.training.export import Origins, export_bundle
 from splitwire.models.training.forecast import forecast
 from splitwire.models.training.pipeline import PRESETS, Preset, pipeline
 from splitwire.models.training.provenance import PROVENANCE, Provenance, run_of_bundle
-from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
-from splitwire.models.training.settings import DataSettings
-from splitwire.models.training.stages.autoencoder import AutoencoderSettings
-from splitwire.models.training.stages.backbone import BackboneSettings, ConvolutionStage
-from splitwire.models.training.stages.classification import CrossEntropy
-from splitwire.models.training.stages.features import features
-from splitwire.models.training.stages.stage import StageResult
-from splitwire.models.training.train import train_stage
+from splitwire.models.training.run import Run, RunSettings, begin_run, open_run, train_stage
+from splitwire.models.training.stages.convolutions import (
+    BackboneSettings,
+    ConvolutionStage,
+    initial_convolutions,
+)
+from splitwire.models.training.stages.features import AutoencoderSettings, features
+from splitwire.models.training.stages.stage import CrossEntropy, DataSettings, StageResult
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import share
@@ -427,6 +425,26 @@ def test_a_cache_goes_on_where_it_was_stopped_and_is_made_anew_for_other_inputs(
     assert np.array_equal(resumed[10:], whole[10:])
     assert cached(256).shape[-1] == 8
     assert np.array_equal(cached(224), whole)
+
+
+def test_a_cache_that_was_stopped_at_its_beginning_is_not_taken_for_the_one_before(
+    colours: Path, tmp_path: Path
+) -> None:
+    class Stopped(nn.AvgPool2d):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            if len(inputs) < 8:
+                raise KeyboardInterrupt
+            return super().forward(inputs)
+
+    def cached(size: int, network: nn.Module) -> NDArray[np.float16]:
+        source = PictureBatches(load_pictures(colours, "test"), Preparation(size=size))
+        made = cache_features(tmp_path / "cache", network, source, compute=COMPUTE, title="", size=8)
+        return np.array(made.features)
+
+    whole = cached(224, nn.AvgPool2d(32))
+    with pytest.raises(KeyboardInterrupt):
+        cached(225, Stopped(32))
+    assert np.array_equal(cached(224, nn.AvgPool2d(32)), whole)
 
 
 def test_a_cache_of_a_cache_depends_on_both_networks(colours: Path, tmp_path: Path) -> None:

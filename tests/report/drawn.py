@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from splitwire.models.training.data.pictures import CLASS_ORDER
+from splitwire.models.training.evaluate import AutoencoderComparison, AutoencoderScore
 from splitwire.models.training.painting.painter import PainterSettings
 from splitwire.models.training.painting.paintings import Likeness, Mean, Paintings
-from splitwire.models.training.sae import AutoencoderComparison, AutoencoderScore
-from splitwire.models.training.stages.autoencoder import AutoencoderSettings
+from splitwire.models.training.stages.features import AutoencoderSettings
 from splitwire.report import results
 from splitwire.report.measure import footprint, shaped
 from splitwire.report.measure.picture_codecs import settings as codec_settings

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.batches import Batches, run_batch
-from splitwire.models.training.fitting.device import Compute
+from splitwire.models.training.data.batches import Batches, run_batch, state_digest
 from splitwire.models.training.fitting.progress import CONSOLE, stage_progress
-from splitwire.models.training.fitting.weights import state_digest
 from splitwire.models.vgg16 import split_blocks
 
 _FLOAT16_MAX = 65504.0
@@ -36,7 +35,7 @@ class CachedBatches:
         self.labels = labels
         self.identity: Mapping[str, JsonValue] = {"features": dict(key)}
 
-    def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64]) -> Tensor:
+    def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64] | None = None) -> Tensor:
         """Read from disk (or from the memory that mirrors it)."""
         return torch.from_numpy(np.ascontiguousarray(self.features[indices]))
 
@@ -48,10 +47,6 @@ def cache_features(
 
     The output goes to ``folder/features.npy``; ``folder/state.json`` says how far it got, and of
     what. A cache of the same network and pictures is finished or reused, another is written anew.
-
-    Raises:
-        TrainingError: the disk has no room for it.
-
     """
     total = len(batches.labels)
     key = {"weights": state_digest(network), "compute": str(compute), **batches.identity}
@@ -67,9 +62,10 @@ def cache_features(
             task = progress.add_task(title, total=total, completed=done, note="")
             while done < total:
                 indices = np.arange(done, min(done + size, total), dtype=np.int64)
-                output = run_batch(network, batches.batch(indices, np.zeros_like(indices)), compute)
+                output = run_batch(network, batches.batch(indices), compute)
                 block = output.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().contiguous().numpy()
                 if features is None:
+                    state_file.unlink(missing_ok=True)
                     features = _new_file(features_file, (total, *block.shape[1:]), title)
                 features[indices] = block
                 done += len(indices)

@@ -68,26 +68,16 @@ class Pictures:
         return sha.hexdigest()
 
     def check_readable(self) -> None:
-        """Decode every picture once, so that hours later none fails.
-
-        Raises:
-            TrainingError: names the first picture that can't be read.
-
-        """
+        """Decode every picture once, so that hours later none fails."""
         for index in range(len(self)):
             try:
                 self.image(index)
             except PictureError as exc:
-                raise TrainingError(f"unreadable training picture: {exc}; remove or replace it") from exc
+                raise TrainingError(f"unreadable picture: {exc}; remove or replace it") from exc
 
 
 def load_pictures(path: Path, split: Split) -> Pictures:
-    """Read one split of a data set.
-
-    Raises:
-        TrainingError: the path or the split is absent or damaged, or a class is empty.
-
-    """
+    """Read one split of a data set."""
     try:
         return _load(path, split)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as exc:
@@ -114,12 +104,7 @@ def _load(path: Path, split: Split) -> Pictures:
 
 
 def balanced_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Choose ``count`` indices at random, the same number from every class, sorted.
-
-    Raises:
-        TrainingError: count is not a multiple of the number of classes, or a class is too small.
-
-    """
+    """Choose ``count`` indices at random, the same number from every class, sorted."""
     classes = np.unique(labels)
     each, rest = divmod(count, len(classes))
     smallest = int(np.bincount(labels)[classes].min())

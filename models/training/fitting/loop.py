@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.batches import Batches
-from splitwire.models.training.fitting.checkpoint import Checkpoint
-from splitwire.models.training.fitting.device import Compute
+from splitwire.models.training.data.batches import Batches, state_digest
 from splitwire.models.training.fitting.log import TrainingLog, Validation
 from splitwire.models.training.fitting.progress import stage_progress
-from splitwire.models.training.fitting.weights import state_digest
-from splitwire.models.training.settings import Schedule, StageSettings
+from splitwire.models.training.stages.stage import Schedule, StageSettings
 
+CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 240.0
 """How much of a training is lost at most when it is stopped."""
 
@@ -69,9 +70,6 @@ def fit(
     Returns:
         How the network does at the end, and the seconds that training took, interruptions left out.
 
-    Raises:
-        TrainingError: the loss is no number, or the checkpoint can't be continued.
-
     """
     training.folder.mkdir(parents=True, exist_ok=True)
     network = training.network.to(training.compute.device).to(memory_format=torch.channels_last)
@@ -79,16 +77,10 @@ def fit(
     steps_an_epoch = math.ceil(len(training.batches.labels) / training.settings.batch)
     steps = training.settings.epochs * steps_an_epoch
     scheduler = LambdaLR(training.optimizer, _rate_curve(training.settings.schedule, steps))
-    checkpoint = Checkpoint(
-        file=training.folder / "checkpoint.pt",
-        identity=training.identity(),
-        network=network,
-        optimizer=training.optimizer,
-        scheduler=scheduler,
-        every=checkpoint_seconds,
-    )
+    identity = training.identity()
     torch.manual_seed(training.seed)
-    step = checkpoint.restore() if resume else 0
+    step = _restore(training, identity, scheduler) if resume else 0
+    saved = time.monotonic()
     log = TrainingLog(training.folder / "log.csv", step)
     if step == steps:
         network.eval()
@@ -105,7 +97,9 @@ def fit(
                 step += 1
                 progress.update(task, completed=step, note=f"loss {losses[-1]:.4g}")
                 if step % steps_an_epoch:
-                    checkpoint.save_when_due(step)
+                    if time.monotonic() - saved > checkpoint_seconds:
+                        _save(training, identity, scheduler, step)
+                        saved = time.monotonic()
                     if step % _LOG_STEPS == 0:
                         log.write(step, epoch + 1, losses)
                         losses.clear()
@@ -113,12 +107,53 @@ def fit(
             validation = training.validate()
             log.write(step, epoch + 1, losses, validation)
             log.plot(training.folder / "loss.png", training.title)
-            checkpoint.save(step)
+            _save(training, identity, scheduler, step)
+            saved = time.monotonic()
             progress.console.print(
                 f"{training.title}: epoch {epoch + 1} of {training.settings.epochs}, held-out pictures: "
                 f"loss {validation.loss:.4g}, accuracy {validation.accuracy:.2%}"
             )
     return validation, log.seconds()
+
+
+def _save(training: Training, identity: dict[str, JsonValue], scheduler: LRScheduler, step: int) -> None:
+    """Replace the checkpoint; whenever this is stopped, one whole file is there."""
+    file = training.folder / CHECKPOINT
+    partial = file.with_suffix(".partial")
+    state = {
+        "identity": identity,
+        "step": step,
+        "network": training.network.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "random": [torch.get_rng_state(), *torch.cuda.get_rng_state_all()],
+    }
+    torch.save(state, partial)
+    partial.replace(file)
+
+
+def _restore(training: Training, identity: dict[str, JsonValue], scheduler: LRScheduler) -> int:
+    """Load the checkpoint: the number of steps that were made, 0 where there is none."""
+    file = training.folder / CHECKPOINT
+    if not file.exists():
+        return 0
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        found = state["identity"]
+        different = ", ".join(name for name, value in identity.items() if found.get(name) != value)
+        if different:
+            raise TrainingError(
+                f"{file} is of a training with another {different}; repeat that, or leave out --resume"
+            )
+        training.network.load_state_dict(state["network"])
+        training.optimizer.load_state_dict(state["optimizer"])
+        scheduler.load_state_dict(state["scheduler"])
+        cpu, *gpus = state["random"]
+        torch.set_rng_state(cpu)
+        torch.cuda.set_rng_state_all(gpus[: torch.cuda.device_count()])
+    except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as exc:
+        raise TrainingError(f"{file} does not fit this training ({exc}); leave out --resume") from exc
+    return int(state["step"])
 
 
 def _step(training: Training, inputs: Tensor, labels: Tensor) -> float:

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from splitwire.models.autoencoder import LATENT_SHAPE
+from splitwire.models.device import Compute
 from splitwire.models.loading import load_encoder, load_tails
 from splitwire.models.training.data.cache import CachedBatches
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.progress import stage_progress
-from splitwire.models.training.settings import StageSettings
+from splitwire.models.training.stages.stage import StageSettings
 from splitwire.shared.bundle import Bundle
 
 SIDE = 32
@@ -73,9 +73,9 @@ class Overheard:
         self.identity: Mapping[str, JsonValue] = features.identity
 
     @torch.no_grad()
-    def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64]) -> Tensor:
+    def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64] | None = None) -> Tensor:
         """Encode, quantise, restore."""
-        latents = self._encoder(self._features.batch(indices, variants).float()).contiguous().numpy()
+        latents = self._encoder(self._features.batch(indices).float()).contiguous().numpy()
         symbols = np.stack([self._codec.quantise(latent) for latent in latents])
         restored: Tensor = self._synthesis(torch.from_numpy(self._codec.dequantise(symbols)))
         return restored.view(-1, *LATENT_SHAPE)
@@ -100,7 +100,7 @@ def train_painter(
         task = progress.add_task(title, total=steps, note="")
         for _ in range(settings.epochs):
             for chosen in torch.split(torch.randperm(len(pictures)), settings.batch):
-                latents = overheard.batch(chosen.numpy(), np.zeros(len(chosen), dtype=np.int64))
+                latents = overheard.batch(chosen.numpy())
                 latents = latents.to(compute.device).to(memory_format=torch.channels_last)
                 with compute.autocast():
                     painted = painter(latents)

@@ -13,12 +13,12 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.loading import load_convolutions, load_tails
 from splitwire.models.training.data.batches import Parts, PictureBatches, outputs
 from splitwire.models.training.data.cache import CachedBatches, cache_features, frozen_network
 from splitwire.models.training.data.pictures import Pictures, as_png
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.painting.painter import (
     SIDE,
     Overheard,
@@ -26,7 +26,7 @@ from splitwire.models.training.painting.painter import (
     similarity,
     train_painter,
 )
-from splitwire.models.training.stages.classification import validate_classification
+from splitwire.models.training.stages.stage import measure
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.evaluation import NORMAL_95, Share, share
 from splitwire.shared.pictures.decoding import square
@@ -93,11 +93,6 @@ def paint_bundle(
     """Train a painter of each named quality, measure it on the held-out pictures, write both files into the bundle.
 
     ``cache``: folder for the pictures' features.
-
-    Raises:
-        BundleError: the bundle can't be used, or has no such quality.
-        TrainingError: the pictures are of other classes, or the disk has no room for their features.
-
     """
     device, cloud = load_bundle(path, "device"), load_bundle(path, "cloud")
     manifest, test = device.manifest, pictures.held_out
@@ -115,7 +110,7 @@ def paint_bundle(
 
     def classified(pictures: Pictures) -> Share:
         batches = PictureBatches(pictures, manifest.preparation)
-        right = validate_classification(network, batches, compute).accuracy
+        right = measure(network, batches, compute).accuracy
         return share(round(right * len(pictures)), len(pictures))
 
     def likeness(paintings: Tensor) -> Likeness:

@@ -1,1 +1,1 @@
-"""What is trained: a file a stage, each with its settings, and one contract (``stage.py``)."""
+"""What is trained: stages, each with its settings, and what they have in common (``stage.py``)."""

@@ -16,15 +16,12 @@ from torch.optim import Optimizer
 
 from splitwire.models.autoencoder import cae
 from splitwire.models.bottleneck import Bottleneck
-from splitwire.models.loading import filled
-from splitwire.models.training.data.batches import Batches, some
-from splitwire.models.training.fitting.device import Compute
+from splitwire.models.device import Compute
+from splitwire.models.loading import fill
+from splitwire.models.training.data.batches import Batches, sample
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.settings import StageSettings, Widths
-from splitwire.models.training.stages.autoencoder import AutoencoderStage
-from splitwire.models.training.stages.classification import validate_beside
-from splitwire.models.training.stages.features import FeatureStage
-from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier, StageResult, chain
+from splitwire.models.training.stages.features import AutoencoderStage, FeatureStage
+from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier, StageSettings, Widths, measure
 from splitwire.shared.bundle import ANALYSIS, DECODER, ENCODER, SYNTHESIS, Bundle, Files, Quality
 
 if TYPE_CHECKING:
@@ -40,8 +37,8 @@ class QualitySettings(StageSettings):
     ``numbers``: integers that a picture becomes; ``hidden``: widths of the layers before and, in
     reverse, after. Loss: divergence from the uncompressed network's answer (nats) + ``class_weight``
     x cross-entropy + ``rate_weight`` x the bits by which a batch's mean exceeds ``payload_bytes``. ``mixup``:
-    concentration of the shares in which features are mixed, but for a share of them that is ``unmixed``; 0: none is
-    mixed. ``seed`` is added to the run's.
+    features are mixed in pairs, in shares drawn from Beta(mixup, mixup); 0: none is mixed. ``unmixed``: the part of
+    the features that is left as it is. ``seed`` is added to the run's.
     """
 
     numbers: int = Field(gt=0, le=128)
@@ -85,6 +82,10 @@ class QualityStage(FeatureStage[LearnedQuality]):
     settings: QualitySettings
     cae: AutoencoderStage
     prefix = "quality."
+    what = (
+        "encoder and decoder from `cae` on, and what lies between them, for the divergence from the uncompressed "
+        "network's answers, the class, and the rate; Adam"
+    )
 
     @property
     def needs(self) -> tuple[AnyStage, ...]:
@@ -103,7 +104,7 @@ class QualityStage(FeatureStage[LearnedQuality]):
 
     def calibrate(self, network: LearnedQuality, inputs: Batches) -> None:
         with torch.no_grad():
-            network.bottleneck.spread(network.encoder(some(inputs, _SPREAD_FEATURES).float()))
+            network.bottleneck.spread(network.encoder(sample(inputs, _SPREAD_FEATURES).float()))
 
     def optimizer(self, network: LearnedQuality) -> Optimizer:
         settings = self.settings
@@ -118,12 +119,11 @@ class QualityStage(FeatureStage[LearnedQuality]):
         """Mean bytes under the prior as the loss, and the accuracy through rounded numbers."""
         classifier = earlier[self.backbone].classifier.to(compute.device).eval()
 
-        def answer(inputs: Tensor) -> tuple[Tensor, Tensor]:
+        def answer(inputs: Tensor) -> Tensor:
             feature, bits = network(inputs)
-            return classifier(feature), bits
+            return torch.cat([classifier(feature).float(), bits[:, None] / 8], dim=1)
 
-        bits, accuracy = validate_beside(answer, held_out, compute)
-        return Validation(loss=bits / 8, accuracy=accuracy)
+        return measure(answer, held_out, compute, beside=True)
 
     def export(self, network: LearnedQuality, draft: Draft) -> None:
         name, bottleneck = self.name, network.bottleneck
@@ -140,29 +140,10 @@ class QualityStage(FeatureStage[LearnedQuality]):
 
     def restore(self, network: LearnedQuality, device: Bundle, cloud: Bundle) -> None:
         """Take all but the prior, which only training needs: a bundle has tables instead."""
-        filled(network.encoder, ENCODER, device, self.name)
-        filled(network.bottleneck.analysis, ANALYSIS, device, self.name)
-        filled(network.bottleneck.synthesis, SYNTHESIS, cloud, self.name)
-        filled(network.decoder, DECODER, cloud, self.name)
-
-    table = (
-        "The learned qualities: encoder and decoder from the `cae` stage on, and what lies between them, for the divergence\n"
-        "from the uncompressed network's answers, the class, and the rate:"
-    )
-
-    def rows(self, result: StageResult) -> dict[str, str]:
-        settings = self.settings
-        return {
-            "integers a picture": str(settings.numbers),
-            "layers": f"{chain(3200, *settings.hidden, settings.numbers)} and back",
-            "payload aimed at, bytes": f"{settings.payload_bytes:g}",
-            "weight of a bit beyond, of the class": f"{settings.rate_weight:g}, {settings.class_weight:g}",
-            "mixup, share of unmixed": f"{settings.mixup:g}, {settings.unmixed:g}",
-            "epochs, batch, highest rate": f"{settings.epochs}, {settings.batch}, {settings.rate:g}",
-            "pictures": f"{result.training_pictures:,}, {result.data.described}",
-            "accuracy on held-out pictures": f"{result.held_out_accuracy:.2%}",
-            "hours": f"{result.hours:.2f}",
-        }
+        fill(network.encoder, ENCODER, device, self.name)
+        fill(network.bottleneck.analysis, ANALYSIS, device, self.name)
+        fill(network.bottleneck.synthesis, SYNTHESIS, cloud, self.name)
+        fill(network.decoder, DECODER, cloud, self.name)
 
 
 class TaskAndRate(nn.Module):

@@ -7,7 +7,7 @@
          v                              v
       network <── optimizer, loss ── training pictures
          |
-         |──validate──> loss and accuracy on held-out pictures ──rows──> model card
+         |──validate──> loss and accuracy on held-out pictures
          |
          └──export──> bundle ──restore──> network
 """
@@ -17,18 +17,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import Optimizer
 
+from splitwire.models.device import Compute
 from splitwire.models.training.data.batches import Batches, Parts, outputs
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.settings import DataSettings, StageSettings
-from splitwire.models.training.stages.classification import validate_classification
 from splitwire.shared.bundle import Bundle, Quality
 from splitwire.shared.codecs import CODECS
 
@@ -36,6 +35,46 @@ if TYPE_CHECKING:
     from splitwire.models.training.run import Run
 
 Network = TypeVar("Network", bound=nn.Module)
+
+Schedule = Literal["constant", "one-cycle"]
+
+
+def _split(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+Widths = Annotated[tuple[PositiveInt, ...], BeforeValidator(_split)]
+"""Sizes of layers; as a string: 512,512."""
+
+
+class Settings(BaseModel):
+    """Settings that don't change, and have no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Settings):
+    """Which pictures are used.
+
+    ``pictures``: for training, chosen evenly from the classes; 0: all that are not held out.
+    ``held_out``: training pictures set aside to measure progress on; the test pictures choose nothing.
+    ``variants``: features of each picture for the stages after the convolutions, each of the picture mirrored and
+    moved at random; ``plain``: the first one is of the picture as it is.
+    """
+
+    pictures: int = Field(default=0, ge=0)
+    held_out: int = Field(default=2500, gt=0)
+    variants: int = Field(default=1, gt=0)
+    plain: bool = True
+    seed: int = Field(default=0, ge=0)
+
+
+class StageSettings(Settings):
+    """What every stage has: passes over the pictures, pictures a step, course of the rate."""
+
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    schedule: Schedule = "one-cycle"
 
 
 class StageResult(BaseModel):
@@ -112,17 +151,19 @@ class InputSizes:
 class Stage(ABC, Generic[Network]):
     """One stage of a training; its methods are called in the order in which they stand here.
 
-    ``needed``: it is trained for every bundle; other stages are when they are asked for. ``in_bundle``: a bundle
+    ``for_bundle``: a bundle wants it; one that no bundle wants is trained only by its name. ``in_bundle``: a bundle
     holds its network.
     """
 
     name: str
     settings: StageSettings
-    needed: bool = True
+    for_bundle: bool = True
     in_bundle: bool = True
 
     prefix: ClassVar[str] = ""
     """Stands before the names of the network's weights in the run's folder."""
+    what: ClassVar[str]
+    """What it trains, for the model card."""
 
     @property
     def needs(self) -> tuple[AnyStage, ...]:
@@ -148,7 +189,7 @@ class Stage(ABC, Generic[Network]):
     def calibrate(self, network: Network, inputs: Batches) -> None:
         """Set weights that are computed from the inputs before the training."""
 
-    def trained(self, network: Network, run: Run) -> nn.Module:
+    def to_train(self, network: Network, run: Run) -> nn.Module:
         """Build what the inputs run through: the network, or a part of it with something before it."""
         return network
 
@@ -162,7 +203,7 @@ class Stage(ABC, Generic[Network]):
 
     def validate(self, network: Network, held_out: Batches, earlier: Earlier, compute: Compute) -> Validation:
         """Measure the network on held-out pictures; here as one that classifies them."""
-        return validate_classification(network, held_out, compute)
+        return measure(network, held_out, compute)
 
     @abstractmethod
     def sizes(self, run: Run) -> InputSizes:
@@ -173,30 +214,6 @@ class Stage(ABC, Generic[Network]):
 
     def restore(self, network: Network, device: Bundle, cloud: Bundle) -> None:
         """Take the weights back out of a bundle."""
-
-    table: ClassVar[str] = ""
-    """What the model card says before the table that has this stage's column."""
-
-    @abstractmethod
-    def rows(self, result: StageResult) -> dict[str, str]:
-        """Describe it for the model card: its column of a table, by the names of the rows."""
-
-    def recipe(
-        self, result: StageResult, *, trained: str, loss: str, optimiser: str, rate: str, pictures: str
-    ) -> dict[str, str]:
-        """Write the rows of the card's first table, which most stages share."""
-        return {
-            "trained": trained,
-            "loss": loss,
-            "optimiser": optimiser,
-            "highest rate": rate,
-            "schedule": self.settings.schedule,
-            "pictures": pictures,
-            "epochs, batch": f"{self.settings.epochs}, {self.settings.batch}",
-            "accuracy on held-out pictures": f"{result.held_out_accuracy:.2%}",
-            "hours": f"{result.hours:.2f}",
-            "computed on": result.compute,
-        }
 
 
 AnyStage = Stage[Any]
@@ -213,6 +230,40 @@ class Earlier:
         return cast("Network", self._networks[stage.name])
 
 
-def chain(*widths: int) -> str:
-    """Write widths of layers down: 512-128-10."""
-    return "-".join(map(str, widths))
+class CrossEntropy(nn.Module):
+    """Cross-entropy with the class, smoothed, and with a teacher's probabilities.
+
+    ``soft_labels``: the teacher's share, 0 to 1. It sees the same inputs as the network.
+    """
+
+    def __init__(
+        self, *, label_smoothing: float = 0.0, teacher: nn.Module | None = None, soft_labels: float = 0.0
+    ) -> None:
+        super().__init__()
+        self._label_smoothing = label_smoothing
+        self._soft_labels = soft_labels
+        self.teacher = teacher.eval().requires_grad_(requires_grad=False) if teacher else None
+
+    def forward(self, network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss of one batch."""
+        logits = network(inputs).float()  # [N, classes]
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
+        if self.teacher is None:
+            return loss
+        taught = functional.cross_entropy(logits, self.teacher(inputs).float().softmax(1))
+        return (1 - self._soft_labels) * loss + self._soft_labels * taught
+
+
+def measure(
+    network: Callable[[Tensor], Tensor], held_out: Batches, compute: Compute, *, beside: bool = False
+) -> Validation:
+    """Measure accuracy and loss of what a network answers, [N, classes]: cross-entropy.
+
+    With ``beside``, [N, classes + 1], the loss is the mean of the last column, and the rest are the logits.
+    """
+    logits, labels = torch.cat(list(outputs(network, held_out, compute))), torch.from_numpy(held_out.labels)
+    if beside:
+        loss, logits = logits[:, -1].mean(), logits[:, :-1]
+    else:
+        loss = functional.cross_entropy(logits, labels)
+    return Validation(loss=float(loss), accuracy=float((logits.argmax(1) == labels).float().mean()))

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from splitwire.models.loading import filled
-from splitwire.models.training.data.augmentation import AugmentedBatches, Enlarge, described
-from splitwire.models.training.data.batches import Batches, Parts, PictureBatches
+from splitwire.models.device import Compute
+from splitwire.models.errors import TrainingError
+from splitwire.models.loading import fill
+from splitwire.models.training.data.batches import AugmentedBatches, Batches, Enlarge, Parts, PictureBatches
 from splitwire.models.training.data.cache import Frozen, frozen_network
 from splitwire.models.training.data.pictures import Pictures
-from splitwire.models.training.fitting.device import Compute
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.fitting.weights import initial_convolutions
-from splitwire.models.training.settings import StageSettings, Widths
-from splitwire.models.training.stages.classification import CrossEntropy, validate_classification
 from splitwire.models.training.stages.stage import (
     AnyStage,
+    CrossEntropy,
     Draft,
     Earlier,
     InputSizes,
     Stage,
-    StageResult,
-    chain,
+    StageSettings,
+    Widths,
+    measure,
 )
 from splitwire.models.training.stages.teacher import TeacherStage
 from splitwire.models.vgg16 import BLOCK_SHAPES, Classifier, convolutions, split_blocks
@@ -35,6 +37,9 @@ from splitwire.shared.bundle import CLASSIFIER, CONVOLUTIONS, Bundle
 
 if TYPE_CHECKING:
     from splitwire.models.training.run import Run
+
+TORCHVISION_WEIGHTS = "IMAGENET1K_FEATURES"
+_PREFIX = "features."
 
 
 class ConvolutionSettings(StageSettings):
@@ -55,6 +60,12 @@ class ConvolutionSettings(StageSettings):
     mirrored: bool = False
     shift: int = Field(default=0, ge=0)
     soft_labels: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _teacher_sees_pictures(self) -> Self:
+        if self.soft_labels and not self.augmented:
+            raise ValueError("soft labels want changed pictures: set mirrored or shift")
+        return self
 
     @property
     def augmented(self) -> bool:
@@ -117,6 +128,7 @@ class ConvolutionStage(Stage[Backbone]):
     shape: BackboneSettings
     teacher: TeacherStage
     before: ConvolutionStage | None = None
+    what = "convolutions after the frozen blocks, and the classifier, by cross-entropy; Adam"
 
     @property
     def needs(self) -> tuple[AnyStage, ...]:
@@ -150,7 +162,7 @@ class ConvolutionStage(Stage[Backbone]):
             training = prepared(run.pictures.training, "training")
         return Parts(training=training, held_out=prepared(run.pictures.held_out, "held-out"))
 
-    def trained(self, network: Backbone, run: Run) -> nn.Module:
+    def to_train(self, network: Backbone, run: Run) -> nn.Module:
         blocks = self.settings.frozen_blocks
         following = network.after(blocks)
         if not self.settings.augmented:
@@ -179,7 +191,7 @@ class ConvolutionStage(Stage[Backbone]):
     def validate(
         self, network: Backbone, held_out: Batches, earlier: Earlier, compute: Compute
     ) -> Validation:
-        return validate_classification(network.after(self.settings.frozen_blocks), held_out, compute)
+        return measure(network.after(self.settings.frozen_blocks), held_out, compute)
 
     def sizes(self, run: Run) -> InputSizes:
         training, held_out = run.pictures.training, run.pictures.held_out
@@ -198,21 +210,49 @@ class ConvolutionStage(Stage[Backbone]):
         draft.cloud.append(draft.add("cloud/classifier.safetensors", {CLASSIFIER: network.classifier}))
 
     def restore(self, network: Backbone, device: Bundle, cloud: Bundle) -> None:
-        filled(network.convolutions, CONVOLUTIONS, device, None)
-        filled(network.classifier, CLASSIFIER, cloud, None)
+        fill(network.convolutions, CONVOLUTIONS, device, None)
+        fill(network.classifier, CLASSIFIER, cloud, None)
 
-    def rows(self, result: StageResult) -> dict[str, str]:
-        settings, frozen = self.settings, self.settings.frozen_blocks
-        trained = {0: "all convolutions, ", 5: ""}.get(frozen, f"convolutions after block {frozen}, ")
-        loss = f"cross-entropy, label smoothing {settings.label_smoothing:g}"
-        if settings.soft_labels:
-            loss = f"{settings.soft_labels:g} teacher's labels, {1 - settings.soft_labels:g} {loss}"
-        decay = f", decoupled weight decay {settings.weight_decay:g}" if settings.weight_decay else ""
-        return self.recipe(
-            result,
-            trained=f"{trained}classifier {chain(25_088, *self.shape.hidden, len(result.classes))}",
-            loss=loss,
-            optimiser=f"Adam{decay}",
-            rate=f"convolutions {settings.convolution_rate:g}, classifier {settings.classifier_rate:g}",
-            pictures=described(mirrored=settings.mirrored, shift=settings.shift),
-        )
+
+def initial_convolutions(weights: str | Path) -> nn.Sequential:
+    """Build the convolutions with pre-trained weights.
+
+    Args:
+        weights: ``IMAGENET1K_FEATURES`` for torchvision's (fetched once), or a safetensors file
+            with torchvision's names (``features.0.weight``, ...).
+
+    """
+    network = convolutions()
+    state = _of_torchvision() if str(weights) == TORCHVISION_WEIGHTS else _of_file(weights)
+    own = {name.removeprefix(_PREFIX): value.float() for name, value in state.items() if _PREFIX in name}
+    try:
+        network.load_state_dict(own)
+    except RuntimeError as exc:
+        raise TrainingError(
+            f"initial weights {weights} are not those of VGG16's 13 convolutions; "
+            f"use {TORCHVISION_WEIGHTS} or a safetensors file with its names"
+        ) from exc
+    return network
+
+
+def _of_torchvision() -> dict[str, Tensor]:
+    from torchvision.models import VGG16_Weights  # noqa: PLC0415 - only these weights need it
+
+    try:
+        return dict(VGG16_Weights.IMAGENET1K_FEATURES.get_state_dict(progress=True, check_hash=True))
+    except (OSError, RuntimeError) as exc:
+        raise TrainingError(
+            f"torchvision's weights can't be fetched ({exc}); "
+            "give --initial-weights a safetensors file instead"
+        ) from exc
+
+
+def _of_file(file: str | Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise TrainingError(
+            f"no initial weights at {file}; give --initial-weights a safetensors file or {TORCHVISION_WEIGHTS}"
+        ) from None
+    except (SafetensorError, OSError) as exc:
+        raise TrainingError(f"initial weights {file} can't be read ({exc}); fetch them again") from exc
