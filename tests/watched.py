@@ -1,4 +1,4 @@
-"""A watched folder: pictures for it, and what its record says."""
+"""A watched folder: pictures for it, and what its outbox says."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def _in_turn(runs: dict[str, Callable[[Any], object]], inputs: Sequence[Any]) ->
 
 
 def _client(files: list[Path], cloud: str, *options: str) -> dict[str, Any]:
-    """Run ``edge-client classify``: its records, seconds and highest resident memory."""
+    """Run ``edge-client classify``: its results, seconds and highest resident memory."""
     client = [
         sys.executable,
         "-m",

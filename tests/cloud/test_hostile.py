@@ -48,6 +48,7 @@ async def test_broken_and_slow_connections_end_and_the_next_answer_is_right(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+@pytest.mark.slow
 def test_the_openapi_description_holds(cloud_url: str, tmp_path: Path) -> None:
     tried = run_schemathesis(cloud_url, 10, "--seed", "1", "--report-dir", str(tmp_path))
     assert tried.returncode == 0, tried.stdout

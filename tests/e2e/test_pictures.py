@@ -1,4 +1,4 @@
-"""A device that is killed, by a picture or otherwise, or whose record goes away."""
+"""A device that is killed, by a picture or otherwise, or whose outbox goes away."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.load.pictures import deleted_outbox, killed_leaves_nothing
 from tests.watched import put_picture, rows, states
@@ -43,11 +45,12 @@ def test_a_picture_that_kills_the_watcher_does_so_twice_and_the_others_are_answe
     assert "ended this program 2 times" in error
 
 
+@pytest.mark.slow
 def test_a_killed_device_leaves_neither_files_nor_processes(tmp_path: Path) -> None:
     row = killed_leaves_nothing(tmp_path / "pictures", kills=2)
     assert row.reached, row.value
 
 
-def test_a_watcher_whose_record_is_deleted_ends_with_its_exit_code(tmp_path: Path) -> None:
+def test_a_watcher_whose_outbox_is_deleted_ends_with_its_exit_code(tmp_path: Path) -> None:
     row = deleted_outbox(tmp_path / "pictures")
     assert row.reached, row.value

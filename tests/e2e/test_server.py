@@ -123,6 +123,7 @@ def test_tls_with_a_certificate_that_the_device_trusts(tmp_path: Path) -> None:
             httpx.get(f"{url.replace('https', 'http')}/readyz")
 
 
+@pytest.mark.slow
 def test_without_keys_other_machines_are_served_only_where_that_was_asked_for(tmp_path: Path) -> None:
     with cloud_process() as cloud:
         assert "this machine only" in cloud.line

@@ -154,6 +154,7 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(run: Run) -> None:
     assert [row["step"] for row in log] == [row["step"] for row in log_of(run, "backbone")]
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_stage_changes_nothing(run: Run) -> None:
     result = train(run, "backbone")
     weights, log = weights_of(run, "backbone"), log_of(run, "backbone")
