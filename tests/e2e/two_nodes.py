@@ -290,14 +290,14 @@ def outage_while_watching(
         os.chown(name, user, user)
         run = pair.classify(
             next(iter(files.values())).parent,
-            command=("watch", "/pictures", "--once", "--record", "/result/record.sqlite"),
+            command=("watch", "/pictures", "--once", "--outbox", "/outbox/outbox.sqlite"),
             environment={"SPLITWIRE_DEADLINE_MS": "3000"},
             mounts=[Mount(source=outbox.parent, target="/outbox", writable=True)],
             said=cut.said,
         )
         labels = checked(run, files.values())
-        with closing(sqlite3.connect(outbox)) as rows_kept:
-            rows = rows_kept.execute("SELECT path, label, state, source FROM pictures").fetchall()
+        with closing(sqlite3.connect(outbox)) as database:
+            rows = database.execute("SELECT path, label, state, source FROM pictures").fetchall()
         cut.restored()
     kept = {
         Path(path).name: label
