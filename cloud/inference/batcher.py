@@ -283,9 +283,8 @@ class Batcher:
         except Exception as exc:  # noqa: BLE001 - whatever it is, it fails this batch alone
             self._worked.pop(group, None)
             for item in batch:
-                failure = RuntimeError(
-                    "the model failed on the request's batch"
-                )  # each its own: notes are added
+                # Each has its own, since the access log adds a note to it.
+                failure = RuntimeError("the model failed on the request's batch")
                 failure.__cause__ = exc
                 with suppress(asyncio.InvalidStateError):
                     item.answer.set_exception(failure)

@@ -41,7 +41,7 @@ app = commands.meta
 _DATA = "CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that."
 _WEIGHTS = f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names."
 _PRESET = (
-    "cached: a first result on a small machine; shipped: what made the shipped bundle; "
+    "cached: a first result on a small machine; shipped: what made the shipped bundle, with a better teacher; "
     "paper: the paper's rates, batch and epochs; full: every layer, for a GPU."
 )
 _SET = "Change a setting of the preset: STAGE.NAME=VALUE; may be repeated."

@@ -163,5 +163,5 @@ PRESETS: dict[PresetName, Preset] = {
         ),
     ),
 }
-"""``cached``: a first result on a small machine. ``shipped``: what made the shipped bundle.
+"""``cached``: a first result on a small machine. ``shipped``: what made the shipped bundle, but for its teacher, which was another.
 ``paper``: the paper's rates, batch and epochs. ``full``: every layer, for a GPU."""

@@ -18,9 +18,9 @@ from splitwire.edge.errors import CloudAnswerInvalid, CloudUnreachable
 from splitwire.report.measure import footprint, shaped
 from splitwire.report.measure.exchanges import Framer, ask_all, open_connection
 from splitwire.report.measure.features import base_answers, compute_features, feature_bytes, own_answers
-from splitwire.report.measure.picture_codecs import settings as codec_settings
 from splitwire.report.measure.scoring import Scorer, decide, right_of, score_all
 from splitwire.report.measure.timing import Clock
+from splitwire.report.picture_codecs import settings as codec_settings
 from splitwire.report.results import (
     AS_IT_IS,
     Answers,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from splitwire.report.measure.picture_codecs import Setting
+    from splitwire.report.picture_codecs import Setting
     from splitwire.report.sample import Sample
     from splitwire.report.steps import Steps
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from splitwire.edge.network.connection import Connection
     from splitwire.models.training.data.pictures import Pictures
-    from splitwire.report.measure.picture_codecs import Setting
+    from splitwire.report.picture_codecs import Setting
 
 
 class Clock:

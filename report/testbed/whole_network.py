@@ -23,7 +23,7 @@ from splitwire.edge.compute.fallback import likeliest
 from splitwire.edge.compute.head import open_head
 from splitwire.models.device import choose_device
 from splitwire.models.loading import load_tails
-from splitwire.report.measure.picture_codecs import load_file
+from splitwire.report.picture_codecs import load_file
 from splitwire.shared.answer import CONTENT_TYPE, compact, pack
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_line, print_line, run

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.batches import AugmentedBatches, DrawnBatches, Enlarge
+from splitwire.models.training.data.batches import AugmentedBatches, DrawnBatches, Enlarge, variants_of_epoch
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.shared.pictures.loading import Preparation, prepare
 
@@ -114,3 +114,13 @@ def test_enlarging_agrees_with_the_devices_preparation_to_one_level(side: int) -
     levels = np.abs(enlarged - prepared) * np.array(preparation.std)[:, None, None] * 255
     assert levels.max() <= 1.01
     assert (levels > 0.01).mean() < 0.02, "rounded differently, and rarely"
+
+
+@pytest.mark.parametrize("variants", [1, 2, 9, 18, 25, 50, 162])
+def test_an_input_meets_all_its_variants_before_one_again_and_mirrored_ones_by_turns(variants: int) -> None:
+    epochs = np.stack([variants_of_epoch(variants, 40, epoch, seed=3) for epoch in range(variants)])
+    assert (np.sort(epochs, axis=0) == np.arange(variants)[:, None]).all()
+    if variants % 2 == 0:
+        assert ((epochs[1:] - epochs[:-1]) % 2 == 1).all()
+    if variants > 2:
+        assert len(set(epochs[0])) > 2, "inputs begin at different ones"

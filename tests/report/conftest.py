@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from splitwire.models.training.data.pictures import CLASS_ORDER, Pictures
-from splitwire.report.measure.picture_codecs import settings as codec_settings
 from splitwire.report.page.assemble import assemble
+from splitwire.report.picture_codecs import settings as codec_settings
 from splitwire.report.sample import Sample, take_sample
 from splitwire.shared.bundle import Bundle, Quality
 from tests.report.drawn import QUALITIES, Drawn, comparison, paintings

@@ -13,9 +13,9 @@ from splitwire.models.training.painting.paintings import Likeness, Mean, Paintin
 from splitwire.models.training.stages.features import AutoencoderSettings
 from splitwire.report import results
 from splitwire.report.measure import footprint, shaped
-from splitwire.report.measure.picture_codecs import settings as codec_settings
 from splitwire.report.measure.run import Measured
 from splitwire.report.measure.scoring import WITHIN, Scorer, decide, right_of, score_all
+from splitwire.report.picture_codecs import settings as codec_settings
 from splitwire.report.results import (
     AS_IT_IS,
     OWN,

@@ -22,7 +22,7 @@ from splitwire.report import cli
 from splitwire.report.cli import app
 from splitwire.report.measure import features, footprint
 from splitwire.report.measure import run as measure
-from splitwire.report.measure.picture_codecs import settings as codec_settings
+from splitwire.report.picture_codecs import settings as codec_settings
 from splitwire.report.results import Cost, Report
 from splitwire.report.testbed import environment
 from splitwire.shared.errors import BundleInvalid, QualityMissing, SettingsError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from splitwire.report.measure.picture_codecs import Setting, load_file, settings
+from splitwire.report.picture_codecs import Setting, load_file, settings
 
 
 @pytest.fixture(scope="module")

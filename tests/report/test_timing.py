@@ -11,8 +11,8 @@ import torch
 
 from splitwire.edge.network.connection import Exchange
 from splitwire.report.measure import timing
-from splitwire.report.measure.picture_codecs import settings as codec_settings
 from splitwire.report.measure.timing import Clock
+from splitwire.report.picture_codecs import settings as codec_settings
 from splitwire.report.results import AS_IT_IS, OWN, WHOLE, rewritten, split
 from splitwire.shared.messages import Timings
 

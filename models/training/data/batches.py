@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -175,6 +176,18 @@ class Enlarge(nn.Module):
 def _enlarge(pixels: Tensor, rows: int, columns: int) -> Tensor:
     enlarged = functional.interpolate(pixels, (rows, columns), mode="bilinear")
     return (enlarged + 0.5).floor()
+
+
+def variants_of_epoch(variants: int, count: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    """Choose a variant of each of ``count`` inputs: [count], int64, below ``variants``.
+
+    Each input begins at random, and meets all of its variants before it meets one again: odd and even ones (mirrored
+    and not) by turns, where there is an even number of them (Jordan, 2024).
+    """
+    strides = range(round(0.618 * variants) | 1, 2 * variants + 2, 2)
+    stride = next(stride for stride in strides if math.gcd(stride, variants) == 1)
+    first = np.random.default_rng(seed).integers(variants, size=count)
+    return (first + epoch * stride) % variants
 
 
 def sample(batches: Batches, about: int) -> Tensor:

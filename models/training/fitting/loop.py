@@ -12,14 +12,13 @@ from pickle import UnpicklingError
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.batches import Batches, state_digest
+from splitwire.models.training.data.batches import Batches, state_digest, variants_of_epoch
 from splitwire.models.training.fitting.log import TrainingLog, Validation
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.models.training.stages.stage import Schedule, StageSettings
@@ -49,7 +48,7 @@ class Training:
     validate: Callable[[], Validation]
 
     def identity(self) -> dict[str, JsonValue]:
-        """Everything that decides how the training goes."""
+        """Everything that decides how the training goes, but for what it is computed on."""
         return {
             "settings": self.settings.model_dump(mode="json"),
             "source": dict(self.batches.identity),
@@ -172,7 +171,7 @@ def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tenso
     """One epoch's batches from number ``first`` on, the next one fetched while one is used."""
     count, size = len(training.batches.labels), training.settings.batch
     order = np.random.default_rng((training.seed, epoch)).permutation(count)
-    variants = _variants(count, training.batches.variants, epoch, training.seed)
+    variants = variants_of_epoch(training.batches.variants, count, epoch, training.seed)
     starts = range(first * size, count, size)
 
     def fetch(start: int) -> tuple[Tensor, Tensor]:
@@ -190,20 +189,6 @@ def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tenso
             if start + size in starts:
                 upcoming = pool.submit(fetch, start + size)
             yield batch
-
-
-def _variants(count: int, variants: int, epoch: int, seed: int) -> NDArray[np.int64]:
-    """Choose a variant of each input: from epoch to epoch others, odd and even (mirrored and not) by turns.
-
-    Each input begins at random, and meets all of its variants before it meets one again.
-    """
-    stride = next(
-        step
-        for step in range(round(0.618 * variants) | 1, 2 * variants + 2, 2)
-        if math.gcd(step, variants) == 1
-    )
-    first = np.random.default_rng(seed).integers(variants, size=count)
-    return (first + epoch * stride) % variants
 
 
 def _rate_curve(schedule: Schedule, steps: int) -> Callable[[int], float]:

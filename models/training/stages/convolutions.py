@@ -46,8 +46,8 @@ class ConvolutionSettings(StageSettings):
     """A stage that trains convolutions and classifier, by cross-entropy.
 
     ``frozen_blocks``: of VGG16's five, how many keep their weights. Rates are Adam's (its decoupled
-    form, where ``weight_decay`` > 0). ``mirrored``: half of the pictures are, chosen anew in every
-    epoch; ``shift``: by how many of their own pixels they are moved at most. Without both, the
+    form, where ``weight_decay`` > 0). ``mirrored``: each picture is, in every
+    other epoch; ``shift``: by how many of their own pixels they are moved at most. Without both, the
     output of frozen blocks is computed once and cached. ``soft_labels``: the teacher's share in what
     is learned; the rest is the class, smoothed.
     """

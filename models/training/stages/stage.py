@@ -149,9 +149,9 @@ class InputSizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage(ABC, Generic[Network]):
-    """One stage of a training; its methods are called in the order in which they stand here.
+    """One stage of a training; its methods stand in the order of a training.
 
-    ``for_bundle``: a bundle wants it; one that no bundle wants is trained only by its name. ``in_bundle``: a bundle
+    ``for_bundle``: a bundle is not written without it. ``in_bundle``: a bundle
     holds its network.
     """
 
