@@ -16,7 +16,7 @@ import httpx
 from circuitbreaker import STATE_HALF_OPEN, CircuitBreaker
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-from splitwire.edge.errors import CloudBusy, CloudError, CloudUnreachable
+from splitwire.edge.errors import CloudBusy, CloudError, CloudLate, CloudUnreachable
 from splitwire.edge.network.address import address, open_client
 from splitwire.edge.network.embedded import URL as EMBEDDED_URL
 from splitwire.edge.network.embedded import embedded_cloud
@@ -96,10 +96,27 @@ class Connection:
         def too_late(state: RetryCallState) -> bool:
             return state.upcoming_sleep + _LEAST_TRY_SECONDS > deadline.left()
 
-        retrying = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_wait, stop=too_late, reraise=True)
+        failures: list[BaseException] = []
+
+        def remember(state: RetryCallState) -> None:
+            if error := _error(state):
+                failures.append(error)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_may_pass),
+            wait=_wait,
+            stop=too_late,
+            before_sleep=remember,
+            reraise=True,
+        )
         tries: list[int | None] = []
         async with self._permission():
-            exchange: Exchange = await retrying(self._ask, body, pictures, top, deadline, tries)
+            try:
+                exchange: Exchange = await retrying(self._ask, body, pictures, top, deadline, tries)
+            except CloudLate:
+                if failures:  # The deadline cut this try short: why the one before it failed says more.
+                    raise failures[-1] from None
+                raise
         known = [size for size in tries if size is not None]
         return replace(exchange, wire_bytes=sum(known) if len(known) == len(tries) else None)
 
@@ -149,8 +166,12 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, CloudError) and error.may_pass
 
 
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
 def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
+    error = _error(state)
     asked = error.retry_after if isinstance(error, CloudBusy) else 0.0
     return asked + _BACK_OFF(state)
 

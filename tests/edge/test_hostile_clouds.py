@@ -305,6 +305,21 @@ def test_what_a_server_says_that_speaks_no_http_is_shown_likewise() -> None:
     assert len(str(caught.value)) < 500
 
 
+def test_a_last_try_that_the_deadline_ends_says_why_the_one_before_it_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tries = itertools.count()
+
+    def fail_then_hang(*_: object) -> Iterator[bytes]:
+        if next(tries):
+            time.sleep(1)
+        yield from reply(b"", status="500 Internal Server Error")
+
+    monkeypatch.setattr("splitwire.edge.network.connection._BACK_OFF", lambda _: 0.7)
+    with raw_server(fail_then_hang) as server, pytest.raises(CloudUnreachable):
+        ask(server.url, 1.0)
+
+
 def test_a_user_name_and_password_go_to_the_server_and_nowhere_else(cat: Path, tmp_path: Path) -> None:
     with raw_server(lambda *_: reply(b"no", status="404 Not Found")) as server:
         url = server.url.replace("//", "//someone:s%40cret@")
