@@ -6,8 +6,11 @@ LOCKS := edge cloud torch-cpu torch-cuda
 ifneq ($(wildcard ../shared/cifar10),)
 export SPLITWIRE_DATA ?= $(abspath ../shared/cifar10)
 endif
+ifneq ($(wildcard ../shared/groceries),)
+export SPLITWIRE_GROCERIES ?= $(abspath ../shared/groceries)
+endif
 
-.PHONY: help demo test slow check docs format accuracy heads bench tails two-nodes load throughput peer overload soak hostile faults performance fuzz golden report lock bounds clean
+.PHONY: help demo test slow check docs format accuracy heads bench cuts tails two-nodes load throughput peer overload soak hostile faults performance fuzz golden report lock bounds clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
@@ -21,13 +24,14 @@ test: .venv/dev.installed  ## run all tests but the slow ones (some need ../shar
 slow: .venv/dev.installed  ## run the tests that take long or want the machine for themselves
 	$(BIN)/pytest -m slow $(PYTEST_ARGS)
 
-check: .venv/dev.installed  ## lint, formatting, types, direction of imports, containers' files and locks
+check: .venv/dev.installed  ## lint, formatting, types, direction of imports, containers' and Kubernetes' files, locks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.gpu.yml
 	$(BIN)/hadolint cloud/Dockerfile edge/Dockerfile
+	$(BIN)/pytest --quiet -k schemas tests/e2e/test_kubernetes.py
 	$(BIN)/python scripts/check-locks
 
 docs: .venv/dev.installed  ## build the site in build/site; a broken link is an error
@@ -46,8 +50,8 @@ two-nodes: .venv/dev.installed  ## both containers' commands across a slow link,
 load:  ## all of the following six, each written to build/load
 	@$(MAKE) --keep-going throughput peer overload soak hostile faults
 
-throughput: .venv/peer.installed  ## pictures a second at 64 connections, beside the ceilings (needs wrk)
-	$(BIN)/python -m tests.load.throughput
+throughput: .venv/peer.installed  ## pictures a second at 64 connections, beside the ceilings (needs wrk; another bundle: BUNDLE=path)
+	$(BIN)/python -m tests.load.throughput $(BUNDLE)
 
 peer: .venv/peer.installed  ## the same tail behind LitServe, same client and cores (needs wrk)
 	$(BIN)/python -m tests.load.peer
@@ -77,6 +81,9 @@ bench: .venv/dev.installed  ## time the codecs, and a device from file to answer
 	$(BIN)/python -m tests.bench.codecs
 	$(BIN)/python -m tests.bench.device
 
+cuts: .venv/dev.installed  ## take every cut of six networks from picture to answer; goes on where it was stopped
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.cuts
+
 tails: .venv/peer.installed  ## time ways to run a tail: torch, compiled, packed, ONNX Runtime, OpenVINO
 	$(BIN)/python -m tests.bench.tails
 
@@ -89,12 +96,13 @@ golden: .venv/dev.installed  ## write tests/golden anew: only for a new wire for
 bounds: .venv/dev.installed  ## the tests of cloud and device with the lowest and the highest versions allowed
 	@$(MAKE) --keep-going lowest-direct.bounds highest.bounds
 
-# These versions come before those of .venv; all but torch itself, which is large, with what they need.
+# These versions come before those of .venv; all but torch and timm, which needs it, with what they need: torch is large.
 %.bounds:
 	rm -rf build/$*
 	$(BIN)/python scripts/requirements cloud | grep -v '^torch' | $(OVERLAY) -r -
-	$(BIN)/python scripts/requirements cloud | grep '^torch' | $(OVERLAY) --no-deps -r -
-	PYTHONPATH=$(CURDIR)/build/$* $(BIN)/pytest -p no:cacheprovider tests/cloud tests/edge tests/models/test_packed.py
+	$(BIN)/python scripts/requirements cloud networks | grep -E '^(torch|timm)' | $(OVERLAY) --no-deps -r -
+	PYTHONPATH=$(CURDIR)/build/$* $(BIN)/pytest -p no:cacheprovider tests/cloud tests/edge \
+	  tests/models/test_packed.py tests/models/test_cuts.py tests/models/test_named_networks.py
 
 OVERLAY = $(BIN)/uv pip install --python $(BIN)/python --target build/$* --resolution $*
 
@@ -110,7 +118,7 @@ requirements/torch-cpu.txt: requirements/cloud.txt
 	$(BIN)/python scripts/requirements cloud | grep '^torch' | $(COMPILE) --constraints $< --torch-backend cpu
 
 requirements/torch-cuda.txt: requirements/cloud.txt
-	$(BIN)/python scripts/requirements cloud | grep '^torch' | $(COMPILE) --constraints $<
+	$(BIN)/python scripts/requirements cloud networks | grep -E '^(torch|timm)' | $(COMPILE) --constraints $<
 
 COMPILE = $(BIN)/uv pip compile --quiet --upgrade --config-file requirements/uv.toml --output-file $@ -
 

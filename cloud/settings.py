@@ -10,7 +10,7 @@ from pydantic import Field
 
 from splitwire.shared.bundle import default_bundle_path
 from splitwire.shared.command import PREFIX
-from splitwire.shared.frame import MAX_FRAME_BYTES
+from splitwire.shared.frame import MAX_PAYLOADS_BYTES
 from splitwire.shared.settings import Settings
 
 _NO_FLAG = Parameter(parse=False)
@@ -41,7 +41,7 @@ class CloudSettings(Settings):
     )
     body_bytes: Annotated[int, _NO_FLAG] = Field(
         default=16 << 20,
-        ge=8 * MAX_FRAME_BYTES,
+        ge=MAX_PAYLOADS_BYTES,
         description="How much of bodies may be there, from their announcement to their answer.",
     )
     body_seconds: Annotated[float, _NO_FLAG] = Field(

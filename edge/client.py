@@ -7,7 +7,6 @@ import os
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Lock, Thread, main_thread
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack
 
@@ -16,7 +15,7 @@ from anyio import CancelScope
 from splitwire.edge.errors import ClientClosed
 from splitwire.edge.pipeline import open_pipeline
 from splitwire.edge.settings import DeviceSettings
-from splitwire.shared.errors import shown
+from splitwire.edge.sources import name_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from splitwire.edge.pipeline import Pipeline
     from splitwire.edge.results import Answered, Result
+    from splitwire.edge.sources import Picture
 
 Value = TypeVar("Value")
 Arguments = TypeVarTuple("Arguments")
@@ -32,9 +32,6 @@ Options = ParamSpec("Options")
 _LOOK_SECONDS = 0.2
 """How soon an open client sees that the program ends."""
 _CLOSED = "the client was closed before there was an answer; close it when it is done"
-
-Picture = str | Path | bytes
-"""A file, or the bytes of one."""
 
 
 def _takes(
@@ -90,7 +87,7 @@ class AsyncClient:
         await self._stack.__aexit__(kind, error, trace)
 
     async def classify(self, picture: Picture) -> Answered:
-        """Classify one picture.
+        """Classify one picture: a file's path, bytes or the open file, a PIL image, or an array; see ``splitwire.edge.sources``.
 
         Raises:
             PictureError: it can't be read.
@@ -101,23 +98,25 @@ class AsyncClient:
         return await self._while_open(self._classify(self._open(), picture))
 
     async def _classify(self, pipeline: Pipeline, picture: Picture) -> Answered:
-        source = picture if isinstance(picture, bytes) else Path(picture)
-        name = "picture" if isinstance(source, bytes) else shown(source)
-        loaded = await asyncio.to_thread(pipeline.load, source, name, pipeline.deadline())
+        name = name_of(picture, "picture")
+        loaded = await asyncio.to_thread(pipeline.load, picture, name, pipeline.deadline())
         encoded = await pipeline.encode(loaded)
         (answer,) = await pipeline.send([(name, encoded)], loaded.deadline)
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
-    async def classify_files(self, paths: Iterable[str | Path]) -> AsyncGenerator[Result]:
-        """Give a result for every file, in order: ``Answered``, or ``Failed`` for one that has no answer.
+    async def classify_files(self, pictures: Iterable[Picture]) -> AsyncGenerator[Result]:
+        """Give a result for every picture, in order: ``Answered``, or ``Failed`` for one that has no answer.
+
+        ``path`` of a result is "picture 3" for the third one, where that is none of a file.
 
         Raises:
             ClientClosed: the client is not open, or was closed meanwhile.
 
         """
-        async with aclosing(self._open().classify(map(Path, paths))) as results:
+        named = ((name_of(each, f"picture {number}"), each) for number, each in enumerate(pictures, start=1))
+        async with aclosing(self._open().classify(named)) as results:
             while (result := await self._while_open(anext(results, None))) is not None:
                 yield result
 
@@ -247,7 +246,7 @@ class Client:
             opened.close()
 
     def classify(self, picture: Picture) -> Answered:
-        """Classify one picture.
+        """Classify one picture: a file's path, bytes or the open file, a PIL image, or an array; see ``splitwire.edge.sources``.
 
         Raises:
             PictureError: it can't be read.
@@ -260,15 +259,17 @@ class Client:
             answer = opened.start(opened.client.classify, picture)
         return answer.result()
 
-    def classify_files(self, paths: Iterable[str | Path]) -> Iterator[Result]:
-        """Give a result for every file, in order: ``Answered``, or ``Failed`` for one that has no answer.
+    def classify_files(self, pictures: Iterable[Picture]) -> Iterator[Result]:
+        """Give a result for every picture, in order: ``Answered``, or ``Failed`` for one that has no answer.
+
+        ``path`` of a result is "picture 3" for the third one, where that is none of a file.
 
         Raises:
             ClientClosed: the client was closed meanwhile.
 
         """
         with self._opened() as opened:
-            results = opened.client.classify_files(paths)
+            results = opened.client.classify_files(pictures)
         while True:
             with self._here() as here:
                 if here.opened is not opened:

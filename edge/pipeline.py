@@ -1,7 +1,7 @@
 """Pictures in, results out.
 
-    file ─load─> picture ─head─> feature ─encode─> payload ─sender─> answer ─> result
-                                    └─fallback─> the device's own answer
+    file ─load─> picture ─head─> latent ─encode─> payload ─sender─> answer ─> result
+                          └────> the device's own answer
 
 While one picture is in the head, the next ones are loaded and earlier ones are on their way.
 """
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from threadpoolctl import threadpool_limits
 
 from splitwire.edge.compute.coder import Coder
-from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.head import open_head
 from splitwire.edge.compute.memory import give_back
 from splitwire.edge.compute.picture_decoder import PictureDecoder
@@ -28,13 +27,15 @@ from splitwire.edge.errors import CloudBusy, CloudLate, CloudUnreachable, Fallba
 from splitwire.edge.network.connection import connect
 from splitwire.edge.network.sender import Sender
 from splitwire.edge.results import Answered, Encoded, failed
+from splitwire.edge.sources import opened
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.errors import SplitwireError, shown
-from splitwire.shared.pictures.loading import prepare
+from splitwire.shared.errors import SplitwireError
+from splitwire.shared.graph.reading import CLASSES
+from splitwire.shared.pictures.loading import normalise
+from splitwire.shared.task import task_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from splitwire.edge.network.sender import Sent
     from splitwire.edge.results import Result
     from splitwire.edge.settings import DeviceSettings
+    from splitwire.edge.sources import Picture
     from splitwire.shared.bundle import Manifest
     from splitwire.shared.messages import Prediction
 
@@ -74,7 +76,7 @@ async def open_pipeline(settings: DeviceSettings) -> AsyncIterator[Pipeline]:
         closing(PictureDecoder()) as decoder,
     ):
         loading = asyncio.get_running_loop().run_in_executor(head_thread, _load_half, settings)
-        manifest, head, coder, fallback = await loading
+        manifest, head, coder = await loading
         give_back()
         async with connect(settings, manifest.classes) as connection:
             yield Pipeline(
@@ -84,20 +86,19 @@ async def open_pipeline(settings: DeviceSettings) -> AsyncIterator[Pipeline]:
                 head=head,
                 head_thread=head_thread,
                 coder=coder,
-                fallback=fallback,
                 sender=Sender(connection, manifest, settings.top, coder.throughput),
             )
 
 
-def _load_half(settings: DeviceSettings) -> tuple[Manifest, Head, Coder, Fallback | None]:
+def _load_half(settings: DeviceSettings) -> tuple[Manifest, Head, Coder]:
     """Load the device's half; the bundle's own arrays are let go, since each part keeps what it made of them."""
     bundle = load_bundle(settings.bundle, "device")
     coder = Coder(bundle, settings.quality or bundle.manifest.default_quality)
-    fallback = Fallback.load(bundle)
-    if fallback is None and settings.confident is not None:
+    if not bundle.manifest.fallback and settings.confident is not None:
         raise FallbackMissing(settings.bundle, "--confident")
-    head = open_head(settings.head, bundle, low_memory=settings.low_memory)
-    return bundle.manifest, head, coder, fallback
+    outputs = {*coder.outputs.values(), *([CLASSES] if bundle.manifest.fallback else [])}
+    head = open_head(settings.head, bundle, outputs, low_memory=settings.low_memory)
+    return bundle.manifest, head, coder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +121,10 @@ class Pipeline:
     head_thread: ThreadPoolExecutor
     """The only thread that loads and runs the head: OpenMP has workers for each thread that it is called from."""
     coder: Coder
-    fallback: Fallback | None
     sender: Sender
 
-    async def classify(self, pictures: Iterable[Path | bytes]) -> AsyncGenerator[Result]:
-        """Give a result for every picture, a file or the bytes of one, in order.
+    async def classify(self, pictures: Iterable[tuple[str, Picture]]) -> AsyncGenerator[Result]:
+        """Give a result for every picture, each with what to call it, in order.
 
         One that fails does not stop the others.
         """
@@ -152,12 +152,11 @@ class Pipeline:
                 task.cancel()
 
     async def _load_ahead(
-        self, pictures: Iterable[Path | bytes]
+        self, pictures: Iterable[tuple[str, Picture]]
     ) -> AsyncIterator[tuple[str, asyncio.Task[Loaded]]]:
         ahead: deque[tuple[str, asyncio.Task[Loaded]]] = deque()
         try:
-            for picture in pictures:
-                name = "standard input" if isinstance(picture, bytes) else shown(picture)
+            for name, picture in pictures:
                 loading = asyncio.to_thread(self.load, picture, name, self.deadline())
                 ahead.append((name, asyncio.create_task(loading)))
                 if len(ahead) > _AHEAD:
@@ -172,8 +171,8 @@ class Pipeline:
         """Say until when a picture that begins now has to be answered."""
         return Deadline.after(self.settings.deadline_ms / 1e3)
 
-    def load(self, source: Path | bytes, name: str, deadline: Deadline) -> Loaded:
-        """Decode and prepare one picture, a file or the bytes of one; ``name``: what errors call it.
+    def load(self, picture: Picture, name: str, deadline: Deadline) -> Loaded:
+        """Decode and prepare one picture; ``name``: what errors call it.
 
         Raises:
             PictureError: it can't be used.
@@ -182,8 +181,8 @@ class Pipeline:
         """
         started = time.perf_counter()
         preparation = self.manifest.preparation
-        picture = prepare(self.decoder(source, name, preparation.size, deadline.left()), preparation)
-        return Loaded(picture=picture, milliseconds=_since(started), deadline=deadline)
+        seen = self.decoder(opened(picture, name), name, preparation.view, deadline.left())
+        return Loaded(picture=normalise(seen, preparation), milliseconds=_since(started), deadline=deadline)
 
     async def encode(self, loaded: Loaded) -> Encoded:
         """Make the code of a picture.
@@ -196,15 +195,17 @@ class Pipeline:
         return await loop.run_in_executor(self.head_thread, self._encode_now, loaded)
 
     def _encode_now(self, loaded: Loaded) -> Encoded:
-        started = time.perf_counter()
-        feature = self.head(loaded.picture)
+        started, own = time.perf_counter(), None
+        outputs = self.head(loaded.picture)
+        if self.manifest.fallback:
+            own = task_of(self.manifest).prediction(outputs[CLASSES], self.settings.top)
+        quality, output, reason = self.coder.choose(loaded.deadline.left())
+        latent = outputs[output]
         head_ms, computed = _since(started), time.perf_counter()
-        own = self.fallback(feature, self.settings.top) if self.fallback else None
-        coded = self.coder(feature, loaded.deadline.left())
         return Encoded(
-            payload=coded.payload,
-            quality=coded.quality,
-            reason=coded.reason,
+            payload=self.coder.encode(latent, quality),
+            quality=quality,
+            reason=reason,
             own=own,
             timings_ms={"load": loaded.milliseconds, "head": head_ms, "encode": _since(computed)},
         )

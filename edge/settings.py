@@ -61,7 +61,9 @@ class PullSettings(CloudAccess):
 class HeadSettings(BundleSettings):
     """What runs the device's half of the network."""
 
-    head: HeadName = Field(default="ncnn", description="What runs the convolutions; torch is the reference.")
+    head: HeadName = Field(
+        default="ncnn", description="What runs the device's half of the network; torch is the reference."
+    )
     low_memory: bool = Field(default=False, description="Run ncnn in less memory, and more slowly.")
 
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from splitwire.models.vgg16 import FEATURE_SHAPE
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,13 +20,17 @@ def fully_connected(sizes: Sequence[int]) -> nn.Sequential:
 
 
 class Fallback(nn.Module):
-    """[N, 512, 7, 7] -> mean of each channel, 512 -> hidden layers with ReLU -> logits [N, classes]."""
+    """Mean of each of a feature's channels -> hidden layers with ReLU -> logits [N, classes].
 
-    def __init__(self, classes: int, hidden: Sequence[int]) -> None:
+    A feature is [N, channels, rows, columns], or [N, channels] after a global pooling.
+    """
+
+    def __init__(self, channels: int, classes: int, hidden: Sequence[int]) -> None:
         super().__init__()
-        self.layers = fully_connected((FEATURE_SHAPE[0], *hidden, classes))
+        self.layers = fully_connected((channels, *hidden, classes))
 
     def forward(self, feature: Tensor) -> Tensor:
         """Feature to logits."""
-        logits: Tensor = self.layers(feature.mean(dim=(2, 3)))
+        means = feature.mean(dim=(2, 3)) if feature.ndim > 2 else feature
+        logits: Tensor = self.layers(means)
         return logits

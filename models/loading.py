@@ -2,72 +2,115 @@
 
 from __future__ import annotations
 
-import math
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from splitwire.models.autoencoder import LATENT_SHAPE, convolutional_decoder, convolutional_encoder
-from splitwire.models.fallback import Fallback, fully_connected
-from splitwire.models.vgg16 import Classifier, convolutions
-from splitwire.shared.bundle import ANALYSIS, CLASSIFIER, CONVOLUTIONS, DECODER, ENCODER, FALLBACK, SYNTHESIS
-from splitwire.shared.errors import BundleInvalid
+from splitwire.models.autoencoder import Autoencoder, cae, latent_shape
+from splitwire.models.bottleneck import Bottleneck
+from splitwire.models.cuts import split
+from splitwire.models.fallback import Fallback
+from splitwire.models.graph import Head, read_weights, restore
+from splitwire.models.networks import build
+from splitwire.shared.bundle import DECODER, SYNTHESIS
+from splitwire.shared.codecs.factorised import Factorised
+from splitwire.shared.errors import BundleInvalid, SettingsError
+from splitwire.shared.graph.reading import CLASSES
 
 if TYPE_CHECKING:
-    from splitwire.shared.bundle import Bundle
+    from collections.abc import Iterable, Mapping, Sequence
 
-_ELEMENTS = math.prod(LATENT_SHAPE)
+    from splitwire.shared.bundle import Bundle, Manifest, Quality
+
 _SHAPES_ONLY = torch.device("meta")
 """What a manifest asks for takes memory only once the weights fit it."""
+_COUNTER = "num_batches_tracked"
 
 
 class Tail(nn.Module):
     """A quality's latents to logits.
 
-    [N, d] ─(synthesis, for q1 ...)─> [N, 128, 5, 5] ─decoder─> [N, 512, 7, 7] ─classifier─> [N, classes]
+    [N, d] ─(synthesis, for q1 ...)─> [N, *latent_shape] ─decoder─> [N, *feature_shape] ─back─> [N, classes]
+
+    ``back``: the network after its cut.
     """
 
-    def __init__(self, decoder: nn.Module, classifier: nn.Module, synthesis: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        decoder: nn.Module,
+        back: nn.Module,
+        latent_shape: Sequence[int],
+        synthesis: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.synthesis = synthesis
         self.decoder = decoder
-        self.classifier = classifier
+        self.back = back
+        self.latent_shape = tuple(latent_shape)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents to logits."""
         if self.synthesis is not None:
-            latents = self.synthesis(latents).view(-1, *LATENT_SHAPE)
-        logits: Tensor = self.classifier(self.decoder(latents))
+            latents = self.synthesis(latents).view(-1, *self.latent_shape)
+        logits: Tensor = self.back(self.decoder(latents))
         return logits
 
 
-def load_convolutions(bundle: Bundle) -> nn.Sequential:
-    """Build the convolutions that all qualities share, channels last.
+def load_head(bundle: Bundle) -> Head:
+    """Build the default head, channels last: what its graph computes.
 
     Raises:
-        BundleInvalid: the weights are not those of the network.
+        BundleInvalid: the graph's weights are not those of the networks.
 
     """
+    manifest, graph = bundle.manifest, bundle.graph()
+    weights = read_weights(graph)
+    front, _ = _halves(bundle)
     with _SHAPES_ONLY:
-        network = convolutions()
-    fill(network, CONVOLUTIONS, bundle, None)
-    return network.eval().to(memory_format=torch.channels_last)
+        outputs: dict[str, nn.Module] = {
+            quality.output: _encoder(bundle, quality) for quality in manifest.qualities.values()
+        }
+        if manifest.fallback:
+            widths = [len(value) for name, value in weights.items() if _is_layer(name, CLASSES)]
+            outputs[CLASSES] = Fallback(manifest.feature_shape[0], len(manifest.classes), widths[:-1])
+    head = Head(front, outputs).eval()
+    try:
+        restore(head, weights, graph.picture_shape)
+    except RuntimeError as exc:
+        raise BundleInvalid(bundle.path, "the graph's weights don't fit the networks") from exc
+    return head.to(memory_format=torch.channels_last)
 
 
-def load_encoder(bundle: Bundle, quality: str) -> nn.Module:
-    """Build a quality's encoder, channels last: features [N, 512, 7, 7] to latents [N, 128, 5, 5] or [N, d].
+def _is_layer(name: str, output: str) -> bool:
+    return name.startswith(f"{output}.layers.") and name.endswith(".weight")
 
-    Raises:
-        BundleInvalid: the weights are not those of the networks.
 
-    """
-    network = fill(convolutional_encoder(), ENCODER, bundle, quality)
-    numbers = math.prod(bundle.codec(quality).latent_shape)
-    if numbers != _ELEMENTS:
-        analysis = _fully_connected(bundle, quality, ANALYSIS, _ELEMENTS, numbers)
-        network = nn.Sequential(network, nn.Flatten(), analysis)
-    return network.eval().to(memory_format=torch.channels_last)
+def _encoder(bundle: Bundle, quality: Quality) -> nn.Module:
+    encoder, bottleneck = _cae(bundle.manifest).encoder, _bottleneck(bundle, quality)
+    return learned_encoder(encoder, bottleneck) if bottleneck else encoder
+
+
+def learned_encoder(encoder: nn.Module, bottleneck: Bottleneck) -> nn.Module:
+    """Join what makes a learned quality's numbers of a feature."""
+    flat = nn.Identity() if bottleneck.in_maps else nn.Flatten()
+    return nn.Sequential(OrderedDict(encoder=encoder, flat=flat, analysis=bottleneck.analysis))
+
+
+def _cae(manifest: Manifest) -> Autoencoder:
+    return cae(manifest.feature_shape, negative=manifest.negative)
+
+
+def _bottleneck(bundle: Bundle, quality: Quality) -> Bottleneck | None:
+    """Build a learned quality's; None for others, whose code is the autoencoder's latent."""
+    if quality.codec != Factorised.id:
+        return None
+    latent = latent_shape(bundle.manifest.feature_shape)
+    try:
+        return Bottleneck(latent, quality.latent_shape, quality.hidden)
+    except SettingsError as exc:
+        raise BundleInvalid(bundle.path, f"{exc}; copy the bundle again") from exc
 
 
 def load_tails(bundle: Bundle) -> dict[str, Tail]:
@@ -78,74 +121,61 @@ def load_tails(bundle: Bundle) -> dict[str, Tail]:
 
     """
     manifest = bundle.manifest
-    with _SHAPES_ONLY:
-        classifier = Classifier(len(manifest.classes), manifest.hidden)
-    fill(classifier, CLASSIFIER, bundle, None)
+    _, back = _halves(bundle)
+    fill(back, tensors_of(bundle, manifest.tail), bundle)
     shared: dict[tuple[object, ...], Tail] = {}
     tails: dict[str, Tail] = {}
     for name, quality in manifest.qualities.items():
-        files = tuple(
-            file
-            for file in quality.files.cloud
-            if any(key.startswith((f"{DECODER}.", f"{SYNTHESIS}.")) for key in bundle.tensors[file])
-        )
-        latent_shape = bundle.codec(name).latent_shape
-        key = (files, latent_shape)
+        key = (quality.tail, quality.latent_shape, quality.hidden)
         if key not in shared:
-            decoder = fill(convolutional_decoder(), DECODER, bundle, name)
-            numbers = math.prod(latent_shape)
-            learned = numbers != _ELEMENTS
-            synthesis = _fully_connected(bundle, name, SYNTHESIS, numbers, _ELEMENTS) if learned else None
-            shared[key] = Tail(decoder, classifier, synthesis).eval()
+            tensors = tensors_of(bundle, quality.tail)
+            with _SHAPES_ONLY:
+                decoder, bottleneck = _cae(manifest).decoder, _bottleneck(bundle, quality)
+            fill(decoder, part(tensors, DECODER), bundle)
+            synthesis = fill(bottleneck.synthesis, part(tensors, SYNTHESIS), bundle) if bottleneck else None
+            shared[key] = Tail(decoder, back, latent_shape(manifest.feature_shape), synthesis).eval()
         tails[name] = shared[key]
     return tails
 
 
-def load_fallback(bundle: Bundle) -> Fallback | None:
-    """Build the device's own small classifier; None where the bundle has none.
-
-    Raises:
-        BundleInvalid: the weights are not those of the network.
-
-    """
-    widths = _widths(bundle, None, FALLBACK)
-    if not widths:
-        return None
-    with _SHAPES_ONLY:
-        network = Fallback(len(bundle.manifest.classes), widths[:-1])
-    fill(network.layers, FALLBACK, bundle, None)
-    return network.eval()
+def _halves(bundle: Bundle) -> tuple[nn.Module, nn.Module]:
+    """Build the bundle's network, cut in two, without weights."""
+    manifest = bundle.manifest
+    try:
+        with _SHAPES_ONLY:
+            network = build(manifest.network, len(manifest.classes))
+        if dict(network.named_buffers()).keys() - network.state_dict().keys():
+            network = build(manifest.network, len(manifest.classes))  # with what no file has
+        return split(network.eval(), manifest.network.cut)
+    except SettingsError as exc:
+        raise BundleInvalid(bundle.path, f"{exc}") from exc
 
 
-def _fully_connected(bundle: Bundle, quality: str, name: str, inputs: int, outputs: int) -> nn.Module:
-    with _SHAPES_ONLY:
-        network = fully_connected((inputs, *_widths(bundle, quality, name)[:-1], outputs))
-    return fill(network, name, bundle, quality)
+def tensors_of(bundle: Bundle, files: Iterable[str]) -> dict[str, Tensor]:
+    """Collect the tensors of files, as float32."""
+    return {
+        name: torch.from_numpy(values.astype("float32"))
+        for file in files
+        for name, values in bundle.tensors[file].items()
+    }
 
 
-def _widths(bundle: Bundle, quality: str | None, name: str) -> list[int]:
-    """Tell how many numbers leave each of some fully connected layers."""
-    tensors, widths = bundle.tensors_of(quality), list[int]()
-    while (key := f"{name}.{2 * len(widths)}.weight") in tensors:
-        widths.append(len(bundle.tensor(quality, key, (None, None))))
-    return widths
+def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Choose the tensors of a part, whose names begin with its own."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def fill(network: nn.Module, name: str, bundle: Bundle, quality: str | None) -> nn.Module:
-    """Give a network the weights that stand under ``name``, a quality's or (None) those that all share.
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], bundle: Bundle) -> nn.Module:
+    """Give a network its weights.
 
     Raises:
         BundleInvalid: they are not those of the network.
 
     """
-    prefix = f"{name}."
-    state: dict[str, Tensor] = {
-        key.removeprefix(prefix): torch.from_numpy(value.astype("float32"))
-        for key, value in bundle.tensors_of(quality).items()
-        if key.startswith(prefix)
-    }
+    counters = {key: torch.tensor(0) for key in network.state_dict() if key.endswith(_COUNTER)}
     try:
-        network.load_state_dict(state, assign=True)
+        network.load_state_dict({**counters, **tensors}, assign=True)
     except RuntimeError as exc:
-        raise BundleInvalid(bundle.path, f"weights of the {name} don't fit the network") from exc
+        raise BundleInvalid(bundle.path, "weights don't fit the network") from exc
     return network.requires_grad_(requires_grad=False)

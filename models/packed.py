@@ -17,9 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from splitwire.models.autoencoder import LATENT_SHAPE
-from splitwire.models.vgg16 import FEATURE_SHAPE
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 
 _ONEDNN: Any = torch.ops.mkldnn
 """What torch.compile makes of linear layers. Not public: pyproject.toml holds torch to one minor release."""
-_CHANNELS, _POSITIONS = FEATURE_SHAPE[0], FEATURE_SHAPE[1] * FEATURE_SHAPE[2]
+_PLAIN = (nn.Linear, nn.ReLU, nn.Dropout)
 
 
 class PackedLinear(nn.Module):
@@ -56,17 +53,46 @@ def can_pack() -> bool:
     return torch.allclose(packed, functional.linear(numbers, weight, bias))
 
 
-def pack_tails(tails: Mapping[str, Tail]) -> dict[str, nn.Sequential]:
-    """Pack the tail of every quality; what they share is packed once."""
+def pack_tails(tails: Mapping[str, Tail]) -> dict[str, nn.Module]:
+    """Pack the tails that are built like VGG16's; what they share is packed once. Others get their weights channels last."""
     classifier = cache(_classifier)
-    packed = {tail: _packed(tail, classifier(tail.classifier)) for tail in set(tails.values())}
-    return {quality: packed[tail] for quality, tail in tails.items()}
+
+    def packed(tail: Tail) -> nn.Module:
+        if not _can_pack(tail):
+            return tail.to(memory_format=torch.channels_last)
+        channels = _transposed(tail)[-1].out_channels
+        return _packed(tail, classifier(tail.back, channels))
+
+    arranged = {tail: packed(tail) for tail in set(tails.values())}
+    return {quality: arranged[tail] for quality, tail in tails.items()}
+
+
+def _can_pack(tail: Tail) -> bool:
+    """Tell whether a tail is one transposed 3x3 convolution, some of 1x1, and linear layers on all that they give."""
+    transposed, linear = _transposed(tail), _linear_layers(tail.back)
+    leaves = [module for module in tail.back.modules() if not list(module.children())]
+    if len(transposed) < 2 or not linear or not all(isinstance(leaf, _PLAIN) for leaf in leaves):
+        return False
+    windows = [(layer.kernel_size, layer.stride, layer.padding) for layer in transposed]
+    plain = [((3, 3), (1, 1), (0, 0)), *[((1, 1), (1, 1), (0, 0))] * len(transposed[1:])]
+    flat = linear[0].in_features == transposed[-1].out_channels * _positions(tail)
+    synthesis = tail.synthesis is None or isinstance(tail.synthesis[0], nn.Linear)  # type: ignore[index]
+    return windows == plain and flat and synthesis and isinstance(list(tail.decoder.children())[-1], nn.ReLU)
+
+
+def _transposed(tail: Tail) -> list[nn.ConvTranspose2d]:
+    return [layer for layer in tail.decoder.children() if isinstance(layer, nn.ConvTranspose2d)]
+
+
+def _positions(tail: Tail) -> int:
+    _, rows, columns = tail.latent_shape
+    return (rows + 2) * (columns + 2)
 
 
 def _packed(tail: Tail, classifier: nn.Module) -> nn.Sequential:
-    widen, *others = (layer for layer in tail.decoder.children() if isinstance(layer, nn.ConvTranspose2d))
+    widen, *others = _transposed(tail)
     decoder = _with_relu(PackedLinear(layer.weight[:, :, 0, 0].T, layer.bias) for layer in others)
-    widening = _folded(tail.synthesis, widen) if tail.synthesis else _convolution(widen)
+    widening = _folded(tail, tail.synthesis, widen) if tail.synthesis else _convolution(widen)
     return nn.Sequential(*widening, nn.ReLU(inplace=True), *decoder, classifier)
 
 
@@ -79,20 +105,20 @@ def _convolution(widen: nn.ConvTranspose2d) -> list[nn.Module]:
     return [convolution, _ByPosition()]
 
 
-def _folded(synthesis: nn.Module, widen: nn.ConvTranspose2d) -> list[nn.Module]:
+def _folded(tail: Tail, synthesis: nn.Module, widen: nn.ConvTranspose2d) -> list[nn.Module]:
     """[N, d] -> [N, 49, 128]."""
     *hidden, last = _linear_layers(synthesis)
-    columns, offset = (numbers.view(-1, *LATENT_SHAPE) for numbers in (last.weight.T, last.bias))
+    columns, offset = (numbers.view(-1, *tail.latent_shape) for numbers in (last.weight.T, last.bias))
     weight = _by_position(functional.conv_transpose2d(columns, widen.weight)).flatten(1)
     bias = _by_position(functional.conv_transpose2d(offset, widen.weight, widen.bias)).flatten()
     before = _with_relu(PackedLinear(layer.weight, layer.bias) for layer in hidden)
-    return [*before, PackedLinear(weight.T, bias), nn.Unflatten(1, (_POSITIONS, widen.out_channels))]
+    return [*before, PackedLinear(weight.T, bias), nn.Unflatten(1, (_positions(tail), widen.out_channels))]
 
 
-def _classifier(classifier: nn.Module) -> nn.Module:
+def _classifier(classifier: nn.Module, channels: int) -> nn.Module:
     """[N, 49, 512] -> [N, classes]."""
     first, *others = _linear_layers(classifier)
-    by_position = first.weight.view(-1, _CHANNELS, _POSITIONS).transpose(1, 2).flatten(1)
+    by_position = first.weight.view(len(first.weight), channels, -1).transpose(1, 2).flatten(1)
     weights = [by_position, *(layer.weight for layer in others)]
     biases = [layer.bias for layer in (first, *others)]
     layers = _with_relu(map(PackedLinear, weights, biases))

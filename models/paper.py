@@ -6,6 +6,16 @@ Autoencoder" (Kyung Hee University, 2020), table 1: VGG16 on 2,500 test pictures
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from splitwire.models.networks import PAPERS
+from splitwire.models.vgg16 import CUT
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from splitwire.shared.bundle import NetworkSpec
+
 ACCURACY = {
     "airplane": (87, 87),
     "automobile": (95, 96),
@@ -22,3 +32,14 @@ ACCURACY = {
 
 AVERAGE_ACCURACY = (82.4, 79.8)
 """The same over all classes."""
+_SIDE = 32
+
+
+def has_its_pictures(classes: Collection[str], side: int | None) -> bool:
+    """Tell whether pictures are CIFAR-10's: by their classes, and the side of all of them in pixels."""
+    return set(classes) == ACCURACY.keys() and side == _SIDE
+
+
+def has_its_network(network: NetworkSpec) -> bool:
+    """Tell whether a network is the paper's, cut where the paper's is."""
+    return (network.name, network.cut) == (PAPERS, CUT)

@@ -11,12 +11,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PICTURE_SHAPE, FEATURE_SHAPE = (3, 224, 224), (512, 7, 7)
+CUT = "features.30"
+"""The paper's."""
 _BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 _BLOCK_ENDS = (0, 5, 10, 17, 24, 31)  # index of the layer after each block's pooling
 
@@ -42,12 +45,27 @@ def split_blocks(layers: nn.Sequential, blocks: int) -> tuple[nn.Sequential, nn.
     return layers[:end], layers[end:]
 
 
+class VGG16(nn.Module):
+    """The whole network: picture [N, 3, 224, 224] to logits [N, classes]."""
+
+    def __init__(self, classes: int, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5) -> None:
+        super().__init__()
+        self.features = convolutions()
+        self.classifier = Classifier(classes, hidden, dropout)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Picture to logits."""
+        logits: Tensor = self.classifier(self.features(pictures))
+        return logits
+
+
 class Classifier(nn.Module):
     """The fully connected classifier.
 
     [N, 512, 7, 7] -> flat 25,088 -> hidden[0] -> hidden[1] -> logits [N, classes]
 
-    ReLU and dropout follow each hidden layer, as in VGG16, whose hidden widths are (4096, 4096).
+    ReLU and dropout follow each hidden layer, as in VGG16, whose hidden widths are (4096, 4096). At first all positions
+    of a map have the same weight, so that few pictures teach no more than its mean.
     """
 
     def __init__(self, classes: int, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5) -> None:
@@ -58,6 +76,9 @@ class Classifier(nn.Module):
             layers += [nn.Linear(width, following), nn.ReLU(inplace=True), nn.Dropout(dropout)]
         layers.append(nn.Linear(widths[-1], classes))
         self.layers = nn.Sequential(*layers)
+        with torch.no_grad():
+            by_channel = next(self.layers.parameters()).view(-1, 512, 7 * 7)
+            by_channel.copy_(by_channel.mean(2, keepdim=True))
 
     def forward(self, feature: Tensor) -> Tensor:
         """Feature to logits."""

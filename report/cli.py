@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from splitwire.edge.network.address import address
 from splitwire.models.errors import TrainingError
 from splitwire.models.training.commands import DataPath
+from splitwire.models.training.data.check import check
 from splitwire.models.training.data.pictures import load_pictures
 from splitwire.models.training.evaluate import SAE, AutoencoderComparison
 from splitwire.models.training.fitting.progress import CONSOLE
@@ -21,6 +23,7 @@ from splitwire.models.training.painting.paintings import PAINTINGS, SHEET, Paint
 from splitwire.report.measure.run import Measuring, forecast
 from splitwire.report.page.assemble import assemble
 from splitwire.report.page.html import write_report
+from splitwire.report.picture_codecs import settings as codec_settings
 from splitwire.report.sample import take_sample
 from splitwire.report.steps import Steps
 from splitwire.report.testbed import environment
@@ -75,12 +78,14 @@ def command(
         device.quality(name)
     autoencoders = load_beside(bundle, SAE, AutoencoderComparison)
     paintings = load_beside(bundle, PAINTINGS, Paintings)
-    everything = load_pictures(data, "test")
-    if everything.classes != device.manifest.classes:
+    found = load_pictures(data, "test")
+    if found.classes != device.manifest.classes:
         raise TrainingError(
             f"the pictures' classes are not those of {bundle}; use the data set that it was trained on"
         )
-    sample = take_sample(everything, limit, seed)
+    sample = take_sample(check({"test": found})["test"], limit, seed)
+    shorter_sides = [min(sample.pictures.image(index).size) for index in sample.coded]
+    settings = codec_settings(device.manifest.preparation.view, int(median(shorter_sides)))
     identity: dict[str, Any] = {
         "commit": commit,
         "bundle": device.manifest.model_dump(mode="json"),
@@ -90,8 +95,8 @@ def command(
         "cloud": cloud and address(cloud, key).url,
         "counts": [len(sample.coded), len(sample.deciding), len(sample.timed)],
     }
-    with Steps(out / "work", identity, forecast(sample, names)) as steps:
-        measured = Measuring(bundle, names, sample, steps, cloud, key).run()
+    with Steps(out / "work", identity, forecast(sample, names, settings)) as steps:
+        measured = Measuring(bundle, names, sample, settings, steps, cloud, key).run()
     report = assemble(device, sample, measured, autoencoders, paintings, commit, steps.seconds)
     sheet = bundle / SHEET
     write_report(report, out, sheet.read_bytes() if paintings and sheet.exists() else None)

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from splitwire.shared.pictures.loading import load_picture
+from splitwire.shared.pictures.decoding import View, decode, square
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +22,11 @@ QUALITIES = (20, 50, 70, 80, 90)
 """Of JPEG, WebP, AVIF and JPEG XL: 0 to 100."""
 COLOURS = (4, 16, 64, None)
 """Sizes of PNG's palettes; None keeps every colour."""
-SIDES = (None, 24, 16)
-"""What a picture's side is reduced to first, in pixels; None keeps its size."""
+_PARTS, _SMALLEST = (3 / 4, 1 / 2, 1 / 4), 16
+"""What a picture's side is reduced to first: parts of what the network sees of it, of so many pixels at least."""
+
+CROPPED = "cropped=1"
+"""What a Content-Type says of a file that shows just what the network sees."""
 
 _imagecodecs: Any = import_module("imagecodecs") if find_spec("imagecodecs") else None
 """Has JPEG XL; without it the report has none."""
@@ -40,23 +43,25 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One way to write a picture's file; ``side``: see ``SIDES``."""
+    """One way to write a file of what a network sees of a picture, reduced to ``side`` pixels."""
 
     codec: str
     name: str
-    side: int | None
+    view: View
+    side: int
     write: Callable[[Image.Image], File]
 
     def encode(self, image: Image.Image) -> File:
-        """Reduce a picture if that is part of it, and write its file."""
-        if self.side:
-            image = ImageOps.fit(image, (self.side, self.side), Image.Resampling.LANCZOS)
-        return self.write(image)
+        """Cut out what is seen of a picture, reduce it, and write its file."""
+        seen = square(image, self.view)
+        if self.side < self.view.side:
+            seen = seen.resize((self.side, self.side), Image.Resampling.LANCZOS)
+        return self.write(seen)
 
     @property
     def media_type(self) -> str:
-        """The file's Content-Type."""
-        return f"image/{self.codec.lower()}"
+        """The file's Content-Type; it says where nothing is to be cropped any more."""
+        return f"image/{self.codec.lower()}" + (f"; {CROPPED}" if self.view.crop < 1 else "")
 
     @property
     def title(self) -> str:
@@ -65,12 +70,28 @@ class Setting:
 
 
 def settings(
+    view: View,
+    pixels: int,
     qualities: Sequence[int] = QUALITIES,
     colours: Sequence[int | None] = COLOURS,
-    sides: Sequence[int | None] = SIDES,
+    parts: Sequence[float] = _PARTS,
 ) -> tuple[Setting, ...]:
-    """List the settings of each codec that is here: PNG, JPEG, WebP, AVIF, JPEG XL (JXL)."""
+    """List the settings of each codec that is here: PNG, JPEG, WebP, AVIF, JPEG XL (JXL).
+
+    Args:
+        view: the network's.
+        pixels: of the shorter side of the pictures, which nobody would enlarge to send them.
+        qualities: of all codecs but PNG.
+        colours: of PNG.
+        parts: see ``_PARTS``.
+
+    """
     Image.init()
+    view = view._replace(side=min(view.side, round(view.crop * pixels)))
+    sides = [
+        view.side,
+        *(side for part in parts if _SMALLEST <= (side := round(part * view.side)) < view.side),
+    ]
     found: list[tuple[str, str, Callable[[Image.Image], File]]] = [
         ("PNG", f"{count} colours" if count else "lossless", partial(_png, colours=count))
         for count in colours
@@ -88,17 +109,24 @@ def settings(
                 for quality in qualities
             ]
     return tuple(
-        Setting(codec=codec, name=f"{name}, {side}x{side}" if side else name, side=side, write=write)
+        Setting(
+            codec=codec,
+            name=f"{name}, {side}x{side}" if side < view.side else name,
+            view=view,
+            side=side,
+            write=write,
+        )
         for codec, name, write in found
         for side in sides
     )
 
 
-def load_file(data: bytes) -> Image.Image:
-    """Read a picture in any of these codecs; see ``load_picture``."""
+def load_file(data: bytes, view: View | None = None) -> Image.Image:
+    """Read a picture in any of these codecs; see ``splitwire.shared.pictures.decoding.decode``."""
     if _imagecodecs and data.startswith(_JXL_SIGNATURE):
-        return Image.fromarray(_imagecodecs.jpegxl_decode(data))
-    return load_picture(data)
+        image = Image.fromarray(_imagecodecs.jpegxl_decode(data))
+        return square(image, view) if view else image
+    return decode(data, "picture", view)
 
 
 def _png(image: Image.Image, *, colours: int | None) -> File:

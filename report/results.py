@@ -16,6 +16,8 @@ PHASES = ("load", "head", "encode", "network", "queue", "decode", "tail", "answe
 BEYOND = ("network", "queue", "decode", "tail")
 """The phases that a cloud or the network takes, where there is one."""
 
+PAPER = "paper"
+"""The quality that the paper has."""
 AS_IT_IS = "picture (as it is)"
 WHOLE = "device alone (whole network)"
 OWN = "device alone (own classifier)"
@@ -54,12 +56,28 @@ class Answers(Part):
 
 
 class Scored(Part):
-    """How often a way is right; ``change``: from VGG16 alone, on the same pictures."""
+    """How often a way is right; ``change``: from the uncompressed network, on the same pictures."""
 
     accuracy: Share
     change: Difference
-    by_class: dict[str, Share]
-    change_by_class: dict[str, Difference]
+
+
+class ClassScore(Part):
+    """How often the pictures of one class are answered rightly, uncompressed and in a quality."""
+
+    name: str
+    base: Share
+    coded: Share
+    change: Difference
+
+
+class Confusion(Part):
+    """How many pictures of class ``truth`` are answered with ``answer`` in a quality, and uncompressed (``base``)."""
+
+    truth: str
+    answer: str
+    coded: int
+    base: int
 
 
 class Size(Part):
@@ -110,8 +128,8 @@ class ConfidentPoint(Part):
 class Chosen(Part):
     """What conclusion and curves are about.
 
-    ``quality``: the one with the smallest body of those at most ``within`` less accurate than VGG16 alone, else the
-    most accurate. ``picture``: likewise, the smallest file.
+    ``quality``: the one with the smallest body of those at most ``within`` less accurate than the uncompressed
+    network, else the most accurate. ``picture``: likewise, the smallest file.
     """
 
     within: float
@@ -122,9 +140,10 @@ class Chosen(Part):
 class Scores(Part):
     """All that follows from the answers.
 
-    ``base``: VGG16 alone. ``pictures``: files, the first as they are; those that decide which is chosen are of more
+    ``base``: the uncompressed network. ``pictures``: files, the first as they are; those that decide which is chosen are of more
     pictures than the others. ``own``: the device's own classifier. ``confident``: with the chosen quality, ``change``
-    from sending every picture; empty without ``own``.
+    from sending every picture; empty without ``own``. ``by_class``, ``confusions``: in ``table_quality``; of many classes
+    the worst ones, and the most frequent confusions.
     """
 
     base: Scored
@@ -133,6 +152,9 @@ class Scores(Part):
     own: Scored | None
     chosen: Chosen
     confident: tuple[ConfidentPoint, ...]
+    table_quality: str
+    by_class: tuple[ClassScore, ...]
+    confusions: tuple[Confusion, ...]
 
 
 class FeatureBytes(Part):
@@ -251,7 +273,8 @@ class Where(Part):
     commit: str | None
     bundle: str
     manifest_sha256: str
-    hidden: tuple[int, ...]
+    network: str
+    cut: str
     cloud: str
     cloud_here: bool
     data: str
@@ -271,26 +294,27 @@ class Report(Scores):
     """Everything that the page shows.
 
     ``conclusion``: what is gained, what is lost, and when to send the picture, or nothing. ``paper``: its table 1 by
-    class; ``paper_average``: over all. ``feature_elements``, ``latent_elements``: the paper's way to count, whatever
-    an element takes. ``curves``: milliseconds from picture to answer at every rate (bits a second), by round trip in
-    milliseconds and way. ``pulled_bytes``: of the files that a device fetches
-    when only the cloud's classifier is new. ``slower``: where split and sending the picture take equally long, if the
+    class, and ``paper_average`` over all: only beside its network, cut and pictures. ``published``: only of the same pictures.
+    ``feature_elements``, ``code_elements``: numbers, whatever each takes; of the paper's code, ``latent_elements``. ``curves``: milliseconds from picture to answer at every rate (bits a second), by round trip in
+    milliseconds and way. ``pulled_bytes``: of the files that a device fetches when only the cloud's half is new;
+    ``tail_bytes``: of the network after the cut; ``device_bytes``: of the graph's weights. ``slower``: where split and sending the picture take equally long, if the
     device took so many times as long. ``obstacle``: why there are no ``checks``.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     where: Where
-    classes: tuple[str, ...]
+    class_count: int
     conclusion: tuple[Finding, Finding, Finding]
     paper: dict[str, PaperAccuracy]
-    paper_average: PaperAccuracy
-    paper_quality: str
+    paper_average: PaperAccuracy | None
     feature: FeatureBytes
     feature_elements: int
     latent_elements: int
+    code_elements: dict[str, int]
     published: tuple[Published, ...]
     costs: dict[str, Cost]
-    file_bytes: dict[str, int]
+    tail_bytes: int
+    device_bytes: int
     pulled_bytes: dict[str, int]
     autoencoders: AutoencoderComparison | None
     paintings: Paintings | None

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from splitwire.models import paper
 from splitwire.models.errors import TrainingError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from splitwire.models.training.data.pictures import Pictures
+    from splitwire.shared.bundle import Bundle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,25 +47,27 @@ def take_sample(everything: Pictures, limit: int | None, seed: int) -> Sample:
     )
 
 
+def beside_paper(bundle: Bundle, sample: Sample) -> bool:
+    """Tell whether network, cut and pictures are the paper's."""
+    manifest = bundle.manifest
+    same = paper.has_its_pictures(manifest.classes, sample.everything.side)
+    return same and paper.has_its_network(manifest.network)
+
+
 def spread_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Choose ``count`` indices at random, from every class as many, or one more or less; sorted.
+    """Choose ``count`` indices at random, of every class as many, or one more or less, as long as it has more; sorted.
 
     A larger sample with the same seed holds the smaller one.
 
     Raises:
-        TrainingError: there are not so many pictures, or of a class too few.
+        TrainingError: there are not so many pictures.
 
     """
+    if not 1 <= count <= len(labels):
+        raise TrainingError(f"can't take {count} of {len(labels)} pictures; use 1 to {len(labels)}")
     rng = np.random.default_rng(seed)
     classes = rng.permutation(np.unique(labels))
     by_class = [rng.permutation(np.flatnonzero(labels == label)) for label in classes]
-    each, extra = divmod(count, len(classes))
-    sizes = [each + (place < extra) for place in range(len(classes))]
-    if count < 1 or any(size > len(indices) for size, indices in zip(sizes, by_class, strict=True)):
-        smallest = min(len(indices) for indices in by_class)
-        raise TrainingError(
-            f"can't take {count} pictures evenly from {len(classes)} classes of at least {smallest}; "
-            f"use 1 to {smallest * len(classes)}"
-        )
-    chosen = [indices[:size] for size, indices in zip(sizes, by_class, strict=True)]
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
+    turns = np.concatenate([np.arange(len(indices)) for indices in by_class])
+    in_turn = np.argsort(turns, kind="stable")  # the first of every class, then the second of each, and so on
+    return np.sort(np.concatenate(by_class)[in_turn[:count]]).astype(np.int64)

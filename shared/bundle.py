@@ -1,11 +1,11 @@
 """The model bundle: the unit that is trained, shipped, loaded and named on the wire.
 
 <bundle>/
-    manifest.json               what is in it, with the SHA-256 of every file and of itself
-    README.md                   the model card
-    device/*.safetensors        what a device needs: convolutions, and an encoder a quality
-    cloud/*.safetensors         what a cloud needs: classifier, and a decoder a quality
-    codecs/*.safetensors        tables that both need
+    manifest.json                     what is in it, with the SHA-256 of every file and of itself
+    README.md                         the model card
+    device/*.ncnn.param, *.ncnn.bin   what a device computes: a graph and its weights
+    cloud/*.safetensors               what a cloud needs: the network after its cut, and a decoder a quality
+    codecs/*.safetensors              tables that both need
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import hashlib
 import json
 import math
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,7 +23,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PositiveInt,
+    NonNegativeInt,
     ValidationError,
     model_validator,
 )
@@ -37,29 +36,29 @@ from splitwire.shared.errors import (
     BundleFileMismatch,
     BundleInvalid,
     BundleMissing,
+    GraphInvalid,
     QualityMissing,
     TensorInvalid,
     shown,
 )
 from splitwire.shared.frame import MAX_QUALITY
+from splitwire.shared.graph.reading import CLASSES, FEATURE, PICTURE, read_graph
 from splitwire.shared.pictures.loading import Preparation
 from splitwire.shared.regular_file import FileUnfit, read_regular
-from splitwire.shared.tensors import tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from splitwire.shared.codecs.abc import Codec
+    from splitwire.shared.graph.reading import Graph
     from splitwire.shared.tensors import Tensors
 
 Role = Literal["device", "cloud"]
 MANIFEST = "manifest.json"
 ID = re.compile(r"^[a-z0-9][a-z0-9.-]{0,63}$")
-CONVOLUTIONS, FALLBACK, CLASSIFIER = "convolutions", "fallback", "classifier"
-ENCODER, ANALYSIS, SYNTHESIS, DECODER = "encoder", "analysis", "synthesis", "decoder"
-"""How the names of a network's tensors begin: those that all qualities share, and a quality's own."""
+SYNTHESIS, DECODER = "synthesis", "decoder"
+"""How the names of tensors begin in a quality's files."""
+FORMAT: Literal[2] = 2
 MAX_FILES = 256
 MAX_FILE_BYTES = 256 << 20
 MAX_BUNDLE_BYTES = 1 << 30
@@ -68,10 +67,9 @@ MAX_MANIFEST_BYTES = 1 << 20
 """Also of an evaluation."""
 MAX_CLASSES = 1 << 16
 """A compact answer has 16 bits for a class."""
+_OLD_FORMAT, _OLD_BYTES = re.compile(rb'^\{\s*"format":\s*1\s*,'), 200
 _MAX_HEADER_BYTES = 1 << 20
 """Of a safetensors file: names and shapes of its tensors."""
-_SHAPES = (224, (512, 7, 7), (128, 5, 5))
-"""Side of the picture, feature, latent: format 1 is for one network."""
 
 
 def _printable(word: str) -> str:
@@ -88,53 +86,91 @@ _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 FilePath = Annotated[str, Field(pattern=rf"^{_PART}(/{_PART}){{0,3}}$")]
 """A file inside a bundle, on any system: plain names, few folders."""
 
-
-def _weights(name: str) -> str:
-    if not name.endswith(".safetensors"):
-        raise ValueError("a file of weights is a .safetensors file")
-    return name
-
-
-FileName = Annotated[FilePath, AfterValidator(_weights)]
+TensorFile = Annotated[str, Field(pattern=rf"^({_PART}/){{0,3}}{_PART}\.safetensors$")]
+GraphFile = Annotated[str, Field(pattern=rf"^({_PART}/){{0,3}}{_PART}\.ncnn\.param$")]
+WeightsFile = Annotated[str, Field(pattern=rf"^({_PART}/){{0,3}}{_PART}\.ncnn\.bin$")]
+Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 24)], ...], Field(min_length=1, max_length=3)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(max_length=16)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Files(_Part):
-    """The files that each side needs."""
+class NetworkSpec(_Part):
+    """A network by its name, and where it is cut; ``splitwire.models.networks`` builds it.
 
-    device: tuple[FileName, ...]
-    cloud: tuple[FileName, ...]
+    ``hidden``: widths of the classifier of ``vgg16``; others have none.
+    """
 
-    def of(self, role: Role) -> tuple[str, ...]:
-        """List the files that one side needs."""
-        return self.device if role == "device" else self.cloud
+    name: Word
+    cut: Word
+    hidden: Widths = ()
+
+
+class HeadFiles(_Part):
+    """A graph that makes a device's codes, and what the network before the cut costs there.
+
+    ``low_memory``: the same graph, slower, in less memory; none where it would be no other.
+    """
+
+    graph: GraphFile
+    low_memory: GraphFile | None = None
+    weights: WeightsFile
+    parameters: NonNegativeInt
+    multiplications: NonNegativeInt
 
 
 class Quality(_Part):
-    """One way to send a latent: its number on the wire, its codec and its files."""
+    """One way to send a latent: its number on the wire, its codec, and what makes and decodes it.
+
+    ``output``: the graph's, with that shape. ``tables``: the codec's, where it has some. ``tail``: what the cloud needs
+    besides what all share. ``hidden``: widths of the layers that make a latent of a code.
+    """
 
     id: int = Field(ge=0, le=MAX_QUALITY)
     codec: Name
-    files: Files
+    latent_shape: Shape
+    output: Name
+    tables: TensorFile | None = None
+    tail: tuple[TensorFile, ...] = Field(max_length=16)
+    hidden: Widths = ()
+
+
+class FileEntry(_Part):
+    """A file as it was when the bundle was written; ``size`` in bytes."""
+
+    size: int = Field(ge=0, le=MAX_FILE_BYTES)
+    sha256: Sha256
+
+    @classmethod
+    def of(cls, content: bytes) -> FileEntry:
+        """Describe what a file has in it."""
+        return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 class Manifest(_Part):
-    """What a bundle is. Shapes are channels, rows, columns. ``digest``: see ``manifest_digest``."""
+    """What a bundle is. Shapes are channels, rows, columns. ``digest``: see ``manifest_digest``.
 
-    format: Literal[1]
+    ``negative``: whether features may have negative numbers. ``tail``: files that the cloud needs for every quality.
+    ``fallback``: whether the graphs have an output with the device's own classes.
+    """
+
+    format: Literal[2]
     id: Annotated[str, Field(pattern=ID.pattern)]
+    task: Literal["classification"] = "classification"
     classes: tuple[Word, ...] = Field(min_length=2, max_length=MAX_CLASSES)
+    network: NetworkSpec
     preparation: Preparation
-    feature_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
-    latent_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
-    hidden: tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...] = Field(max_length=16)
-    files: Files
+    feature_shape: Shape
+    negative: bool = False
+    heads: dict[Name, HeadFiles] = Field(min_length=1, max_length=16)
+    default_head: str
     qualities: dict[Name, Quality] = Field(min_length=1)
     default_quality: str
-    sha256: dict[FileName, Sha256] = Field(max_length=MAX_FILES)
+    tail: tuple[TensorFile, ...] = Field(max_length=16)
+    fallback: bool = False
+    files: dict[FilePath, FileEntry] = Field(max_length=MAX_FILES)
     digest: str = ""
 
     @model_validator(mode="after")
@@ -144,35 +180,50 @@ class Manifest(_Part):
             raise ValueError("two qualities have the same id")
         if self.default_quality not in self.qualities:
             raise ValueError("default_quality is not one of the qualities")
-        missing = {*self.needed("device"), *self.needed("cloud")} - self.sha256.keys()
+        if self.default_head not in self.heads:
+            raise ValueError("default_head is not one of the heads")
+        missing = {*self.needed("device"), *self.needed("cloud")} - self.files.keys()
         if missing:
             raise ValueError(f"no sha256 of {', '.join(sorted(missing))}")
-        shapes = (self.preparation.size, self.feature_shape, self.latent_shape)
-        if shapes != _SHAPES:
-            raise ValueError(f"size and shapes {shapes}, but format 1 has {_SHAPES}")
         if not all(map(math.isfinite, (*self.preparation.mean, *self.preparation.std))):
             raise ValueError("a mean or deviation is no number")
         return self
 
     def needed(self, role: Role) -> tuple[str, ...]:
         """Every file that one side needs, each once."""
-        parts = (self.files, *(quality.files for quality in self.qualities.values()))
-        return tuple(dict.fromkeys(name for part in parts for name in part.of(role)))
+        tables = [quality.tables for quality in self.qualities.values()]
+        if role == "device":
+            heads = self.heads.values()
+            parts = [
+                *(name for head in heads for name in (head.graph, head.low_memory, head.weights)),
+                *tables,
+            ]
+        else:
+            parts = [
+                *self.tail,
+                *(name for quality in self.qualities.values() for name in quality.tail),
+                *tables,
+            ]
+        return tuple(dict.fromkeys(filter(None, parts)))
 
     def contract(self, quality: str) -> bytes:
-        """Write down what turns a quality's payload into an answer: codec, shapes, classes, the cloud's files.
+        """Write down what turns a quality's payload into an answer: codec, shapes, network, classes, the cloud's files.
 
-        Encoders, other qualities and the card may change without changing it.
+        Graphs, other qualities and the card may change without changing it.
         """
         entry = self.qualities[quality]
+        files = (*self.tail, *entry.tail, *filter(None, [entry.tables]))
         contract = {
             "classes": self.classes,
             "codec": entry.codec,
             "feature_shape": self.feature_shape,
-            "hidden": self.hidden,
+            "hidden": entry.hidden,
             "id": entry.id,
-            "latent_shape": self.latent_shape,
-            "sha256": [self.sha256[name] for name in (*self.files.cloud, *entry.files.cloud)],
+            "latent_shape": entry.latent_shape,
+            "negative": self.negative,
+            "network": self.network.model_dump(),
+            "sha256": [self.files[name].sha256 for name in files],
+            "task": self.task,
         }
         return json.dumps(contract, sort_keys=True, separators=(",", ":")).encode()
 
@@ -193,12 +244,15 @@ def manifest_digest(values: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A loaded bundle: its manifest, and the tensors of the files that one side needs."""
+    """A loaded bundle: its manifest, and the files that one side needs.
+
+    ``tensors``: of safetensors files, by file and name. ``data``: the bytes of others, by file.
+    """
 
     path: Path
     manifest: Manifest
     tensors: Mapping[str, Tensors]
-    """File name -> tensor name -> array."""
+    data: Mapping[str, bytes]
 
     def quality(self, name: str) -> Quality:
         """Look a quality up.
@@ -220,39 +274,59 @@ class Bundle:
             BundleInvalid: its codec is unknown here, or its tables are unusable.
 
         """
-        name = self.quality(quality).codec
-        if name not in CODECS:
-            raise BundleInvalid(self.path, f"codec {name!r} is unknown here; install a newer release")
-        with self._naming(quality):
-            return CODECS[name].from_tables(self.manifest.latent_shape, self.tensors_of(quality))
+        entry = self.quality(quality)
+        if entry.codec not in CODECS:
+            raise BundleInvalid(self.path, f"codec {entry.codec!r} is unknown here; install a newer release")
+        tables = self.tensors[entry.tables] if entry.tables else {}
+        try:
+            codec = CODECS[entry.codec].from_tables(entry.latent_shape, tables)
+        except TensorInvalid as exc:
+            raise BundleInvalid(self.path, f"{exc} in quality {quality!r}; copy the bundle again") from exc
+        if codec.latent_shape != entry.latent_shape:
+            raise BundleInvalid(
+                self.path, f"tables of quality {quality!r} don't fit it; copy the bundle again"
+            )
+        return codec
 
-    def tensor(self, quality: str | None, name: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
-        """Find one of ``tensors_of``; None in ``shape``: any size.
+    def graph(self, *, low_memory: bool = False) -> Graph:
+        """Read the graph of the default head; ``low_memory``: the slower one that needs less.
 
         Raises:
-            BundleInvalid: it is absent, of another shape, or not all finite.
+            BundleInvalid: it can't be used, or has not the outputs that the manifest says.
 
         """
-        with self._naming(quality):
-            return tensor(self.tensors_of(quality), name, shape)
+        head = self.manifest.heads[self.manifest.default_head]
+        return self._graph(head.low_memory or head.graph if low_memory else head.graph, head.weights)
 
-    def tensors_of(self, quality: str | None) -> dict[str, NDArray[Any]]:
-        """Collect a quality's tensors, or with None those that all share, from the files that were loaded."""
-        files = self.manifest.files if quality is None else self.quality(quality).files
-        return {
-            name: values
-            for file in (*files.device, *files.cloud)
-            for name, values in self.tensors.get(file, {}).items()
-        }
+    def check_graphs(self) -> None:
+        """Read all graphs.
 
-    @contextmanager
-    def _naming(self, quality: str | None) -> Iterator[None]:
-        """Say which bundle and quality an unusable tensor is of."""
+        Raises:
+            BundleInvalid: one can't be used, or has not the outputs that the manifest says.
+
+        """
+        for head in self.manifest.heads.values():
+            for name in filter(None, (head.graph, head.low_memory)):
+                self._graph(name, head.weights)
+
+    def _graph(self, name: str, weights: str) -> Graph:
+        manifest = self.manifest
         try:
-            yield
-        except TensorInvalid as exc:
-            where = "" if quality is None else f" in quality {quality!r}"
-            raise BundleInvalid(self.path, f"{exc}{where}; copy the bundle again") from exc
+            graph = read_graph(self.data[name], self.data[weights])
+        except GraphInvalid as exc:
+            raise BundleInvalid(self.path, f"{name}: {exc}; copy the bundle again") from exc
+        wanted = [
+            (PICTURE, (3, manifest.preparation.size, manifest.preparation.size)),
+            (FEATURE, manifest.feature_shape),
+            *((quality.output, quality.latent_shape) for quality in manifest.qualities.values()),
+            *([(CLASSES, (len(manifest.classes),))] if manifest.fallback else []),
+        ]
+        for output, shape in wanted:
+            if graph.shapes.get(output) != shape:
+                raise BundleInvalid(
+                    self.path, f"{name} has no {output} of shape {shape}; copy the bundle again"
+                )
+        return graph
 
 
 def default_bundle_path() -> Path:
@@ -272,6 +346,10 @@ def load_manifest(path: Path) -> Manifest:
         text = read_bundle_file(path, MANIFEST, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         raise BundleMissing(path, f"no {MANIFEST} there; give the path of a bundle's folder") from None
+    if _OLD_FORMAT.search(text[:_OLD_BYTES]):
+        raise BundleInvalid(
+            path, "its format is 1, this release reads 2; pull it from its cloud again, or export it again"
+        )
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as exc:
@@ -314,21 +392,38 @@ def load_bundle(path: Path, role: Role) -> Bundle:
     """
     manifest = load_manifest(path)
     tensors: dict[str, Tensors] = {}
-    left = MAX_BUNDLE_BYTES
-    for name in manifest.needed(role):
-        tensors[name] = _read(path, name, manifest.sha256[name], min(left, MAX_FILE_BYTES))
-        left -= sum(values.nbytes for values in tensors[name].values())
-    return Bundle(path=path, manifest=manifest, tensors=tensors)
+    data: dict[str, bytes] = {}
+    needed = {name: manifest.files[name] for name in manifest.needed(role)}
+    if sum(entry.size for entry in needed.values()) > MAX_BUNDLE_BYTES:
+        raise BundleInvalid(path, f"its files for a {role} are over {MAX_BUNDLE_BYTES:,} bytes")
+    for name, entry in needed.items():
+        content = _read(path, name, entry)
+        if name.endswith(".safetensors"):
+            tensors[name] = _tensors(path, name, content)
+        else:
+            data[name] = content
+    bundle = Bundle(path=path, manifest=manifest, tensors=tensors, data=data)
+    if role == "device":
+        bundle.check_graphs()
+    return bundle
 
 
-def _read(path: Path, name: str, expected: str, most: int) -> Tensors:
+def _read(path: Path, name: str, entry: FileEntry) -> bytes:
     try:
-        data = read_bundle_file(path, name, most)
+        data = read_bundle_file(path, name, MAX_FILE_BYTES)
     except FileNotFoundError:
         raise BundleMissing(path, f"{name} is absent; copy the bundle again") from None
     actual = hashlib.sha256(data).hexdigest()
-    if actual != expected:
-        raise BundleFileMismatch(path, name, expected, actual)
+    if actual != entry.sha256:
+        raise BundleFileMismatch(path, name, entry.sha256, actual)
+    if len(data) != entry.size:
+        raise BundleInvalid(
+            path, f"{name} has {len(data):,} bytes, not {entry.size:,}; copy the bundle again"
+        )
+    return data
+
+
+def _tensors(path: Path, name: str, data: bytes) -> Tensors:
     if int.from_bytes(data[:8], "little") > _MAX_HEADER_BYTES:
         raise BundleInvalid(path, f"{name} has too long a list of tensors; copy the bundle again")
     try:

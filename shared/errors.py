@@ -16,6 +16,7 @@
     │   ├── QualityMissing
     │   └── FallbackMissing
     ├── TensorInvalid             a table or a weight is absent or unusable; loaders turn it into BundleInvalid
+    ├── GraphInvalid              a device's graph that ncnn is not given; loaders turn it into BundleInvalid
     ├── LatentInvalid             a codec was given a latent that it can't quantise
     ├── FrameError                bytes that are not a valid frame
     │   ├── FrameTruncated
@@ -164,6 +165,10 @@ class TensorInvalid(SplitwireError):
     """A tensor that is absent, of another shape, or with values that can't be."""
 
 
+class GraphInvalid(SplitwireError):
+    """A graph with a layer that is not allowed, or that does not fit the others or the weights."""
+
+
 class LatentInvalid(SplitwireError):
     """A latent of the wrong shape, or with values that are not finite."""
 
@@ -193,7 +198,7 @@ class FrameVersionUnknown(FrameError):
 
     def __init__(self, actual: int, supported: int) -> None:
         super().__init__(
-            f"frame version {actual} is unknown, this side reads {supported}; "
+            f"frame version {actual} is unknown, this side reads up to {supported}; "
             "install the same release on device and cloud"
         )
 

@@ -11,13 +11,16 @@ from splitwire.shared.bundle import MAX_MANIFEST_BYTES, read_bundle_file
 from splitwire.shared.errors import BundleInvalid
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 EVALUATION = "evaluation.json"
 BASE = "base"
-"""The name of the uncompressed network: convolutions and classifier."""
+"""The name of the whole network, without compression."""
 DEVICE = "device"
 """The name of the device's own small classifier."""
+
+_READABLE, _WORST = 20, 10
 
 NORMAL_95 = 1.959964
 """The normal distribution's 97.5 % point."""
@@ -35,7 +38,10 @@ class Share(BaseModel):
 
 
 class Score(BaseModel):
-    """How often one way through the network is right; ``body_bytes``: mean of a frame of one picture."""
+    """How often one way through the network is right.
+
+    ``by_class``: of very many classes, only the worst ones. ``body_bytes``: mean of a frame of one picture.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,6 +60,13 @@ class Evaluation(BaseModel):
     data_sha256: str
     scores: dict[str, Score]
     int8_agreement_with_paper: Share | None = None
+
+
+def shown_classes(by_class: Mapping[str, Share]) -> list[str]:
+    """Choose the classes of a table that can be read: all, or of over 20 the 10 that are right least often."""
+    if len(by_class) <= _READABLE:
+        return list(by_class)
+    return sorted(by_class, key=lambda name: by_class[name].value)[:_WORST]
 
 
 def share(hits: int, n: int) -> Share:

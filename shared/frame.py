@@ -7,6 +7,7 @@
     6-    payload           6     count, 2 to 64
                             7-    count - 1 lengths, then the payloads
 
+Version 1 has payloads of at most 16,383 bytes. Version 2 differs in its longer lengths, and is for nothing else.
 docs/wire-format.md specifies every byte, and what is checked and why.
 """
 
@@ -25,29 +26,40 @@ from splitwire.shared.errors import (
 )
 
 MAGIC = 0x5
-VERSION = 1
+VERSION, LONG_VERSION = 1, 2
+"""A frame's, and that of one with a payload over ``MAX_SHORT_BYTES``."""
 HEADER_BYTES = 6
 MAX_PICTURES = 64
-MAX_PAYLOAD_BYTES = 16_383
 MAX_QUALITY = 0x7F
-MAX_FRAME_BYTES = HEADER_BYTES + 1 + 2 * (MAX_PICTURES - 1) + MAX_PICTURES * MAX_PAYLOAD_BYTES
-"""The largest valid frame: anything longer can be refused unread."""
+MAX_SHORT_BYTES = (1 << 14) - 1
+"""Of a payload in a frame of version 1: its length takes two bytes at most."""
+MAX_PAYLOAD_BYTES = (1 << 21) - 1
+"""Of a payload in a frame of version 2: its length takes three bytes at most."""
+MAX_PAYLOADS_BYTES = 8 << 20
+"""Of all payloads of a frame."""
 
 _HEADER = struct.Struct("<BIB")
 _MANY = 0x80
+_LONGEST = {VERSION: MAX_SHORT_BYTES, LONG_VERSION: MAX_PAYLOAD_BYTES}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
     """What a frame says.
 
-    ``fingerprint``: 32 bits, names the decoding contract. ``quality``: 0 to 127.
-    ``payloads``: one a picture, 1 to 64 of them, each of 1 to 16,383 bytes.
+    ``fingerprint``: 32 bits, names the decoding contract. ``quality``: 0 to 127. ``payloads``: one a picture, 1 to 64
+    of them, each of 1 to 2,097,151 bytes, and of 8 MiB together.
     """
 
     fingerprint: int
     quality: int
     payloads: tuple[bytes, ...]
+
+
+def largest_frame(payload_bytes: int) -> int:
+    """Tell how long a frame can be whose payloads have at most so many bytes: a longer one can be refused unread."""
+    lengths = (MAX_PICTURES - 1) * len(_pack_length(payload_bytes))
+    return HEADER_BYTES + 1 + lengths + min(MAX_PICTURES * payload_bytes, MAX_PAYLOADS_BYTES)
 
 
 def pack(frame: Frame) -> bytes:
@@ -63,13 +75,14 @@ def pack(frame: Frame) -> bytes:
         raise FrameCountInvalid(len(payloads), 1, MAX_PICTURES)
     if not (0 <= frame.fingerprint < 1 << 32 and 0 <= frame.quality <= MAX_QUALITY):
         raise FrameLengthInvalid("the fingerprint needs 32 bits and the quality 7")
-    for payload in payloads:
-        _check_length(len(payload))
+    lengths = [len(payload) for payload in payloads]
+    version = LONG_VERSION if max(lengths) > MAX_SHORT_BYTES else VERSION
+    _check_lengths(lengths, version)
+    first = MAGIC << 4 | version
     if len(payloads) == 1:
-        return _HEADER.pack(MAGIC << 4 | VERSION, frame.fingerprint, frame.quality) + payloads[0]
-    header = _HEADER.pack(MAGIC << 4 | VERSION, frame.fingerprint, _MANY | frame.quality)
-    lengths = b"".join(_pack_length(len(payload)) for payload in payloads[:-1])
-    return b"".join((header, bytes([len(payloads)]), lengths, *payloads))
+        return _HEADER.pack(first, frame.fingerprint, frame.quality) + payloads[0]
+    header = _HEADER.pack(first, frame.fingerprint, _MANY | frame.quality)
+    return b"".join((header, bytes([len(payloads)]), *map(_pack_length, lengths[:-1]), *payloads))
 
 
 def unpack(data: bytes) -> Frame:
@@ -83,54 +96,64 @@ def unpack(data: bytes) -> Frame:
         raise FrameTruncated(HEADER_BYTES + 1, 0)
     if data[0] >> 4 != MAGIC:
         raise FrameMagicInvalid(data[0] >> 4)
-    if data[0] & 0xF != VERSION:
-        raise FrameVersionUnknown(data[0] & 0xF, VERSION)
+    version = data[0] & 0xF
+    if version not in _LONGEST:
+        raise FrameVersionUnknown(version, LONG_VERSION)
     if len(data) <= HEADER_BYTES:
         raise FrameTruncated(HEADER_BYTES + 1, len(data))
     _, fingerprint, quality = _HEADER.unpack_from(data)
-    if not quality & _MANY:
-        _check_length(len(data) - HEADER_BYTES)
-        return Frame(fingerprint=fingerprint, quality=quality, payloads=(data[HEADER_BYTES:],))
-    return Frame(fingerprint=fingerprint, quality=quality & ~_MANY, payloads=_unpack_many(data))
-
-
-def _unpack_many(data: bytes) -> tuple[bytes, ...]:
-    count = data[HEADER_BYTES]
-    if not 2 <= count <= MAX_PICTURES:
-        raise FrameCountInvalid(count, 2, MAX_PICTURES)
-    position = HEADER_BYTES + 1
-    lengths: list[int] = []
-    for _ in range(count - 1):
-        length, position = _unpack_length(data, position)
-        lengths.append(length)
+    lengths, position = _unpack_lengths(data, version) if quality & _MANY else ([], HEADER_BYTES)
     last = len(data) - position - sum(lengths)
     if last < 1:
         raise FrameTruncated(len(data) + 1 - last, len(data))
-    _check_length(last)
-    bounds = accumulate([*lengths, last], initial=position)
-    return tuple(data[start:end] for start, end in pairwise(bounds))
+    lengths.append(last)
+    _check_lengths(lengths, version)
+    bounds = accumulate(lengths, initial=position)
+    return Frame(
+        fingerprint=fingerprint,
+        quality=quality & ~_MANY,
+        payloads=tuple(data[start:end] for start, end in pairwise(bounds)),
+    )
+
+
+def _unpack_lengths(data: bytes, version: int) -> tuple[list[int], int]:
+    """Read all lengths but the last; the second is where the payloads begin."""
+    count, position = data[HEADER_BYTES], HEADER_BYTES + 1
+    if not 2 <= count <= MAX_PICTURES:
+        raise FrameCountInvalid(count, 2, MAX_PICTURES)
+    lengths: list[int] = []
+    for _ in range(count - 1):
+        length, position = _unpack_length(data, position, _LONGEST[version])
+        lengths.append(length)
+    return lengths, position
 
 
 def _pack_length(length: int) -> bytes:
-    """LEB128 of at most two bytes: seven bits a byte, low ones first, the top bit means more."""
-    return bytes([length]) if length < 0x80 else bytes([0x80 | length & 0x7F, length >> 7])
+    """LEB128: seven bits a byte, low ones first, the top bit means more."""
+    high = length >> 7
+    return bytes([0x80 | length & 0x7F]) + _pack_length(high) if high else bytes([length])
 
 
-def _unpack_length(data: bytes, position: int) -> tuple[int, int]:
-    if position >= len(data):
-        raise FrameTruncated(position + 1, len(data))
-    length, position = data[position], position + 1
-    if length & 0x80:
+def _unpack_length(data: bytes, position: int, longest: int) -> tuple[int, int]:
+    length = 0
+    for shift in range(0, longest.bit_length(), 7):
         if position >= len(data):
             raise FrameTruncated(position + 1, len(data))
-        high, position = data[position], position + 1
-        if not 0 < high < 0x80:
-            raise FrameLengthInvalid("a length is not in its shortest form of at most two bytes")
-        length = length & 0x7F | high << 7
-    _check_length(length)
-    return length, position
+        byte, position = data[position], position + 1
+        length |= (byte & 0x7F) << shift
+        if byte < 0x80 and (byte or not shift):
+            return length, position
+        if not byte:
+            break
+    raise FrameLengthInvalid("a length is not in its shortest form")
 
 
-def _check_length(length: int) -> None:
-    if not 1 <= length <= MAX_PAYLOAD_BYTES:
-        raise FrameLengthInvalid(f"a payload has 1 to {MAX_PAYLOAD_BYTES} bytes, not {length}")
+def _check_lengths(lengths: list[int], version: int) -> None:
+    longest = _LONGEST[version]
+    for length in lengths:
+        if not 1 <= length <= longest:
+            raise FrameLengthInvalid(f"a payload has 1 to {longest} bytes, not {length}")
+    if version == LONG_VERSION and max(lengths) <= MAX_SHORT_BYTES:
+        raise FrameLengthInvalid(f"version {version} without a payload over {MAX_SHORT_BYTES} bytes")
+    if sum(lengths) > MAX_PAYLOADS_BYTES:
+        raise FrameLengthInvalid(f"payloads of over {MAX_PAYLOADS_BYTES} bytes together")

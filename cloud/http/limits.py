@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
-from splitwire.cloud.errors import BodyLate, BodyTooLarge, BodyTypeUnsupported, HeadersTooLarge
-from splitwire.shared.frame import MAX_FRAME_BYTES
+from splitwire.cloud.errors import BodyLate, BodyTypeUnsupported, HeadersTooLarge
 from splitwire.shared.messages import OCTETS
 
 if TYPE_CHECKING:
@@ -59,7 +58,6 @@ async def read_frame(
 
     Raises:
         BodyTypeUnsupported: another Content-Type, or any Content-Encoding.
-        BodyTooLarge: announced or arrived, more than the largest frame.
         BodyLate: they did not arrive in time.
         ClientDisconnect: the caller hung up, or sent what is not HTTP and has its answer.
         SplitwireError: they were not admitted.
@@ -72,10 +70,7 @@ async def read_frame(
     if encoding is not None:
         raise BodyTypeUnsupported(f"Content-Encoding {encoding.decode('latin-1')} is not taken")
     announced = headers.get(b"content-length", b"")
-    size = int(announced) if announced.isdigit() else 0
-    if size > MAX_FRAME_BYTES:
-        raise BodyTooLarge(MAX_FRAME_BYTES)
-    admit(size)
+    admit(int(announced) if announced.isdigit() else 0)
     chunks: list[bytes] = []
     size, more = 0, True
     try:
@@ -87,8 +82,6 @@ async def read_frame(
                 chunk, more = message.get("body", b""), message.get("more_body", False)
                 chunks.append(chunk)
                 size += len(chunk)
-                if size > MAX_FRAME_BYTES:
-                    raise BodyTooLarge(MAX_FRAME_BYTES)
                 admit(size)
     except TimeoutError:
         raise BodyLate from None

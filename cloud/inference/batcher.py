@@ -10,14 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from splitwire.cloud.errors import DeadlinePassed, NotReady, QueueFull
 from splitwire.cloud.inference.room import Room
+from splitwire.shared.task import Classification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from splitwire.cloud.inference.engine import Decoded
@@ -310,6 +310,4 @@ class Batcher:
                 )
 
     def _forward(self, batch: list[_Item]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        probabilities = self._model.classify([item.frame for item in batch])
-        classes = np.argsort(-probabilities, axis=1, kind="stable")
-        return classes, np.take_along_axis(probabilities, classes, axis=1)
+        return Classification.rank(self._model.classify([item.frame for item in batch]))

@@ -100,7 +100,8 @@ def _hashed(bundle: Bundle, name: str) -> DeviceFile:
             status, actual = os.fstat(file.fileno()), hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as exc:
         raise BundleMissing(bundle.path, f"{name} can't be read ({exc.strerror})") from exc
-    expected = bundle.manifest.sha256.get(name, actual)
+    entry = bundle.manifest.files.get(name)
+    expected = entry.sha256 if entry else actual
     if actual != expected:
         raise BundleFileMismatch(bundle.path, name, expected, actual)
     return DeviceFile(path=path, status=status, sha256=actual)

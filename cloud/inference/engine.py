@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -15,8 +16,11 @@ from splitwire.cloud.errors import FingerprintUnknown, FrameQualityInvalid
 from splitwire.models.device import choose_device, limit_threads
 from splitwire.models.loading import load_tails
 from splitwire.models.packed import can_pack, pack_tails
+from splitwire.shared.codecs.abc import ELEMENT_BYTES
 from splitwire.shared.cores import usable_cores
 from splitwire.shared.errors import BundleInvalid
+from splitwire.shared.frame import MAX_SHORT_BYTES, largest_frame
+from splitwire.shared.task import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from splitwire.shared.bundle import Bundle, Manifest
     from splitwire.shared.codecs.abc import Codec
     from splitwire.shared.frame import Frame
+    from splitwire.shared.task import Classification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,7 @@ class Loaded:
 
     manifest: Manifest
     quality: str
+    task: Classification
     codec: Codec
     tail: Callable[[torch.Tensor], torch.Tensor]
     """Latents to logits [pictures, classes]; qualities that share it share batches."""
@@ -91,8 +97,13 @@ class Engine:
             fingerprint = manifest.fingerprint(quality)
             other = self._loaded.get(fingerprint)
             if other is None:
-                codec = bundle.codec(quality)
-                self._loaded[fingerprint] = Loaded(manifest=manifest, quality=quality, codec=codec, tail=tail)
+                self._loaded[fingerprint] = Loaded(
+                    manifest=manifest,
+                    quality=quality,
+                    task=task_of(manifest),
+                    codec=bundle.codec(quality),
+                    tail=tail,
+                )
             elif other.manifest.contract(other.quality) != manifest.contract(quality):
                 raise BundleInvalid(
                     bundle.path,
@@ -117,6 +128,11 @@ class Engine:
         except KeyError:
             names = {key: f"{each.manifest.id}/{each.quality}" for key, each in self._loaded.items()}
             raise FingerprintUnknown(fingerprint, names) from None
+
+    def longest_frame(self) -> int:
+        """Tell how many bytes a frame can have, of what is loaded or of version 1."""
+        elements = max(math.prod(each.codec.latent_shape) for each in self._loaded.values())
+        return largest_frame(max(MAX_SHORT_BYTES, ELEMENT_BYTES * elements))
 
     def group(self, fingerprint: int) -> Hashable:
         """Name the group of a fingerprint. Frames of one group can share a forward pass."""
@@ -143,9 +159,8 @@ class Engine:
             ]
         )
         inputs = torch.from_numpy(latents).to(self.device, self.precision)
-        logits = self._loaded[frames[0].fingerprint].tail(inputs)
-        probabilities: NDArray[np.float32] = torch.softmax(logits.float(), dim=1).cpu().numpy()
-        return probabilities
+        loaded = self._loaded[frames[0].fingerprint]
+        return loaded.task.probabilities(loaded.tail(inputs).float().cpu().numpy())
 
     def blanks(self) -> tuple[Decoded, ...]:
         """Make a picture of zeros for every tail: requests that need no picture."""

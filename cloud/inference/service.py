@@ -20,13 +20,14 @@ from splitwire.cloud.metrics import Metrics
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.errors import PayloadInvalid
 from splitwire.shared.frame import unpack
-from splitwire.shared.messages import Likely, LoadedBundle, Model, Timings
+from splitwire.shared.messages import LoadedBundle, Model, Timings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from splitwire.cloud.settings import CloudSettings
-    from splitwire.shared.bundle import Manifest
+    from splitwire.shared.messages import Likely
+    from splitwire.shared.task import Classification
 
     Admit = Callable[[int], None]
 
@@ -53,6 +54,8 @@ class Parts:
     files: DeviceFiles
     keys: Keys
     batcher: Batcher
+    frame_bytes: int
+    """The longest body that is read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +63,8 @@ class Inference:
     """What came of a frame: for each picture its likeliest classes, in order."""
 
     pictures: list[list[Likely]]
-    manifest: Manifest
+    task: Classification
+    bundle: str
     quality: str
     device: str
     timings_ms: Timings
@@ -107,7 +111,14 @@ class Service:
         )
         batcher.start()
         self.metrics.queue.set_function(lambda: batcher.depth)
-        self._parts = Parts(model=model, engine=engine, files=files, keys=keys, batcher=batcher)
+        self._parts = Parts(
+            model=model,
+            engine=engine,
+            files=files,
+            keys=keys,
+            batcher=batcher,
+            frame_bytes=engine.longest_frame(),
+        )
         try:
             yield
         finally:
@@ -167,6 +178,7 @@ class Service:
         Raises:
             NotReady: the server is starting or stopping.
             KeyMissing, KeyWrong: see ``splitwire.cloud.inference.keys``.
+            BodyTooLarge: no frame of what is loaded is so long.
             QueueFull: there is no room for the body, or as many pictures wait as may.
             FrameError: it is no frame, or has values that are too large for the network.
             FingerprintUnknown: no loaded bundle decodes it.
@@ -188,11 +200,7 @@ class Service:
             del frame, unpacked  # what waits is kept once
             seconds = time.monotonic() - started
             ranked = await parts.batcher.submit(decoded, caller, deadline, large=large)
-            classes, probabilities = ranked.classes[:, :top], ranked.probabilities[:, :top]
-            likeliest = [
-                [Likely(*pair) for pair in zip(*rows, strict=True)]
-                for rows in zip(classes.tolist(), probabilities.tolist(), strict=True)
-            ]
+            likeliest = loaded.task.likeliest(ranked.classes, ranked.probabilities, top)
             if not all(math.isfinite(picture[0].probability) for picture in likeliest):
                 raise PayloadInvalid(quality, "values too large for the network")
             self.metrics.frame_done(
@@ -200,7 +208,8 @@ class Service:
             )
             return Inference(
                 pictures=likeliest,
-                manifest=loaded.manifest,
+                task=loaded.task,
+                bundle=bundle,
                 quality=quality,
                 device=parts.model.device,
                 timings_ms=Timings(
@@ -217,7 +226,7 @@ class Service:
         key = parts.keys.check(authorization)
         if self._draining:
             raise NotReady("stopping")
-        admission = Admission(key or network_of(address), self._bodies, parts.batcher)
+        admission = Admission(key or network_of(address), self._bodies, parts.batcher, parts.frame_bytes)
         self._frames += 1
         self._idle.clear()
         try:

@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
-from splitwire.edge.compute.encoder import Encoder
 from splitwire.edge.compute.head import open_head
 from splitwire.edge.compute.picture_decoder import MOST_SECONDS, PictureDecoder
 from splitwire.edge.network.cost import OVERHEAD_BYTES, throughput_seconds
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.evaluation import load_evaluation
-from splitwire.shared.pictures.loading import prepare
+from splitwire.shared.graph.reading import CLASSES
+from splitwire.shared.pictures.loading import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,24 +89,30 @@ def bench(settings: HeadSettings, deadline_ms: float) -> Bench:
     bundle = load_bundle(settings.bundle, "device")
     evaluation = load_evaluation(settings.bundle)
     scores = evaluation.scores if evaluation else {}
-    head = open_head(settings.head, bundle, low_memory=settings.low_memory)
+    manifest, own = bundle.manifest, [CLASSES] if bundle.manifest.fallback else []
+    outputs = {name: quality.output for name, quality in manifest.qualities.items()}
+    head = open_head(settings.head, bundle, [*outputs.values(), *own], low_memory=settings.low_memory)
     file = _noise()
     preparation = bundle.manifest.preparation
     with closing(PictureDecoder()) as decoder:
 
         def load() -> NDArray[np.float32]:
-            return prepare(decoder(file, "noise", preparation.size, MOST_SECONDS), preparation)
+            return normalise(decoder(file, "noise", preparation.view, MOST_SECONDS), preparation)
 
         picture = load()
         load_ms = _median(load)
-    feature = head(picture)
-    head_ms = _median(lambda: head(picture))
+
+    def run(*names: str) -> list[NDArray[np.float32]]:
+        computed = head(picture)
+        return [computed[name] for name in names]
+
+    heads = {output: _median(lambda: run(*own, output)) for output in dict.fromkeys(outputs.values())}  # noqa: B023 - called at once
     qualities: dict[str, QualityTimes] = {}
-    for name in bundle.manifest.qualities:
-        encoder = Encoder(bundle, name)
-        encode_ms = _median(lambda: encoder(feature))  # noqa: B023 - called at once
+    for name, output in outputs.items():
+        (latent,), codec = run(output), bundle.codec(name)
+        encode_ms = _median(lambda: codec.encode(codec.quantise(latent)))  # noqa: B023 - called at once
         size = scores[name].body_bytes if name in scores else None
-        device = (load_ms + head_ms + encode_ms) / 1e3
+        device = (load_ms + heads[output] + encode_ms) / 1e3
         qualities[name] = QualityTimes(
             encode_ms=encode_ms,
             body_bytes=size,
@@ -120,7 +126,7 @@ def bench(settings: HeadSettings, deadline_ms: float) -> Bench:
     return Bench(
         head=settings.head,
         load_ms=load_ms,
-        head_ms=head_ms,
+        head_ms=heads[outputs[manifest.default_quality]],
         qualities=qualities,
         deadline_ms=deadline_ms,
         best_by_link={

@@ -87,8 +87,10 @@ def classify(
 
 
 async def _classify(paths: tuple[Path, ...], settings: DeviceSettings, *, as_json: bool) -> int:
-    pictures, unusable = named_pictures(paths)
-    widest = max((len(shown(picture)) for picture in pictures if isinstance(picture, Path)), default=0)
+    pictures, passed_over, unusable = named_pictures(paths)
+    if passed_over:
+        print_line(f"passed over, not named as pictures: {passed_over} files; name one to have it tried")
+    widest = max((len(name) for name, _ in pictures), default=0)
     output = Output(as_json=as_json, widest_path=widest, total=len(pictures))
     for path, error in unusable.items():
         output.result(failed(shown(path), error))
@@ -113,9 +115,10 @@ def watch(
     Every picture ends with exactly one answer in the outbox, whatever
     happens meanwhile: it waits for the cloud through outages, and a restart
     goes on where the last run ended. The same content is classified once.
-    Hidden files, and those with names of unfinished ones (.part, .tmp and
-    the like), are left alone. A picture that the cloud refuses is set aside
-    and tried again at a restart, or when the model bundle changes.
+    Left alone are hidden files, those with names of unfinished ones (.part,
+    .tmp and the like), and those that are not named as pictures. A picture
+    that the cloud refuses is set aside and tried again at a restart, or when
+    the model bundle changes.
 
     Runs until SIGTERM (exit code 0) or Ctrl-C (130). The other exit codes
     are classify's, and 9: the outbox can't be kept.

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from splitwire.shared.messages import Model
 
 
+_SHOWN = 20
+"""Classes that are named."""
+
+
 class QualityInfo(BaseModel):
     """One quality. What was not measured is null.
 
@@ -66,6 +70,8 @@ class BundleInfo(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     bundle: str
+    network: str
+    cut: str
     classes: tuple[str, ...]
     pictures_measured: int | None
     base_accuracy: Share | None
@@ -74,7 +80,11 @@ class BundleInfo(BaseModel):
 
     def lines(self) -> list[str]:
         """Write it for people, and what can run the head."""
-        lines = [f"{self.bundle}: {', '.join(self.classes)}"]
+        more = f" and {len(self.classes) - _SHOWN:,} more" if len(self.classes) > _SHOWN else ""
+        lines = [
+            f"{self.bundle}: {self.network}, cut at {self.cut}",
+            f"{len(self.classes):,} classes: {', '.join(self.classes[:_SHOWN])}{more}",
+        ]
         if self.base_accuracy is not None:
             lines.append(f"without compression {_accuracy(self.base_accuracy)}")
         if self.device_accuracy is not None:
@@ -116,6 +126,8 @@ def describe(path: Path) -> BundleInfo:
     ]
     return BundleInfo(
         bundle=manifest.id,
+        network=manifest.network.name,
+        cut=manifest.network.cut,
         classes=manifest.classes,
         pictures_measured=evaluation.pictures if evaluation else None,
         base_accuracy=scores[BASE].accuracy if BASE in scores else None,

@@ -1,10 +1,9 @@
-"""From feature to payload, in whichever quality suits."""
+"""From latent to payload, in whichever quality suits."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from splitwire.edge.compute.encoder import Encoder
 from splitwire.edge.network.throughput import Option, ThroughputEstimator
 from splitwire.shared.errors import BundleInvalid
 from splitwire.shared.evaluation import load_evaluation
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 
-class Coded(NamedTuple):
-    """A picture's payload, its quality, and why that one; None where it was asked for."""
+class Choice(NamedTuple):
+    """A picture's quality, the head's output that it needs, and why that one; None where it was asked for."""
 
-    payload: bytes
     quality: str
+    output: str
     reason: str | None
 
 
@@ -30,15 +29,17 @@ class Coder:
     """Codes in one quality, or with ``auto`` in the one that the link carries in time."""
 
     def __init__(self, bundle: Bundle, quality: str) -> None:
-        """Load the encoder of each quality that may be used.
+        """Load the codec of each quality that may be used.
 
         Raises:
             QualityMissing: the bundle has no such quality.
-            BundleInvalid: weights or tables can't be used; with ``auto``, the evaluation is damaged.
+            BundleInvalid: tables can't be used; with ``auto``, the evaluation is damaged.
 
         """
         names = tuple(bundle.manifest.qualities) if quality == AUTO else (quality,)
-        self._encoders = {name: Encoder(bundle, name) for name in names}
+        self._codecs = {name: bundle.codec(name) for name in names}
+        self.outputs = {name: bundle.quality(name).output for name in names}
+        """The head's, by quality."""
         self.quality = bundle.manifest.default_quality if quality == AUTO else quality
         """The one that is used where nothing is chosen."""
         self.throughput = ThroughputEstimator()
@@ -56,15 +57,20 @@ class Coder:
                     bundle.path, "it was not measured, so that auto can't choose; name a quality"
                 )
 
-    def __call__(self, feature: NDArray[np.float32], left: float) -> Coded:
-        """Code a feature [512, 7, 7] whose answer is due in ``left`` seconds.
+    def choose(self, left: float) -> Choice:
+        """Choose the quality of a picture whose answer is due in ``left`` seconds."""
+        quality, reason = self.quality, None
+        if self._options:
+            choice = self.throughput.choose(self._options, left)
+            quality, reason = choice.name, choice.reason
+        return Choice(quality, self.outputs[quality], reason)
+
+    def encode(self, latent: NDArray[np.float32], quality: str) -> bytes:
+        """Make the payload of a quality's latent, [*latent_shape].
 
         Raises:
             LatentInvalid: it can't be coded.
 
         """
-        quality, reason = self.quality, None
-        if self._options:
-            choice = self.throughput.choose(self._options, left)
-            quality, reason = choice.name, choice.reason
-        return Coded(self._encoders[quality](feature), quality, reason)
+        codec = self._codecs[quality]
+        return codec.encode(codec.quantise(latent))

@@ -20,7 +20,7 @@ from splitwire.edge.compute import picture_decoder_process as decoder_process
 from splitwire.edge.compute.picture_decoder_process import COSTLY, READY, REPLY, REQUEST, SQUARE
 from splitwire.edge.errors import DecoderFailed
 from splitwire.shared.errors import PictureBroken, PictureCostly
-from splitwire.shared.pictures.decoding import decode, one_line
+from splitwire.shared.pictures.decoding import View, convert, decode, one_line
 from splitwire.shared.pictures.headers import is_one_scan
 from splitwire.shared.pictures.loading import MAX_FILE_BYTES, TOO_LARGE, read_file
 
@@ -46,13 +46,15 @@ class PictureDecoder:
         self._process: _Process | None = None
         self._closed = False
 
-    def __call__(self, source: Path | bytes, name: str, side: int, seconds: float) -> Image.Image:
-        """Give the centre square of a picture, RGB, side x side pixels; see ``splitwire.shared.pictures.decoding.decode``.
+    def __call__(
+        self, source: Path | bytes | Image.Image, name: str, view: View, seconds: float
+    ) -> Image.Image:
+        """Give what is seen of a picture, RGB, side x side pixels; see ``splitwire.shared.pictures.decoding.decode``.
 
         Args:
-            source: a file, or the bytes of one.
+            source: a file, the bytes of one, or an image that is open.
             name: what to call it in errors.
-            side: pixels.
+            view: what to give of the picture.
             seconds: how long it may take, where that is less than ``MOST_SECONDS``.
 
         Raises:
@@ -62,13 +64,16 @@ class PictureDecoder:
             DecoderFailed: the process can't be started, or not in that time.
 
         """
+        if isinstance(source, Image.Image):
+            with self._turn_here:
+                return convert(source, name, view)
         if _size(source) <= _SMALL_BYTES:
             source = _read(source, name)
             if _is_plain(source):
                 with self._turn_here, suppress(PictureBroken):  # the process says what is wrong
-                    return decode(source, name, side, formats=_SMALL_FORMATS, limit_bytes=_SMALL_COST_BYTES)
+                    return decode(source, name, view, formats=_SMALL_FORMATS, limit_bytes=_SMALL_COST_BYTES)
         with self._turn_apart:
-            return self._decode_apart(_read(source, name), name, side, min(seconds, MOST_SECONDS))
+            return self._decode_apart(_read(source, name), name, view, min(seconds, MOST_SECONDS))
 
     def close(self) -> None:
         """Kill the process; nothing can be decoded any more."""
@@ -79,7 +84,7 @@ class PictureDecoder:
             if self._process is not None:
                 self._process.end()
 
-    def _decode_apart(self, data: bytes, name: str, side: int, seconds: float) -> Image.Image:
+    def _decode_apart(self, data: bytes, name: str, view: View, seconds: float) -> Image.Image:
         end = time.monotonic() + seconds
         process = self._started()
         process.wait(seconds)
@@ -92,14 +97,14 @@ class PictureDecoder:
         timer = threading.Timer(end - time.monotonic(), stop)
         timer.start()
         try:
-            kind, content = process.ask(REQUEST.pack(len(data), side, seconds), data)
+            kind, content = process.ask(REQUEST.pack(len(data), seconds, *view), data)
         except (OSError, EOFError):
             process.end()
             reason = f"takes over {seconds:g} s" if late.is_set() else "ended the process that did it"
             raise PictureCostly(name, f"decoding it {reason}; make it smaller first") from None
         else:
             if kind == SQUARE:
-                return Image.frombytes("RGB", (side, side), content)
+                return Image.frombytes("RGB", (view.side, view.side), content)
             raise (PictureCostly if kind == COSTLY else PictureBroken)(name, content.decode())
         finally:
             timer.cancel()

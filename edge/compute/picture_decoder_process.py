@@ -16,23 +16,23 @@ from pathlib import Path
 from PIL import AvifImagePlugin, Image
 
 from splitwire.shared.errors import PictureBroken, PictureCostly
-from splitwire.shared.pictures.decoding import LIMIT_BYTES, TOO_LARGE, decode
+from splitwire.shared.pictures.decoding import LIMIT_BYTES, TOO_LARGE, View, decode
 
 if sys.platform == "linux":
     import resource
 
 READY = b"ready"
 """The first bytes on standard output."""
-REQUEST = struct.Struct("<QHd")
-"""The file's bytes, the side of the wanted square in pixels, the seconds that it may take; the file follows."""
+REQUEST = struct.Struct("<QdHd??")
+"""The file's bytes, the seconds that it may take, the fields of a ``View``; the file follows."""
 REPLY = struct.Struct("<BI")
 """``SQUARE``, ``BROKEN`` or ``COSTLY``, and the bytes of what follows: pixels, or why there are none, as UTF-8."""
 SQUARE, BROKEN, COSTLY = range(3)
 
 
-def _reply(data: bytes, side: int) -> tuple[int, bytes]:
+def _reply(data: bytes, view: View) -> tuple[int, bytes]:
     try:
-        return SQUARE, decode(data, "", side).tobytes()
+        return SQUARE, decode(data, "", view).tobytes()
     except PictureCostly as exc:
         return COSTLY, exc.reason.encode()
     except PictureBroken as exc:
@@ -64,14 +64,14 @@ def main() -> None:
     replies.write(READY)
     replies.flush()
     while header := requests.read(REQUEST.size):
-        size, side, seconds = REQUEST.unpack(header)
+        size, seconds, *view = REQUEST.unpack(header)
         if sys.platform == "linux":
             resource.setrlimit(
                 resource.RLIMIT_DATA, (most - size, hard)
             )  # the asking process has the file's bytes too
         if sys.platform != "win32":
             signal.alarm(math.ceil(seconds) + 1)  # in case nobody is left to stop it
-        kind, content = _reply(requests.read(size), side)
+        kind, content = _reply(requests.read(size), View(*view))
         if sys.platform != "win32":
             signal.alarm(0)
         replies.write(REPLY.pack(kind, len(content)) + content)

@@ -47,7 +47,10 @@ def address(url: str, key: str | None) -> Address:
     if not usable:
         raise SettingsError(f"--cloud '{_masked(url)}' is not a cloud's URL; write http://host:port")
     if not parsed.userinfo:
-        return Address(url=url, authorization=_bearer(key))
+        key = (key or "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise SettingsError("the API key has characters that no key has; copy it again")
+        return Address(url=url, authorization=f"Bearer {key}" if key else None)
     if key:
         raise SettingsError("--cloud has a user name and --key a key, but a request shows one; leave one out")
     credentials = f"{parsed.username}:{parsed.password}".encode()
@@ -55,15 +58,6 @@ def address(url: str, key: str | None) -> Address:
         url=str(parsed.copy_with(userinfo=b"")),
         authorization=f"Basic {base64.b64encode(credentials).decode()}",
     )
-
-
-def _bearer(key: str | None) -> str | None:
-    if not key:
-        return None
-    key = key.strip()
-    if not (key.isascii() and key.isprintable()):
-        raise SettingsError("the API key has characters that no key has; copy it again")
-    return f"Bearer {key}"
 
 
 def _masked(url: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from splitwire.shared.answer import MOST_SHARE, check_order
 from splitwire.shared.errors import AnswerLengthInvalid, AnswerValueInvalid
-from splitwire.shared.messages import Guess, Prediction
+from splitwire.shared.messages import Prediction
+from splitwire.shared.task import Classification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,15 +28,8 @@ def predictions(answer: CompactAnswer, classes: Sequence[str]) -> tuple[Predicti
     for picture in answer.pictures:
         if max(choice.class_id for choice in picture) >= len(classes):
             raise AnswerValueInvalid(f"a class over {len(classes) - 1}")
-        top = tuple(
-            Guess(
-                label=classes[choice.class_id],
-                class_id=choice.class_id,
-                probability=choice.share / MOST_SHARE,
-            )
-            for choice in picture
-        )
-        named.append(Prediction(**top[0].model_dump(), top=top))
+        likely = [(choice.class_id, choice.share / MOST_SHARE) for choice in picture]
+        named.append(Prediction.model_validate(Classification(classes).named(likely)))
     return tuple(named)
 
 

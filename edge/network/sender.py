@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from splitwire.edge.errors import CloudLate
-from splitwire.shared.frame import MAX_PICTURES, Frame, pack
+from splitwire.shared.frame import MAX_PAYLOADS_BYTES, MAX_PICTURES, Frame, pack
 
 if TYPE_CHECKING:
     from splitwire.edge.deadline import Deadline
@@ -112,7 +112,7 @@ class Sender:
 
     def _room(self, deadline: Deadline) -> float:
         known = self._throughput.carries(min(_LONGEST_WAY_SECONDS, _WAY_SHARE * deadline.left()))
-        return _FIRST_BYTES if known is None else known
+        return _FIRST_BYTES if known is None else min(known, MAX_PAYLOADS_BYTES)
 
     async def _exchange(self, batch: list[_Waiting]) -> None:
         payloads, quality = tuple(waiting.payload for waiting in batch), batch[0].quality

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from splitwire.edge.network.cost import OVERHEAD_BYTES, throughput_seconds
 
@@ -20,8 +19,7 @@ _LEAST_THROUGHPUT = 1.0
 """However long nothing is answered, a link can be found to be fast again."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Option:
+class Option(NamedTuple):
     """A quality to choose: mean body in bytes, and accuracy, 0 to 1."""
 
     name: str
@@ -29,8 +27,7 @@ class Option:
     accuracy: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
+class Choice(NamedTuple):
     """The chosen quality, and why."""
 
     name: str
@@ -67,12 +64,6 @@ class ThroughputEstimator:
             rate = min(rate, 0.5 * self.throughput)
         self.throughput = max(_LEAST_THROUGHPUT, rate)
 
-    def expected(self, size: float) -> float | None:
-        """Seconds that an exchange will take; None where nothing is known."""
-        if self.throughput is None:
-            return None
-        return throughput_seconds(size, self.throughput, self.round_trip)
-
     def carries(self, seconds: float) -> float | None:
         """Bytes that an exchange of ``seconds`` is expected to carry; None where nothing is known."""
         if self.throughput is None:
@@ -85,13 +76,12 @@ class ThroughputEstimator:
         Of equally accurate ones the smallest; where none fits, or nothing is known, the smallest of all.
         """
         smallest = min(options, key=lambda option: option.body_bytes)
-        if self.expected(0) is None:
-            return Choice(name=smallest.name, reason="the link is not known yet")
+        if self.throughput is None:
+            return Choice(smallest.name, "the link is not known yet")
         for option in sorted(options, key=lambda option: (-option.accuracy, option.body_bytes)):
-            seconds = self.expected(OVERHEAD_BYTES + option.body_bytes) or 0.0
+            size = OVERHEAD_BYTES + option.body_bytes
+            seconds = throughput_seconds(size, self.throughput, self.round_trip)
             if seconds <= _CAREFUL * left:
-                return Choice(
-                    name=option.name,
-                    reason=f"the most accurate that fits: {1e3 * seconds:.0f} of {1e3 * left:.0f} ms expected",
-                )
-        return Choice(name=smallest.name, reason=f"none is expected to fit in {1e3 * left:.0f} ms")
+                expected = f"{1e3 * seconds:.0f} of {1e3 * left:.0f} ms expected"
+                return Choice(option.name, f"the most accurate that fits: {expected}")
+        return Choice(smallest.name, f"none is expected to fit in {1e3 * left:.0f} ms")

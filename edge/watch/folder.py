@@ -17,9 +17,9 @@ from watchfiles import awatch
 from splitwire.edge.files import files_below
 from splitwire.edge.watch.outbox_file import COMPANIONS
 from splitwire.shared.errors import SettingsError, shown
+from splitwire.shared.pictures.names import may_be_picture
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import AsyncGenerator, Callable
 
 _UNFINISHED = ("~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp")
@@ -38,17 +38,13 @@ class Seen:
     mtime_ns: int
     ctime_ns: int
 
-    @classmethod
-    def at(cls, path: Path, status: os.stat_result) -> Seen:
-        """Take what matters of a file's status."""
-        return cls(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
-
 
 class Folder:
-    """The files below a folder, except hidden ones, unfinished ones and those of the outbox.
+    """The files below a folder that may be pictures by their names: none that is hidden, unfinished or the outbox's.
 
     ``settle``: seconds between two looks at a file that may be incomplete. ``poll``: seconds between looks
-    when nothing seems to happen. ``notice`` is told once of each subfolder that can't be read.
+    when nothing seems to happen. ``notice`` is told once of each subfolder that can't be read, and
+    of files that are left alone for their names.
     """
 
     def __init__(
@@ -66,6 +62,7 @@ class Folder:
         self._poll = poll
         self._notice = notice
         self._noticed: set[Path] = set()
+        self._passed_over = False
         self._last: set[Seen] = set()
         self._done: set[Seen] = set()
 
@@ -111,12 +108,17 @@ class Folder:
 
     def _look(self) -> list[Seen]:
         try:
-            found = {
-                Seen.at(path, status)
-                for path, status in files_below(self._path, self._concerns, self._unreadable)
-            }
+            files = list(files_below(self._path, self._concerns, self._unreadable))
         except OSError as exc:
             raise SettingsError(f"folder {shown(self._path)} can't be read ({exc.strerror})") from exc
+        found = {
+            Seen(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
+            for path, status in files
+            if may_be_picture(path.name)
+        }
+        if len(found) < len(files) and not self._passed_over:
+            self._passed_over = True
+            self._notice("files that are not named as pictures are left alone")
         self._done &= found
         complete = (found & self._last) - self._done
         self._last = found

@@ -55,7 +55,7 @@ async def watch(
     with open_outbox(place, pace.lock) as outbox:
         while True:
             async with open_pipeline(settings) as pipeline:
-                if settings.fallback and pipeline.fallback is None:
+                if settings.fallback and not pipeline.manifest.fallback:
                     raise FallbackMissing(settings.bundle, "--fallback")
                 answers = Answers(pipeline, outbox, say, notice, pace)
                 intake = Intake(settings, pipeline, looking, outbox, say, answers.more)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -9,16 +11,30 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 from rich.table import Table
+from safetensors import SafetensorError, safe_open
 
 from splitwire.models.device import Precision, choose_compute
 from splitwire.models.errors import TrainingError
+from splitwire.models.networks import DOWNLOAD, PAPERS, preparation
+from splitwire.models.training.cuts_command import cuts
 from splitwire.models.training.data.batches import Parts
-from splitwire.models.training.data.pictures import Pictures, Split, balanced_sample, load_pictures
+from splitwire.models.training.data.check import check, say
+from splitwire.models.training.data.layouts import TAR_SUFFIXES
+from splitwire.models.training.data.pictures import (
+    Pictures,
+    check_amount,
+    is_cifar10,
+    load_parts,
+    load_pictures,
+    stratified_sample,
+)
 from splitwire.models.training.evaluate import evaluate_bundle
 from splitwire.models.training.export import (
     CIFAR10_ORIGIN,
+    NOT_STATED,
     TORCHVISION_ORIGIN,
     Origins,
+    check_cut,
     check_name,
     export_bundle,
 )
@@ -29,19 +45,28 @@ from splitwire.models.training.painting.paintings import paint_bundle
 from splitwire.models.training.pipeline import PRESETS, STAGES, PresetName
 from splitwire.models.training.provenance import run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run, train_stage
-from splitwire.models.training.stages.convolutions import TORCHVISION_WEIGHTS
-from splitwire.shared.bundle import default_bundle_path, load_bundle
+from splitwire.models.training.stages.backbone import default_cut
+from splitwire.models.training.yardstick import shortcomings
+from splitwire.models.vgg16 import CUT
+from splitwire.shared.bundle import Manifest, default_bundle_path, load_bundle
 from splitwire.shared.command import command_line, print_result
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.evaluation import Evaluation
 
 commands = command_line("python -m splitwire.models.training")
 app = commands.meta
+commands.command(cuts)
 
-_DATA = "CIFAR-10 as torchvision keeps it, a folder a class, or a tar file of that."
-_WEIGHTS = f"{TORCHVISION_WEIGHTS}, or a safetensors file with torchvision's names."
+_DATA = "A folder a class, or train/ and test/ with such folders, or a tar file of that; or CIFAR-10 as torchvision keeps it."
+_NETWORK = f"{PAPERS}, or a classifier of timm: any name that timm.list_models() has."
+_CUT = (
+    f"Where it is cut, as `cuts` lists it; else {CUT} for {PAPERS}, for others where the smallest maps cross."
+)
+_WEIGHTS = (
+    f"{DOWNLOAD}: torchvision's for {PAPERS}, timm's for others; or a safetensors file with their names."
+)
 _PRESET = (
-    "cached: a first result on a small machine; shipped: what made the shipped bundle, with a better teacher; "
+    "small: pictures in folders, on two cores; shipped: what made the shipped bundle (vgg16), with a better teacher; "
     "paper: the paper's rates, batch and epochs; full: every layer, for a GPU."
 )
 _SET = "Change a setting of the preset: STAGE.NAME=VALUE; may be repeated."
@@ -49,10 +74,18 @@ _RESUME = "Keep what has ended, go on from the last checkpoint of what has not."
 _FROM = "Go on from this bundle, with its preset: its networks need no training."
 _STAGES = f"Of {', '.join(STAGES)}, in order; none: all that a bundle needs."
 _PRECISION = "auto, float32 or bfloat16 (mixed precision; auto: where fast)."
+_ALL = "Keep qualities that answer worse than one with fewer bytes, or than the device's own classifier."
+_NEW_BUNDLE = (
+    "Folder to write; its name becomes the bundle's id. Without: bundles/NAME, as the data is called."
+)
+_NEW_RUN = "Folder of the run: logs, checkpoints, caches. Without: runs/NAME, as the bundle is called."
 _WEIGHTS_ORIGIN = "Origin and licence of initial weights from a file or bundle: a sentence for the card."
+_DATA_ORIGIN = "Origin and licence of the pictures: a sentence for the card."
 
 DataPath = Annotated[Path, Parameter(env_var="SPLITWIRE_DATA", help=_DATA)]
 RunFolder = Annotated[Path, Parameter(help="Folder of the run: logs, checkpoints, caches.")]
+NetworkName = Annotated[str, Parameter(help=_NETWORK)]
+CutName = Annotated[str | None, Parameter(help=_CUT)]
 InitialWeights = Annotated[str, Parameter(env_var="SPLITWIRE_INITIAL_WEIGHTS", help=_WEIGHTS)]
 PresetOption = Annotated[PresetName, Parameter(help=_PRESET)]
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False, help=_SET)]
@@ -61,8 +94,23 @@ Device = Annotated[str, Parameter(help="auto, cpu, cuda or cuda:N.")]
 PrecisionName = Annotated[Precision, Parameter(help=_PRECISION)]
 BundleFolder = Annotated[Path, Parameter(help="Folder to write; its name becomes the bundle's id.")]
 WeightsOrigin = Annotated[str | None, Parameter(help=_WEIGHTS_ORIGIN)]
-DataOrigin = Annotated[str, Parameter(help="Origin and licence of the pictures: a sentence for the card.")]
+DataOrigin = Annotated[str | None, Parameter(help=_DATA_ORIGIN)]
+AllQualities = Annotated[bool, Parameter(negative="", help=_ALL)]
 _DEFAULT_RUN = Path("runs/default")
+
+
+def _name_of(data: Path) -> str:
+    """Make a bundle's name of a data set's."""
+    name = data.resolve().name.lower()
+    stem = next((name.removesuffix(suffix) for suffix in TAR_SUFFIXES if name.endswith(suffix)), name)
+    return re.sub(r"[^a-z0-9.]+", "-", stem)[:64].strip("-.") or "pictures"
+
+
+def _validate(_: object, value: float) -> None:
+    check_amount(value)
+
+
+Limit = Annotated[float, Parameter(validator=_validate)]
 
 
 @app.default
@@ -78,28 +126,31 @@ def launch(*words: Annotated[str, Parameter(show=False, allow_leading_hyphen=Tru
 def release(
     *,
     data: DataPath,
-    bundle: BundleFolder,
-    run: RunFolder = _DEFAULT_RUN,
-    initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
-    preset: PresetOption = "cached",
+    bundle: Annotated[Path | None, Parameter(help=_NEW_BUNDLE)] = None,
+    run: Annotated[Path | None, Parameter(help=_NEW_RUN)] = None,
+    network: NetworkName = PAPERS,
+    cut: CutName = None,
+    initial_weights: InitialWeights = DOWNLOAD,
+    preset: PresetOption = "small",
     changes: Changes = (),
     weights_origin: WeightsOrigin = None,
-    data_origin: DataOrigin = CIFAR10_ORIGIN,
+    data_origin: DataOrigin = None,
+    all_qualities: AllQualities = False,
     resume: Resume = False,
     device: Device = "auto",
     precision: PrecisionName = "auto",
 ) -> None:
-    """Train every stage, then write the bundle: weights, hashes, evaluation, sae.json, card."""
+    """Train every stage that a bundle needs, then write the bundle: weights, hashes, evaluation, card."""
+    bundle = bundle or Path("bundles", _name_of(data))
+    run = run or Path("runs", bundle.name)
     check_name(bundle)
-    settings = _settings(data, initial_weights, preset, changes)
-    origins = _origins(initial_weights, weights_origin, data_origin)
-    test = _test_pictures(data)
+    settings = _settings(data, network, cut, initial_weights, preset, changes)
     opened = begin_run(run, choose_compute(device, precision), settings, resume=resume)
-    if test.classes != opened.pictures.training.classes:
-        raise TrainingError(f"{data} has other classes under test/ than under train/; give both the same")
+    test = opened.pictures.test
+    origins = origins_of(network, initial_weights, weights_origin, data, test.classes, data_origin)
     bundle.mkdir(parents=True, exist_ok=True)
-    _train(opened, (*_needed(opened), "sae"), resume=resume)
-    _export(opened, bundle, test, origins)
+    train_stages(opened, _needed(opened), resume=resume)
+    _export(opened, bundle, test, origins, all_qualities=all_qualities)
 
 
 @commands.command
@@ -107,7 +158,9 @@ def begin(
     *,
     data: DataPath,
     run: RunFolder = _DEFAULT_RUN,
-    initial_weights: InitialWeights = TORCHVISION_WEIGHTS,
+    network: NetworkName = PAPERS,
+    cut: CutName = None,
+    initial_weights: InitialWeights = DOWNLOAD,
     preset: PresetOption | None = None,
     changes: Changes = (),
     from_bundle: Annotated[Path | None, Parameter(name="--from", help=_FROM)] = None,
@@ -120,7 +173,7 @@ def begin(
         weights = _initial_weights(initial_weights)
         begun = run_of_bundle(run, from_bundle, data, weights, cpu, changes)
     else:
-        settings = _settings(data, initial_weights, preset or "cached", changes)
+        settings = _settings(data, network, cut, initial_weights, preset or "small", changes)
         begun = begin_run(run, cpu, settings, resume=False)
     print_result(begun.settings.model_dump_json(indent=2))
 
@@ -135,7 +188,7 @@ def train(
 ) -> None:
     """Train stages of a run that was begun."""
     opened = open_run(run, choose_compute(device, precision))
-    _train(opened, stages or _needed(opened), resume=resume)
+    train_stages(opened, stages or _needed(opened), resume=resume)
 
 
 @commands.command
@@ -148,7 +201,7 @@ def qualities(
 ) -> None:
     """Train the learned qualities of a run, on the features of its backbone."""
     opened = open_run(run, choose_compute(device, precision))
-    _train(opened, names or tuple(opened.settings.preset.qualities), resume=resume)
+    train_stages(opened, names or tuple(opened.settings.preset.qualities), resume=resume)
 
 
 @commands.command
@@ -158,15 +211,22 @@ def export(
     bundle: BundleFolder,
     run: RunFolder = _DEFAULT_RUN,
     weights_origin: WeightsOrigin = None,
-    data_origin: DataOrigin = CIFAR10_ORIGIN,
+    data_origin: DataOrigin = None,
+    all_qualities: AllQualities = False,
     device: Device = "auto",
     precision: PrecisionName = "auto",
 ) -> None:
     """Write the networks of a trained run as a bundle, measured on the test pictures."""
     opened = open_run(run, choose_compute(device, precision))
-    origins = _origins(opened.settings.bundle or opened.settings.initial_weights, weights_origin, data_origin)
-    test = _test_pictures(data)
-    _export(opened, bundle, test, origins)
+    check_name(bundle)
+    found = load_pictures(data, "test")
+    if found.classes != opened.result(opened.pipeline.backbone).classes:
+        raise TrainingError(f"{data} has other classes than the run was trained on; give --data the run's")
+    weights = opened.settings.bundle or opened.settings.initial_weights
+    origins = origins_of(opened.settings.network, weights, weights_origin, data, found.classes, data_origin)
+    same = data.resolve() == Path(opened.settings.data)
+    test = opened.pictures.test if same else check({"test": found})["test"]
+    _export(opened, bundle, test, origins, all_qualities=all_qualities)
 
 
 @commands.command
@@ -174,12 +234,14 @@ def evaluate(
     *,
     data: DataPath,
     bundle: Annotated[Path, Parameter(help="Folder of the model bundle.")] = default_bundle_path(),
-    limit: Annotated[NonNegativeInt, Parameter(help="Test pictures, evenly from the classes; 0: all.")] = 0,
+    limit: Annotated[Limit, Parameter(help="Test pictures, or a share below 1 of each class's; 0: all.")] = 0,
     seed: Annotated[NonNegativeInt, Parameter(help="Seed of the choice.")] = 0,
     as_json: Annotated[bool, Parameter(name="--json", help="Print every figure as JSON.")] = False,
 ) -> None:
-    """Measure a bundle on the test pictures: torch computes what a device computes with ncnn and numpy."""
-    evaluation = evaluate_bundle(bundle, _test_pictures(data, limit, seed))
+    """Measure a bundle on the test pictures, through a device's graph, codec and tail."""
+    found = load_pictures(data, "test")
+    _check_classes(bundle, found)
+    evaluation = evaluate_bundle(bundle, check({"test": _some(found, limit, seed, "--limit")})["test"])
     if as_json:
         print_result(evaluation.model_dump_json(indent=2))
     else:
@@ -188,24 +250,30 @@ def evaluate(
 
 @commands.command
 def paint(
-    *names: Annotated[str, Parameter(help="Qualities; none: paper, int8, q3, q1.")],
+    *names: Annotated[str, Parameter(help="Qualities; none: those of paper, int8, q3, q1 that there are.")],
     data: DataPath,
     bundle: Annotated[Path, Parameter(help="Folder of a bundle: paintings.json and .png are written there.")],
     run: Annotated[Path, Parameter(help="Folder that keeps the pictures' features.")] = _DEFAULT_RUN,
-    pictures: Annotated[NonNegativeInt, Parameter(help="Training pictures, evenly; 0: all.")] = 0,
-    limit: Annotated[NonNegativeInt, Parameter(help="Test pictures, evenly; 0: all.")] = 1000,
+    pictures: Annotated[Limit, Parameter(help="Training pictures, or a share below 1; 0: all.")] = 0,
+    limit: Annotated[Limit, Parameter(help="Test pictures, or a share below 1; 0: all.")] = 1000,
     epochs: Annotated[PositiveInt, Parameter(help="Of each painter's training.")] = 6,
     seed: Annotated[NonNegativeInt, Parameter(help="Of the choice of pictures, and of the training.")] = 0,
     device: Device = "auto",
     precision: PrecisionName = "auto",
 ) -> None:
-    """Train a painter of each quality, as who overhears codes would, and measure what these give away."""
-    chosen = Parts(
-        training=_pictures(data, "train", pictures, seed), held_out=_test_pictures(data, limit, seed)
+    """Train a painter for each quality, as somebody who overhears codes would, and measure what they give away."""
+    parts, _ = load_parts(data)
+    manifest = _check_classes(bundle, parts["test"])
+    checked = check(
+        {
+            "test": _some(parts["test"], limit, seed, "--limit"),
+            "training": _some(parts["train"], pictures, seed, "--pictures"),
+        }
     )
+    chosen = Parts(training=checked["training"], held_out=checked["test"])
     found = paint_bundle(
         bundle,
-        names or ("paper", "int8", "q3", "q1"),
+        names or tuple(name for name in ("paper", "int8", "q3", "q1") if name in manifest.qualities),
         chosen,
         PainterSettings(epochs=epochs),
         choose_compute(device, precision),
@@ -220,48 +288,85 @@ def paint(
     print_result(f"pictures {found.accuracy.value:.1%}")
 
 
-def _test_pictures(data: Path, limit: int = 0, seed: int = 0) -> Pictures:
-    return _pictures(data, "test", limit, seed)
+def _some(pictures: Pictures, limit: float, seed: int, option: str) -> Pictures:
+    return pictures.subset(stratified_sample(pictures.labels, limit, seed, option)) if limit else pictures
 
 
-def _pictures(data: Path, split: Split, limit: int, seed: int) -> Pictures:
-    pictures = load_pictures(data, split)
-    if limit:
-        pictures = pictures.subset(balanced_sample(pictures.labels, limit, seed))
-    pictures.check_readable()
-    return pictures
+def _check_classes(bundle: Path, pictures: Pictures) -> Manifest:
+    manifest = load_bundle(bundle, "device").manifest
+    if pictures.classes != manifest.classes:
+        raise TrainingError(f"the pictures' classes are not those of {bundle}; give --data its own data set")
+    return manifest
 
 
-def _settings(data: Path, initial_weights: str, preset: PresetName, changes: tuple[str, ...]) -> RunSettings:
+def _settings(
+    data: Path,
+    network: str,
+    cut: str | None,
+    initial_weights: str,
+    preset: PresetName,
+    changes: tuple[str, ...],
+) -> RunSettings:
+    wanted = preparation(network)
     return RunSettings(
         preset=PRESETS[preset].changed(changes),
+        network=network,
+        cut=cut or (CUT if network == PAPERS else default_cut(network, wanted.size)),
+        preparation=wanted,
         data=str(data.resolve()),
         initial_weights=_initial_weights(initial_weights),
     )
 
 
 def _initial_weights(given: str) -> str:
-    return given if given == TORCHVISION_WEIGHTS else str(Path(given).resolve())
+    if given == DOWNLOAD:
+        return given
+    try:
+        with safe_open(given, "numpy"):
+            return str(Path(given).resolve())
+    except (OSError, SafetensorError) as exc:
+        raise TrainingError(
+            f"initial weights {given} can't be read ({exc}); give --initial-weights a safetensors file, or {DOWNLOAD}"
+        ) from exc
 
 
-def _origins(initial_weights: str, weights_origin: str | None, data_origin: str) -> Origins:
-    if weights_origin is None and initial_weights != TORCHVISION_WEIGHTS:
-        raise SettingsError(
-            "the initial weights came from a file or a bundle; state their origin with --weights-origin"
-        )
-    return Origins(weights=weights_origin or TORCHVISION_ORIGIN, data=data_origin)
+def origins_of(
+    network: str,
+    initial_weights: str,
+    weights_origin: str | None,
+    data: Path,
+    classes: tuple[str, ...],
+    data_origin: str | None,
+) -> Origins:
+    """Take the origins that are stated or known; say which will not be in the card."""
+    if weights_origin is None and (network, initial_weights) == (PAPERS, DOWNLOAD):
+        weights_origin = TORCHVISION_ORIGIN
+    if data_origin is None and is_cifar10(data, classes):
+        data_origin = CIFAR10_ORIGIN
+    for what, origin, option in (
+        ("the initial weights", weights_origin, "--weights-origin"),
+        ("the pictures", data_origin, "--data-origin"),
+    ):
+        if origin is None:
+            say(f"the card will say of {what} that their origin is not stated; {option} SENTENCE states it")
+    return Origins(weights=weights_origin or NOT_STATED, data=data_origin or NOT_STATED)
 
 
 def _needed(run: Run) -> tuple[str, ...]:
     return tuple(stage.name for stage in run.needed)
 
 
-def _train(run: Run, names: tuple[str, ...], *, resume: bool) -> None:
+def train_stages(run: Run, names: tuple[str, ...], *, resume: bool) -> None:
+    """Train some stages, after saying what they will take."""
     stages = [run.stage(name) for name in names]
     ahead = [stage for stage in stages if not (resume and run.has_ended(stage))]
     if not ahead:
         return
-    _announce(forecast(run, ahead))
+    forecasts = forecast(run, ahead)
+    _announce(forecasts)
+    _check_disk(run, sum(each.disk for each in forecasts))
+    if run.pipeline.backbone in ahead:
+        check_cut(run)
     for stage in stages:
         if resume and run.has_ended(stage):
             continue
@@ -269,6 +374,16 @@ def _train(run: Run, names: tuple[str, ...], *, resume: bool) -> None:
         CONSOLE.print(
             f"{stage.name}: {result.held_out_pictures} held-out pictures, accuracy {result.held_out_accuracy:.2%}; "
             f"{result.hours:.2f} hours on {result.compute}"
+        )
+
+
+def _check_disk(run: Run, needed: int) -> None:
+    old = sum(file.stat().st_size for file in (run.folder / "cache").rglob("*.npy"))
+    free = shutil.disk_usage(run.folder).free + old
+    if needed > free:
+        raise TrainingError(
+            f"the caches in {run.folder} will need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; choose another "
+            "--run, or begin it with fewer pictures (--set data.pictures=N)"
         )
 
 
@@ -286,11 +401,16 @@ def _announce(forecasts: list[Forecast]) -> None:
     CONSOLE.print(table)
 
 
-def _export(run: Run, bundle: Path, test: Pictures, origins: Origins) -> None:
-    _print_scores(export_bundle(run, bundle, test, origins))
+def _export(run: Run, bundle: Path, test: Pictures, origins: Origins, *, all_qualities: bool) -> None:
+    found = shortcomings(run)
+    left_out = () if all_qualities else tuple(name for name in found if name != run.pipeline.backbone.name)
+    for name, sentence in found.items():
+        CONSOLE.print(f"{sentence}{'; left out (--all-qualities keeps it)' if name in left_out else ''}")
+    _print_scores(export_bundle(run, bundle, test, origins, left_out))
     manifest = load_bundle(bundle, "cloud").manifest
-    for name, digest in manifest.sha256.items():
-        print_result(f"{digest}  {name}")
+    for name, entry in manifest.files.items():
+        print_result(f"{entry.sha256}  {name}")
+    CONSOLE.print(f"written: {bundle}", highlight=False, soft_wrap=True)
 
 
 def _print_scores(evaluation: Evaluation) -> None:

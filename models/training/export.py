@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from splitwire.models import paper
-from splitwire.models.autoencoder import LATENT_SHAPE
 from splitwire.models.errors import TrainingError
+from splitwire.models.graph import Exported, export_graph
 from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.evaluate import (
     SAE,
@@ -23,12 +23,25 @@ from splitwire.models.training.evaluate import (
 from splitwire.models.training.painting.paintings import PAINTINGS, SHEET
 from splitwire.models.training.provenance import PROVENANCE, provenance_of
 from splitwire.models.training.run import Run
+from splitwire.models.training.stages.backbone import Architecture
 from splitwire.models.training.stages.features import FeatureStage
 from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier
-from splitwire.models.vgg16 import FEATURE_SHAPE
-from splitwire.shared.bundle import ID, MANIFEST, Files, Manifest
+from splitwire.shared.bundle import (
+    FORMAT,
+    ID,
+    MANIFEST,
+    FileEntry,
+    HeadFiles,
+    Manifest,
+    NetworkSpec,
+    Quality,
+)
+from splitwire.shared.codecs.abc import ELEMENT_BYTES
 from splitwire.shared.errors import SettingsError
-from splitwire.shared.evaluation import BASE, EVALUATION, Evaluation
+from splitwire.shared.evaluation import BASE, EVALUATION, Evaluation, shown_classes
+from splitwire.shared.frame import MAX_PAYLOAD_BYTES
+from splitwire.shared.graph.reading import CLASSES
+from splitwire.shared.pictures.loading import Preparation
 
 TORCHVISION_ORIGIN = (
     "torchvision's VGG16_Weights.IMAGENET1K_FEATURES (BSD-3-Clause), made from the VGG16 of Karen Simonyan and "
@@ -38,6 +51,7 @@ CIFAR10_ORIGIN = (
     "CIFAR-10 (Alex Krizhevsky: Learning Multiple Layers of Features from Tiny Images, 2009), published for "
     "research by the University of Toronto without a stated licence."
 )
+NOT_STATED = "Their origin and licence are not stated."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +62,15 @@ class Origins:
     data: str
 
 
-def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> Evaluation:
+def export_bundle(
+    run: Run, folder: Path, test: Pictures, origins: Origins, left_out: Collection[str] = ()
+) -> Evaluation:
     """Write a bundle, measure it on test pictures, and write what was measured into it.
 
+    ``left_out``: stages whose qualities it is not to have.
+
     Raises:
-        TrainingError: a stage of the run has not ended yet, or the pictures can't be used.
+        TrainingError: a stage of the run has not ended yet, no quality is left, or the pictures can't be used.
         SettingsError: the folder's name can't be a bundle's id.
 
     """
@@ -66,26 +84,15 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
     features = cae.inputs(run.trained(cae), run, Earlier(cae, run.trained)).training
     draft = Draft(features=features, compute=run.compute)
     for stage in run.needed:
-        if stage.in_bundle and run.has_ended(stage):
+        if stage.in_bundle and run.has_ended(stage) and stage.name not in left_out:
             stage.export(run.trained(stage).to(run.compute.device), draft)
-    for name, tensors in draft.tensors.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, folder / name)
-        (folder / name).chmod(0o644)
-    manifest = Manifest(
-        format=1,
-        id=folder.name,
-        classes=run.result(run.pipeline.backbone).classes,
-        preparation=run.settings.preparation,
-        feature_shape=FEATURE_SHAPE,
-        latent_shape=LATENT_SHAPE,
-        hidden=run.settings.preset.backbone.hidden,
-        files=Files(device=tuple(draft.device), cloud=tuple(draft.cloud)),
-        qualities=draft.qualities,
-        default_quality="int8",
-        sha256={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in draft.tensors},
-    ).sealed()
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+    if not draft.qualities:
+        raise TrainingError(
+            "no quality answers as well as the device alone; train longer, on more pictures, or keep them "
+            "with --all-qualities"
+        )
+    architecture, classes = run.pipeline.backbone.architecture, run.result(run.pipeline.backbone).classes
+    manifest = write_bundle(draft, folder, architecture, run.settings.preparation, classes)
     evaluation = evaluate_bundle(folder, test)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2) + "\n")
     (folder / PROVENANCE).write_text(provenance_of(run).model_dump_json(indent=2) + "\n")
@@ -95,9 +102,92 @@ def export_bundle(run: Run, folder: Path, test: Pictures, origins: Origins) -> E
     if run.has_weights(run.pipeline.sae):
         comparison = compare_autoencoders(run, test)
         (folder / SAE).write_text(comparison.model_dump_json(indent=2) + "\n")
-    sizes = {name: (folder / name).stat().st_size for name in draft.tensors}
-    (folder / "README.md").write_text(model_card(run, manifest, evaluation, comparison, sizes, origins))
+    (folder / "README.md").write_text(model_card(run, manifest, evaluation, comparison, test.side, origins))
     return evaluation
+
+
+def check_cut(run: Run) -> None:
+    """See, before anything is trained, that the device's part can be exported: here with random weights.
+
+    Raises:
+        TrainingError: ncnn can't run it, or payloads would be too large.
+
+    """
+    draft = Draft(features=None, compute=run.compute)
+    for stage in run.needed:
+        if stage.in_bundle:
+            stage.export(run.untrained(stage, len(run.pictures.training.classes)), draft)
+    _export_graph(draft, run.pipeline.backbone.architecture)
+
+
+def _export_graph(draft: Draft, architecture: Architecture) -> Exported:
+    check_payloads(draft.qualities, architecture.spec)
+    return export_graph(draft.front, draft.outputs, (3, architecture.size, architecture.size))
+
+
+def check_payloads(qualities: Mapping[str, Quality], network: NetworkSpec) -> None:
+    """Refuse qualities whose payloads may be larger than a frame carries.
+
+    Raises:
+        TrainingError: some are.
+
+    """
+    for name, quality in qualities.items():
+        most = ELEMENT_BYTES * math.prod(quality.latent_shape)
+        if most > MAX_PAYLOAD_BYTES:
+            raise TrainingError(
+                f"a picture in quality {name} would have up to {most:,} bytes at the cut {network.cut} of {network.name}, "
+                f"a frame carries {MAX_PAYLOAD_BYTES:,}; cut where less crosses (`cuts --network {network.name}` lists it)"
+            )
+
+
+def write_bundle(
+    draft: Draft,
+    folder: Path,
+    architecture: Architecture,
+    preparation: Preparation,
+    classes: tuple[str, ...],
+) -> Manifest:
+    """Write a bundle as far as stages have put it together: its files and its manifest.
+
+    Raises:
+        TrainingError: ncnn can't run the device's part, or computes something else, or payloads would be too large.
+
+    """
+    network, feature = architecture.spec, architecture.cut
+    exported = _export_graph(draft, architecture)
+    head = HeadFiles(
+        graph=f"device/{network.name}.ncnn.param",
+        low_memory=f"device/{network.name}.low-memory.ncnn.param" if exported.low_memory else None,
+        weights=f"device/{network.name}.ncnn.bin",
+        parameters=exported.parameters,
+        multiplications=exported.multiplications,
+    )
+    contents = {name: save(tensors) for name, tensors in draft.tensors.items()}
+    contents |= {head.graph: exported.text.encode(), head.weights: exported.weights}
+    if head.low_memory and exported.low_memory:
+        contents[head.low_memory] = exported.low_memory.encode()
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    manifest = Manifest(
+        format=FORMAT,
+        id=folder.name,
+        classes=classes,
+        network=network,
+        preparation=preparation,
+        feature_shape=feature.shape,
+        negative=feature.negative,
+        heads={network.name: head},
+        default_head=network.name,
+        qualities=draft.qualities,
+        default_quality="int8" if "int8" in draft.qualities else next(reversed(draft.qualities)),
+        tail=tuple(draft.tail),
+        fallback=CLASSES in draft.outputs,
+        files={name: FileEntry.of(content) for name, content in contents.items()},
+    ).sealed()
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
 
 
 def check_name(folder: Path) -> None:
@@ -111,10 +201,13 @@ def model_card(
     manifest: Manifest,
     evaluation: Evaluation,
     comparison: AutoencoderComparison | None,
-    sizes: Mapping[str, int],
+    side: int | None,
     origins: Origins,
 ) -> str:
-    """Write the card as Markdown; every figure in it was measured or is a setting."""
+    """Write the card as Markdown; every figure in it was measured or is a setting.
+
+    ``side``: of the pictures, where all are squares of one size.
+    """
     stages = tuple(filter(run.has_ended, run.needed))
     trains: dict[str, list[str]] = {}
     for stage in stages:
@@ -129,14 +222,15 @@ def model_card(
     return environment.get_template("card.md.jinja").render(
         manifest=manifest,
         evaluation=evaluation,
-        beside_paper=_beside_paper(evaluation, manifest.classes),
+        shown=shown_classes(evaluation.scores[BASE].by_class),
+        beside_paper=_beside_paper(evaluation, manifest, side),
         comparison=comparison,
         trained=run.result(run.pipeline.backbone),
         trains=trains,
         names=[stage.name for stage in stages],
         recipe=_recipe(run, stages),
         seed=run.seed,
-        sizes=sizes,
+        side=side,
         origins=origins,
     )
 
@@ -169,9 +263,11 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _beside_paper(evaluation: Evaluation, classes: tuple[str, ...]) -> dict[str, list[str]]:
-    """Set the paper's table 1 beside ours, where the classes are the same."""
-    if set(classes) != set(paper.ACCURACY):
+def _beside_paper(evaluation: Evaluation, manifest: Manifest, side: int | None) -> dict[str, list[str]]:
+    """Set the paper's table 1 beside ours, where network and pictures are the same."""
+    classes = manifest.classes
+    same = paper.has_its_network(manifest.network) and paper.has_its_pictures(classes, side)
+    if not same or "paper" not in evaluation.scores:
         return {}
     base, coded = evaluation.scores[BASE], evaluation.scores["paper"]
     ours = {name: (base.by_class[name].value, coded.by_class[name].value) for name in classes}

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from splitwire.models.device import Compute
 from splitwire.models.training.data.batches import run_batch
-from splitwire.models.training.data.cache import frozen_network
+from splitwire.models.training.data.cache import Frozen
 from splitwire.models.training.run import Run
-from splitwire.models.training.stages.stage import AnyStage, Earlier
-from splitwire.models.vgg16 import BLOCK_SHAPES, convolutions
+from splitwire.models.training.stages.stage import AnyStage, CacheSizes, Earlier, InputSizes
 
 _FLOAT16_BYTES = 2
 
@@ -39,28 +38,27 @@ class Forecast:
 def forecast(run: Run, stages: Sequence[AnyStage]) -> list[Forecast]:
     """Try two steps of each stage on noise, with networks of its own."""
     forecasts = []
-    counted: set[tuple[str, int, int]] = set()
+    counted: set[CacheSizes] = set()
     for stage in stages:
         sizes = stage.sizes(run)
-        steps = stage.settings.epochs * math.ceil(sizes.count / stage.settings.batch)
-        seconds, disk = steps * _step_seconds(run, stage, sizes.shape), 0
-        cached = (sizes.cache, sizes.cached_blocks, sizes.cached_count)
-        if sizes.cached_blocks and cached not in counted:
-            counted.add(cached)
-            seconds += sizes.cached_count * _picture_seconds(sizes.cached_blocks, run.compute)
-            disk = sizes.cached_count * _FLOAT16_BYTES * math.prod(BLOCK_SHAPES[sizes.cached_blocks])
+        steps = stage.settings.steps(sizes.count)
+        seconds, disk = steps * _step_seconds(run, stage, sizes), 0
+        if sizes.cached and sizes.cached not in counted:
+            counted.add(sizes.cached)
+            seconds += sizes.cached.count * _picture_seconds(run, sizes.cached.place)
+            disk = sizes.cached.count * _FLOAT16_BYTES * math.prod(sizes.cached.shape)
         forecasts.append(
             Forecast(stage=stage.name, steps=steps, seconds=seconds, disk=disk, memory=_memory(run.compute))
         )
     return forecasts
 
 
-def _step_seconds(run: Run, stage: AnyStage, shape: tuple[int, ...]) -> float:
+def _step_seconds(run: Run, stage: AnyStage, sizes: InputSizes) -> float:
     classes, device = len(run.pictures.training.classes), run.compute.device
     network = run.untrained(stage, classes)
     loss = stage.loss(Earlier(stage, lambda needed: run.untrained(needed, classes))).to(device)
     trained = stage.to_train(network, run).train().to(device).to(memory_format=torch.channels_last)
-    inputs = torch.rand(stage.settings.batch, *shape, device=device)
+    inputs = torch.rand(min(stage.settings.batch, sizes.count), *sizes.shape, device=device)
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(classes, (len(inputs),), device=device)
     optimizer = stage.optimizer(network)
@@ -76,13 +74,14 @@ def _step_seconds(run: Run, stage: AnyStage, shape: tuple[int, ...]) -> float:
     return seconds
 
 
-def _picture_seconds(blocks: int, compute: Compute) -> float:
-    """Measure a picture's way through the first blocks."""
-    network = frozen_network(convolutions(), blocks).to(compute.device)
-    inputs = torch.randn(16, *BLOCK_SHAPES[0])
-    run_batch(network, inputs, compute)
+def _picture_seconds(run: Run, place: str) -> float:
+    """Measure a picture's way through frozen layers."""
+    stage, size = run.pipeline.backbone, run.settings.preparation.size
+    network = Frozen(run.untrained(stage, 2).until(place)).to(run.compute.device)
+    inputs = torch.randn(16, 3, size, size)
+    run_batch(network, inputs, run.compute)
     started = time.monotonic()
-    run_batch(network, inputs, compute)
+    run_batch(network, inputs, run.compute)
     return (time.monotonic() - started) / len(inputs)
 
 

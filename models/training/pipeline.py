@@ -11,7 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from splitwire.models.training.stages.convolutions import BackboneSettings, ConvolutionStage, FinetuneSettings
+from splitwire.models.training.stages.backbone import (
+    AT_CUT,
+    Architecture,
+    BackboneSettings,
+    BackboneStage,
+    FinetuneSettings,
+)
 from splitwire.models.training.stages.features import (
     AutoencoderSettings,
     AutoencoderStage,
@@ -24,7 +30,7 @@ from splitwire.models.training.stages.stage import AnyStage, DataSettings, Setti
 from splitwire.models.training.stages.teacher import TeacherSettings, TeacherStage
 from splitwire.shared.errors import SettingsError
 
-PresetName = Literal["cached", "shipped", "paper", "full"]
+PresetName = Literal["small", "shipped", "paper", "full"]
 
 
 _LADDER = {
@@ -73,25 +79,27 @@ STAGES = tuple(name for name in Preset.model_fields if name not in {"data", "qua
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """The stages of a run in the order of their training, and three of them that others have to find.
+    """The stages of a run in the order of their training, and those of them that others have to find.
 
-    ``backbone``: the stage whose convolutions and classifier count.
+    ``backbone``: the stage whose network counts. ``qualities``: with fewer bytes first.
     """
 
     stages: tuple[AnyStage, ...]
-    backbone: ConvolutionStage
+    backbone: BackboneStage
+    fallback: FallbackStage
     cae: AutoencoderStage
+    qualities: tuple[QualityStage, ...]
     sae: AutoencoderStage
 
 
-def pipeline(preset: Preset) -> Pipeline:
-    """Make the stages that a preset has."""
+def pipeline(preset: Preset, architecture: Architecture) -> Pipeline:
+    """Make the stages that a preset has, of a network."""
     taught = any(settings.soft_labels for settings in (preset.backbone, preset.finetune) if settings)
     teacher = TeacherStage(name="teacher", settings=preset.teacher, for_bundle=taught)
-    backbone = ConvolutionStage(
+    backbone = BackboneStage(
         name="backbone",
         settings=preset.backbone,
-        shape=preset.backbone,
+        architecture=architecture,
         teacher=teacher,
         in_bundle=preset.finetune is None,
     )
@@ -101,34 +109,39 @@ def pipeline(preset: Preset) -> Pipeline:
             backbone, name="finetune", settings=preset.finetune, before=backbone, in_bundle=True
         )
         trained.append(backbone)
+    fallback = FallbackStage(name="fallback", settings=preset.fallback, backbone=backbone)
     cae = AutoencoderStage(name="cae", settings=preset.cae, backbone=backbone)
-    sae = FullyConnectedStage(name="sae", settings=preset.sae, backbone=backbone)
-    stages: tuple[AnyStage, ...] = (
-        teacher,
-        *trained,
-        FallbackStage(name="fallback", settings=preset.fallback, backbone=backbone),
-        cae,
-        *(
-            QualityStage(name=name, settings=settings, backbone=backbone, cae=cae)
-            for name, settings in preset.qualities.items()
-        ),
-        sae,
+    ladder = sorted(preset.qualities.items(), key=lambda quality: quality[1].payload_bytes)
+    qualities = tuple(
+        QualityStage(name=name, settings=settings, backbone=backbone, cae=cae) for name, settings in ladder
     )
-    return Pipeline(stages=stages, backbone=backbone, cae=cae, sae=sae)
+    sae = FullyConnectedStage(name="sae", settings=preset.sae, backbone=backbone)
+    return Pipeline(
+        stages=(teacher, *trained, fallback, cae, *qualities, sae),
+        backbone=backbone,
+        fallback=fallback,
+        cae=cae,
+        qualities=qualities,
+        sae=sae,
+    )
 
 
 _PAPERS_AUTOENCODER = AutoencoderSettings(epochs=10, batch=4, rate=1e-4, schedule="constant")
 
 PRESETS: dict[PresetName, Preset] = {
-    "cached": Preset(
-        data=DataSettings(pictures=12_500),
-        backbone=BackboneSettings(),
+    "small": Preset(
+        data=DataSettings(pictures=12_500, variants=0),
+        backbone=BackboneSettings(frozen=AT_CUT, least_steps=3000, schedule="plateau", classifier_rate=1e-4),
+        fallback=FallbackSettings(hidden=(), batch=64, least_steps=2000, schedule="plateau", rate=2e-3),
+        cae=AutoencoderSettings(epochs=5, least_steps=2000, answer_weight=1.0),
+        qualities={
+            name: settings.model_copy(update={"epochs": 5, "least_steps": 1000, "batch": 32})
+            for name, settings in _LADDER.items()
+        },
     ),
     "shipped": Preset(
         data=DataSettings(),
-        backbone=BackboneSettings(
-            frozen_blocks=3, epochs=4, batch=64, convolution_rate=5e-5, classifier_rate=3e-4
-        ),
+        backbone=BackboneSettings(frozen="features.16", epochs=4, batch=64, rate=5e-5, classifier_rate=3e-4),
         finetune=FinetuneSettings(),
         cae=AutoencoderSettings(epochs=16),
         sae=AutoencoderSettings(epochs=5, batch=256, rate=2e-4),
@@ -136,11 +149,11 @@ PRESETS: dict[PresetName, Preset] = {
     "paper": Preset(
         data=DataSettings(pictures=12_500),
         backbone=BackboneSettings(
-            frozen_blocks=0,
+            frozen="",
             hidden=(4096, 4096),
             epochs=100,
             batch=4,
-            convolution_rate=1e-5,
+            rate=1e-5,
             classifier_rate=1e-5,
             weight_decay=0.0,
             label_smoothing=0.0,
@@ -152,10 +165,10 @@ PRESETS: dict[PresetName, Preset] = {
     "full": Preset(
         data=DataSettings(variants=2),
         backbone=BackboneSettings(
-            frozen_blocks=0,
+            frozen="",
             epochs=20,
             batch=128,
-            convolution_rate=1e-4,
+            rate=1e-4,
             classifier_rate=3e-4,
             mirrored=True,
             shift=4,
@@ -163,5 +176,6 @@ PRESETS: dict[PresetName, Preset] = {
         ),
     ),
 }
-"""``cached``: a first result on a small machine. ``shipped``: what made the shipped bundle, but for its teacher, which was another.
+"""``small``: pictures in folders, on two cores in minutes: the network stays as it is, and what it makes of pictures, each
+changed several times, is computed once. ``shipped``: what made the shipped bundle, but for its teacher, which was another.
 ``paper``: the paper's rates, batch and epochs. ``full``: every layer, for a GPU."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
+from splitwire.models.graph import read_weights
 from splitwire.models.training.pipeline import Preset, pipeline
 from splitwire.models.training.run import Run, RunSettings, begin_run
 from splitwire.models.training.stages.stage import StageResult
@@ -40,24 +41,28 @@ def run_of_bundle(
     Networks that are in no bundle (teacher, SAE, a backbone that was fine-tuned) are not in the run.
     """
     device, cloud = load_bundle(bundle, "device"), load_bundle(bundle, "cloud")
+    weights = read_weights(device.graph())
     try:
         provenance = Provenance.model_validate_json((bundle / PROVENANCE).read_bytes())
     except (FileNotFoundError, ValidationError) as exc:
         raise TrainingError(f"{bundle / PROVENANCE} is absent or damaged; begin a run from a preset") from exc
     settings = RunSettings(
         preset=provenance.preset.changed(changes),
+        network=device.manifest.network.name,
+        cut=device.manifest.network.cut,
         preparation=device.manifest.preparation,
         data=str(data.resolve()),
         initial_weights=initial_weights,
         bundle=device.manifest.id,
     )
     run = begin_run(folder, compute, settings, resume=False)
-    stages = [stage for stage in pipeline(provenance.preset).stages if stage.name in provenance.results]
+    earlier = pipeline(provenance.preset, run.pipeline.backbone.architecture)
+    stages = [stage for stage in earlier.stages if stage.name in provenance.results]
     for stage in run.pipeline.stages:
         run.forget(stage)
     for stage in stages:
         network = run.untrained(stage, len(device.manifest.classes)) if stage.in_bundle else None
         if network:
-            stage.restore(network, device, cloud)
+            stage.restore(network, weights, cloud)
         run.end(stage, network, provenance.results[stage.name])
     return run

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
@@ -23,13 +22,17 @@ from torch import nn
 
 from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.batches import Batches, Parts
+from splitwire.models.networks import PAPERS
+from splitwire.models.training.data.batches import Batches
 from splitwire.models.training.data.cache import CachedBatches, cache_features
-from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
+from splitwire.models.training.data.check import DataSet, open_data
 from splitwire.models.training.fitting.loop import CHECKPOINT, CHECKPOINT_SECONDS, Training, fit
 from splitwire.models.training.pipeline import Pipeline, Preset, pipeline
+from splitwire.models.training.stages.backbone import Architecture
 from splitwire.models.training.stages.features import FeatureStage
 from splitwire.models.training.stages.stage import AnyStage, Earlier, Network, Stage, StageResult
+from splitwire.models.vgg16 import CUT
+from splitwire.shared.bundle import NetworkSpec
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.pictures.loading import Preparation
 
@@ -47,6 +50,8 @@ class RunSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Preset
+    network: str = PAPERS
+    cut: str = CUT
     preparation: Preparation = Preparation()
     data: str
     initial_weights: str
@@ -75,7 +80,14 @@ class Run:
     @cached_property
     def pipeline(self) -> Pipeline:
         """The stages, as the settings ask for them."""
-        return pipeline(self.settings.preset)
+        settings, backbone = self.settings, self.settings.preset.backbone
+        hidden = backbone.hidden if settings.network == PAPERS else ()
+        architecture = Architecture(
+            spec=NetworkSpec(name=settings.network, cut=settings.cut, hidden=hidden),
+            size=settings.preparation.size,
+            dropout=backbone.dropout,
+        )
+        return pipeline(settings.preset, architecture)
 
     @property
     def needed(self) -> tuple[AnyStage, ...]:
@@ -91,16 +103,9 @@ class Run:
         return by_name[name]
 
     @cached_property
-    def pictures(self) -> Parts[Pictures]:
-        """The pictures to train on and the held-out ones, chosen and found readable once."""
-        data = self.settings.preset.data
-        pictures = load_pictures(Path(self.settings.data), "train")
-        pictures.check_readable()
-        held_out = balanced_sample(pictures.labels, data.held_out, data.seed)
-        rest = np.setdiff1d(np.arange(len(pictures)), held_out)
-        if data.pictures:
-            rest = rest[balanced_sample(pictures.labels[rest], data.pictures, data.seed)]
-        return Parts(training=pictures.subset(rest), held_out=pictures.subset(held_out))
+    def pictures(self) -> DataSet:
+        """The pictures to train on, to measure progress on and to test, chosen and checked once."""
+        return open_data(Path(self.settings.data), self.settings.preset.data)
 
     def cached(self, name: str, network: nn.Module, batches: Batches) -> CachedBatches:
         """Run a frozen network over pictures, once."""
@@ -175,11 +180,12 @@ class Run:
     def _result(self, stage: AnyStage) -> StageResult | None:
         try:
             result = StageResult.model_validate_json((self.folder / stage.name / _RESULT).read_bytes())
+            had = type(stage.settings).model_validate(result.settings)
         except (FileNotFoundError, ValidationError):
             return None
-        asked = stage.settings.model_dump(mode="json")
-        if (result.settings, result.stands_on) != (asked, self._stands_on(stage)):
+        if (had, result.stands_on) != (stage.settings, self._stands_on(stage)):
             return None
+        result = result.model_copy(update={"settings": had.model_dump(mode="json")})
         return result if all(map(self.has_ended, stage.needs)) else None
 
     def _networks(self, stage: AnyStage) -> Path:

@@ -7,7 +7,7 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from splitwire.edge.compute.encoder import Encoder
+from splitwire.edge.compute.coder import Coder
 from splitwire.edge.deadline import Deadline
 from splitwire.edge.network.connection import Connection, Exchange, connect
 from splitwire.edge.network.exceptions import map_exceptions
@@ -18,7 +18,7 @@ from splitwire.shared.answer import MAX_ANSWER_BYTES
 from splitwire.shared.frame import Frame, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     import numpy as np
@@ -31,16 +31,17 @@ _AT_A_TIME = 8
 
 
 class Framer:
-    """Makes a frame of one feature as a device does, in one quality."""
+    """Makes a frame of a head's outputs as a device does, in one quality."""
 
     def __init__(self, bundle: Bundle, quality: str) -> None:
-        self._encoder = Encoder(bundle, quality)
+        self._coder, self._quality = Coder(bundle, quality), quality
         self._fingerprint = bundle.manifest.fingerprint(quality)
         self._id = bundle.manifest.qualities[quality].id
 
-    def __call__(self, feature: NDArray[np.float32]) -> bytes:
-        """Make the frame of a feature [512, 7, 7]."""
-        payloads = (self._encoder(feature),)
+    def __call__(self, outputs: Mapping[str, NDArray[np.float32]] | np.void) -> bytes:
+        """Make the frame of a picture, given the outputs that a head makes of it, or a record of them."""
+        latent = outputs[self._coder.outputs[self._quality]]
+        payloads = (self._coder.encode(latent, self._quality),)
         return pack(Frame(fingerprint=self._fingerprint, quality=self._id, payloads=payloads))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from typing import TYPE_CHECKING, Final
 
@@ -10,13 +9,15 @@ import numpy as np
 import torch
 import zstandard
 
-from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.head import open_head
 from splitwire.models.loading import load_tails
 from splitwire.report.results import Answers, FeatureBytes
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.errors import SettingsError
-from splitwire.shared.pictures.loading import prepare
+from splitwire.shared.graph.reading import CLASSES, FEATURE
+from splitwire.shared.pictures.decoding import decode
+from splitwire.shared.pictures.loading import normalise
+from splitwire.shared.task import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,25 +33,26 @@ ZSTD_LEVEL = 3
 _BATCH = 16
 
 
-def compute_features(
+def compute_outputs(
     folder: Path, bundle: Bundle, pictures: Pictures, advance: Callable[[int], None]
-) -> NDArray[np.float32]:
+) -> NDArray[np.void]:
     """Run the device's default head on every picture, or on those that an earlier run did not reach.
 
     Args:
-        folder: keeps the features.
+        folder: keeps the outputs.
         bundle: with the device's files.
         pictures: in the same order each time.
         advance: told how many more are done.
 
     Returns:
-        [pictures, 512, 7, 7], float32, memory-mapped.
+        [pictures], a record each: every output of the head by its name, float32, memory-mapped.
 
     """
-    shape = bundle.manifest.feature_shape
-    file, size = folder / "features.f32", 4 * math.prod(shape)
-    done = file.stat().st_size // size if file.exists() else 0
-    needed, free = (len(pictures) - done) * size, shutil.disk_usage(folder).free
+    shapes = bundle.graph().outputs
+    record = np.dtype([(name, np.float32, shape) for name, shape in shapes.items()])
+    file = folder / "outputs.f32"
+    done = file.stat().st_size // record.itemsize if file.exists() else 0
+    needed, free = (len(pictures) - done) * record.itemsize, shutil.disk_usage(folder).free
     if needed > free:
         raise SettingsError(
             f"the features need {needed / 1e9:.1f} GB for a while, {free / 1e9:.1f} GB are free at {folder}; "
@@ -58,37 +60,37 @@ def compute_features(
         )
     advance(done)
     if done < len(pictures):
-        head = open_head(HEAD, bundle)
-        with file.open("ab") as features:
-            features.truncate(done * size)
+        head, preparation = open_head(HEAD, bundle, shapes), bundle.manifest.preparation
+        with file.open("ab") as written:
+            written.truncate(done * record.itemsize)
             for index in range(done, len(pictures)):
-                feature = head(prepare(pictures.image(index), bundle.manifest.preparation))
-                features.write(np.ascontiguousarray(feature, dtype=np.float32).tobytes())
+                seen = decode(pictures.files[index], pictures.names[index], preparation.view)
+                outputs = head(normalise(np.asarray(seen), preparation))
+                written.write(np.array(tuple(outputs[name] for name in shapes), record).tobytes())
                 advance(1)
-    return np.memmap(file, np.float32, "r", shape=(len(pictures), *shape))
+    return np.memmap(file, record, "r", shape=(len(pictures),))
 
 
-def base_answers(path: Path, features: NDArray[np.float32], advance: Callable[[int], None]) -> Answers:
-    """Classify features [n, 512, 7, 7] without an autoencoder: VGG16 alone."""
+def base_answers(path: Path, outputs: NDArray[np.void], advance: Callable[[int], None]) -> Answers:
+    """Classify the features of heads' outputs without an autoencoder: the network as it was."""
     bundle = load_bundle(path, "cloud")
-    classifier = load_tails(bundle)[bundle.manifest.default_quality].classifier
+    back = load_tails(bundle)[bundle.manifest.default_quality].back
     classes: list[int] = []
     with torch.inference_mode():
-        for first in range(0, len(features), _BATCH):
-            batch = torch.from_numpy(np.array(features[first : first + _BATCH]))
-            classes += classifier(batch).argmax(1).tolist()
+        for first in range(0, len(outputs), _BATCH):
+            batch = torch.from_numpy(np.array(outputs[first : first + _BATCH][FEATURE]))
+            classes += back(batch).argmax(1).tolist()
             advance(len(batch))
     return Answers(classes=tuple(classes))
 
 
-def own_answers(bundle: Bundle, features: NDArray[np.float32], advance: Callable[[int], None]) -> Answers:
-    """Classify features [n, 512, 7, 7] with the device's own classifier; empty where it has none."""
-    classifier = Fallback.load(bundle)
-    if classifier is None:
+def own_answers(bundle: Bundle, outputs: NDArray[np.void], advance: Callable[[int], None]) -> Answers:
+    """Give the answers of the device's own classifier; none where it has none."""
+    if not bundle.manifest.fallback:
         return Answers()
-    answers = []
-    for feature in features:
-        answers.append(classifier(feature, top=1))
+    task, answers = task_of(bundle.manifest), []
+    for logits in outputs[CLASSES]:
+        answers.append(task.prediction(logits, top=1))
         advance(1)
     return Answers(
         classes=tuple(answer.class_id for answer in answers),
@@ -96,8 +98,9 @@ def own_answers(bundle: Bundle, features: NDArray[np.float32], advance: Callable
     )
 
 
-def feature_bytes(features: NDArray[np.float32], advance: Callable[[int], None]) -> FeatureBytes:
-    """Measure features [n, 512, 7, 7] as they are and compressed."""
+def feature_bytes(outputs: NDArray[np.void], advance: Callable[[int], None]) -> FeatureBytes:
+    """Measure the features of heads' outputs as they are and compressed."""
+    features = outputs[FEATURE]
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
     sizes = []
     for feature in features:

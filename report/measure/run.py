@@ -17,12 +17,12 @@ from threadpoolctl import threadpool_limits
 from splitwire.edge.errors import CloudAnswerInvalid, CloudUnreachable
 from splitwire.report.measure import footprint, shaped
 from splitwire.report.measure.exchanges import Framer, ask_all, open_connection
-from splitwire.report.measure.features import base_answers, compute_features, feature_bytes, own_answers
+from splitwire.report.measure.features import base_answers, compute_outputs, feature_bytes, own_answers
 from splitwire.report.measure.scoring import Scorer, decide, right_of, score_all
 from splitwire.report.measure.timing import Clock
-from splitwire.report.picture_codecs import settings as codec_settings
 from splitwire.report.results import (
     AS_IT_IS,
+    PAPER,
     Answers,
     Cost,
     FeatureBytes,
@@ -32,9 +32,10 @@ from splitwire.report.results import (
     WayTimes,
     split,
 )
+from splitwire.report.sample import beside_paper
 from splitwire.report.testbed.servers import SPLIT, WHOLE, running
 from splitwire.report.testbed.shaped_link import obstacle
-from splitwire.shared.bundle import FALLBACK, load_bundle
+from splitwire.shared.bundle import load_bundle
 from splitwire.shared.errors import SettingsError
 from splitwire.shared.messages import Model
 
@@ -49,14 +50,12 @@ if TYPE_CHECKING:
     from splitwire.report.sample import Sample
     from splitwire.report.steps import Steps
 
-FEATURES, BASE, OWN, ZSTD = "head", "VGG16 alone", "the device's own classifier", "zstd"
+FEATURES, BASE, OWN, ZSTD = "head", "uncompressed", "the device's own classifier", "zstd"
 FILES, DECIDING = "pictures as files", "the smallest files"
 TIMES, COSTS, LINKS = "times", "memory and time of the parts", "shaped links"
 _CONTENDERS = 10
 """How many settings are likely to be measured on more pictures."""
 _SHAPED_BODIES = 20
-_LARGEST = "paper"
-"""The quality that is sent over shaped links besides the chosen one, where the bundle has it: many packets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,9 @@ class Measured:
     obstacle: str | None
 
 
-def forecast(sample: Sample, qualities: Sequence[str]) -> dict[str, tuple[int, float]]:
+def forecast(
+    sample: Sample, qualities: Sequence[str], settings: Sequence[Setting]
+) -> dict[str, tuple[int, float]]:
     """List the steps: units of each, and seconds that one takes on a small machine."""
     count = len(sample.pictures)
     return {
@@ -85,7 +86,7 @@ def forecast(sample: Sample, qualities: Sequence[str]) -> dict[str, tuple[int, f
         OWN: (count, 0.001),
         ZSTD: (count, 0.002),
         **{split(name): (count, 0.008) for name in qualities},
-        FILES: ((1 + len(codec_settings())) * len(sample.coded), 0.15),
+        FILES: ((1 + len(settings)) * len(sample.coded), 0.15),
         DECIDING: (_CONTENDERS * len(sample.deciding), 0.15),
         TIMES: (len(sample.timed), 0.6),
         COSTS: (len(footprint.PARTS), 4.0),
@@ -101,12 +102,14 @@ class Measuring:
         bundle: Path,
         qualities: Sequence[str],
         sample: Sample,
+        settings: Sequence[Setting],
         steps: Steps,
         cloud: str | None,
         key: str | None,
     ) -> None:
-        """Load the device's half; ``cloud``: URL of one that runs already, with its API key."""
+        """Load the device's half; ``settings``: of files; ``cloud``: URL of one that runs already, with its API key."""
         self._qualities, self._sample, self._steps = qualities, sample, steps
+        self._settings = {each.title: each for each in settings}
         self._cloud, self._key = cloud, key
         self._bundle = load_bundle(bundle, "device")
         self._classes = self._bundle.manifest.classes
@@ -122,22 +125,25 @@ class Measuring:
             whole = stack.enter_context(running(WHOLE, bundle))
             described = asyncio.run(self._describe(cloud))
             with steps.showing(FEATURES) as advance:
-                features = compute_features(steps.folder, self._bundle, self._sample.pictures, advance)
-            base = steps.run(BASE, Answers, partial(base_answers, bundle, features))
-            own = steps.run(OWN, Answers, partial(own_answers, self._bundle, features))
-            feature = steps.run(ZSTD, FeatureBytes, partial(feature_bytes, features))
+                outputs = compute_outputs(steps.folder, self._bundle, self._sample.pictures, advance)
+            base = steps.run(BASE, Answers, partial(base_answers, bundle, outputs))
+            own = steps.run(OWN, Answers, partial(own_answers, self._bundle, outputs))
+            feature = steps.run(ZSTD, FeatureBytes, partial(feature_bytes, outputs))
             labels = self._sample.pictures.labels
-            scorer = Scorer(labels, right_of(base, labels), self._classes)
-            qualities = {name: self._quality(cloud, name, features) for name in self._qualities}
-            scores = score_all(scorer, base, own, qualities, *self._files(whole, scorer))
+            scorer = Scorer(labels, right_of(base, labels))
+            qualities = {name: self._quality(cloud, name, outputs) for name in self._qualities}
+            files = self._files(whole, scorer)
+            table = PAPER if PAPER in qualities and beside_paper(self._bundle, self._sample) else None
+            scores = score_all(scorer, base, own, qualities, *files, self._classes, table)
             chosen = scores.chosen
             times = steps.run(TIMES, dict[str, WayTimes], partial(self._times, cloud, whole, chosen.picture))
-        parts = [part for part in footprint.PARTS if part != FALLBACK or own.classes]
+        parts = footprint.parts_of(self._bundle.manifest)
         costs = steps.run(COSTS, dict[str, Cost], partial(footprint.measure_all, bundle, parts))
         no_links = obstacle()
         on_links: tuple[OnLink, ...] = ()
         if no_links is None:
-            loads = self._loads(chosen.quality, features)
+            largest = max(scores.qualities, key=lambda name: scores.qualities[name].body.mean)
+            loads = self._loads((chosen.quality, largest), outputs)
             measure = partial(shaped.measure, bundle, self._classes, loads)
             on_links = steps.run(LINKS, tuple[OnLink, ...], measure)
         return Measured(
@@ -171,9 +177,9 @@ class Measuring:
         place = "on loopback" if self._cloud is None else "another process, named with --cloud"
         return f"{place}, {model.device}, {model.precision}"
 
-    def _quality(self, url: str, name: str, features: NDArray[np.float32]) -> tuple[str, Answers]:
+    def _quality(self, url: str, name: str, outputs: NDArray[np.void]) -> tuple[str, Answers]:
         """Give a quality's codec and what came of its frames."""
-        frames = map(Framer(self._bundle, name), features)
+        frames = map(Framer(self._bundle, name), outputs)
         answers = self._steps.run(
             split(name), Answers, partial(self._ask_all, url, frames, None, key=self._key)
         )
@@ -182,15 +188,14 @@ class Measuring:
     def _files(self, url: str, scorer: Scorer) -> tuple[list[Sent], dict[str, Sent]]:
         """Send some pictures as files, those as they are first; then more in the settings that decide."""
         coded, deciding = self._sample.coded, self._sample.deciding
-        by_title = {each.title: each for each in codec_settings()}
         with self._steps.showing(FILES) as advance:
             files = self._sample.pictures.subset(coded).files
             as_they_are = partial(self._ask_all, url, files, self._media_type, advance)
             answers = self._steps.result(AS_IT_IS, Answers, as_they_are)
-            written = [self._written(url, scorer, coded, each, advance) for each in by_title.values()]
+            written = [self._written(url, scorer, coded, each, advance) for each in self._settings.values()]
         with self._steps.showing(DECIDING) as advance:
             decided = decide(
-                written, lambda title: self._written(url, scorer, deciding, by_title[title], advance)
+                written, lambda title: self._written(url, scorer, deciding, self._settings[title], advance)
             )
         return [scorer.on(coded).sent(answers, "", "file as it is"), *written], decided
 
@@ -230,8 +235,7 @@ class Measuring:
     def _times(
         self, url: str, whole_url: str, picture: str, advance: Callable[[int], None]
     ) -> dict[str, WayTimes]:
-        rewriting = next(each for each in codec_settings() if each.title == picture)
-        pictures = self._sample.pictures.subset(self._sample.timed)
+        pictures, rewriting = self._sample.pictures.subset(self._sample.timed), self._settings[picture]
 
         async def timing() -> dict[str, WayTimes]:
             async with (
@@ -243,14 +247,13 @@ class Measuring:
 
         return asyncio.run(timing())
 
-    def _loads(self, quality: str, features: NDArray[np.float32]) -> dict[str, shaped.Load]:
+    def _loads(self, qualities: Iterable[str], outputs: NDArray[np.void]) -> dict[str, shaped.Load]:
         """Make what is sent over shaped links."""
         loads: dict[str, shaped.Load] = {}
-        for name in dict.fromkeys((quality, _LARGEST)):
-            if name in self._qualities:
-                bodies = tuple(map(Framer(self._bundle, name), features[:_SHAPED_BODIES]))
-                loads[split(name)] = shaped.Load(media_type=None, bodies=bodies)
-        files = self._sample.pictures.files[:_SHAPED_BODIES]
+        for name in qualities:
+            bodies = tuple(map(Framer(self._bundle, name), outputs[:_SHAPED_BODIES]))
+            loads[split(name)] = shaped.Load(media_type=None, bodies=bodies)
+        files = tuple(self._sample.pictures.files[:_SHAPED_BODIES])
         loads[AS_IT_IS] = shaped.Load(media_type=self._media_type, bodies=files)
         return loads
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splitwire.report.results import Chosen, ConfidentPoint, Scored, Scores, Sent, Size, Traffic
+from splitwire.report.results import (
+    Chosen,
+    ClassScore,
+    ConfidentPoint,
+    Confusion,
+    Scored,
+    Scores,
+    Sent,
+    Size,
+    Traffic,
+)
 from splitwire.report.statistics import difference, share_of
+from splitwire.shared.evaluation import shown_classes
+from splitwire.shared.task import Classification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,33 +31,39 @@ if TYPE_CHECKING:
 
 WITHIN = 0.01
 """How much accuracy may be lost by what the report chooses: one point of a hundred."""
+_CONFUSIONS = 10
 CONFIDENT = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
 
 class Scorer:
-    """Scores answers for n pictures; ``labels``: [n], ``base``: which of them VGG16 alone has right, [n]."""
+    """Scores answers for n pictures; ``labels``: [n], ``base``: which of them are right uncompressed, [n]."""
 
-    def __init__(self, labels: NDArray[np.int64], base: NDArray[np.bool_], classes: Sequence[str]) -> None:
-        self.labels, self._base, self._classes = labels, base, classes
-        self._by_class = {
-            name: labels == label for label, name in enumerate(classes) if (labels == label).any()
-        }
+    def __init__(self, labels: NDArray[np.int64], base: NDArray[np.bool_]) -> None:
+        self.labels, self._base = labels, base
 
     def on(self, chosen: NDArray[np.int64]) -> Scorer:
         """Score answers for some of the pictures; ``chosen``: their indices."""
-        return Scorer(self.labels[chosen], self._base[chosen], self._classes)
+        return Scorer(self.labels[chosen], self._base[chosen])
 
     def score(self, answers: Answers) -> Scored:
-        """Sum up how often answers are right; a class without pictures has no score."""
-        right, base = right_of(answers, self.labels), self._base
-        return Scored(
-            accuracy=share_of(right),
-            change=difference(base, right),
-            by_class={name: share_of(right[those]) for name, those in self._by_class.items()},
-            change_by_class={
-                name: difference(base[those], right[those]) for name, those in self._by_class.items()
-            },
-        )
+        """Sum up how often answers are right."""
+        right = right_of(answers, self.labels)
+        return Scored(accuracy=share_of(right), change=difference(self._base, right))
+
+    def by_class(self, answers: Answers, classes: Sequence[str]) -> tuple[ClassScore, ...]:
+        """Score each class that has pictures, or of many the worst, the worst first."""
+        right, found = right_of(answers, self.labels), dict[str, ClassScore]()
+        for label in np.unique(self.labels):
+            those = self.labels == label
+            before, after = self._base[those], right[those]
+            found[classes[label]] = ClassScore(
+                name=classes[label],
+                base=share_of(before),
+                coded=share_of(after),
+                change=difference(before, after),
+            )
+        shown = shown_classes({name: each.coded for name, each in found.items()})
+        return tuple(found[name] for name in shown)
 
     def sent(self, answers: Answers, codec: str, setting: str = "") -> Sent:
         """Sum up what was sent, too."""
@@ -61,8 +80,7 @@ class Scorer:
 
 def right_of(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Compare answers with the true classes: [n]."""
-    right: NDArray[np.bool_] = np.array(answers.classes) == labels
-    return right
+    return Classification.right(answers.classes, labels)
 
 
 def traffic(answers: Answers) -> Traffic | None:
@@ -86,20 +104,26 @@ def score_all(
     qualities: Mapping[str, tuple[str, Answers]],
     files: Sequence[Sent],
     decided: Mapping[str, Sent],
+    classes: Sequence[str],
+    table_quality: str | None = None,
 ) -> Scores:
     """Score every way.
 
     Args:
         scorer: for all pictures.
-        base: of VGG16 alone.
+        base: of the uncompressed network.
         own: of the device's own classifier; empty where it has none.
         qualities: codec and answers by quality.
         files: of some pictures, in every setting; the first as they are.
         decided: see ``decide``.
+        classes: by label.
+        table_quality: of the table by class; None: the chosen one.
 
     """
     by_quality = {name: scorer.sent(answers, codec) for name, (codec, answers) in qualities.items()}
     chosen = choose(by_quality, decided)
+    table_quality = table_quality or chosen.quality
+    coded = qualities[table_quality][1]
     return Scores(
         base=scorer.score(base),
         qualities=by_quality,
@@ -107,6 +131,21 @@ def score_all(
         own=scorer.score(own) if own.classes else None,
         chosen=chosen,
         confident=confident(own, qualities[chosen.quality][1], scorer.labels) if own.classes else (),
+        table_quality=table_quality,
+        by_class=scorer.by_class(coded, classes),
+        confusions=confusions(base, coded, scorer.labels, classes),
+    )
+
+
+def confusions(
+    base: Answers, coded: Answers, labels: NDArray[np.int64], classes: Sequence[str]
+) -> tuple[Confusion, ...]:
+    """Find the classes that most pictures are taken for wrongly, several each, the most frequent first."""
+    before, after = (Counter(zip(labels.tolist(), each.classes, strict=True)) for each in (base, coded))
+    wrong = Counter({pair: count for pair, count in after.items() if pair[0] != pair[1] and count > 1})
+    return tuple(
+        Confusion(truth=classes[truth], answer=classes[answer], coded=count, base=before[truth, answer])
+        for (truth, answer), count in wrong.most_common(_CONFUSIONS)
     )
 
 
@@ -136,7 +175,7 @@ def choose(qualities: Mapping[str, Sent], pictures: Mapping[str, Sent]) -> Chose
 
 
 def keeps_accuracy(sent: Sent) -> bool:
-    """Say whether at most ``WITHIN`` of VGG16's accuracy is lost."""
+    """Say whether at most ``WITHIN`` of the uncompressed network's accuracy is lost."""
     return sent.scored.change.value >= -WITHIN
 
 

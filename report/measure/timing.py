@@ -7,17 +7,19 @@ from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
-from splitwire.edge.compute.fallback import Fallback
 from splitwire.edge.compute.head import open_head
-from splitwire.models.loading import load_tails
 from splitwire.report.measure.exchanges import Framer, ask
 from splitwire.report.measure.features import HEAD
 from splitwire.report.results import AS_IT_IS, OWN, PHASES, WHOLE, WayTimes, rewritten, split
 from splitwire.report.statistics import spread
+from splitwire.report.testbed.whole_network import after_cut
 from splitwire.shared.bundle import load_bundle
-from splitwire.shared.pictures.loading import load_picture, prepare
+from splitwire.shared.graph.reading import CLASSES, FEATURE
+from splitwire.shared.pictures.decoding import decode
+from splitwire.shared.pictures.loading import load_picture, normalise
+from splitwire.shared.task import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,14 +39,14 @@ class Clock:
         """Load the device's half, and for the device alone the classifier too."""
         bundle = load_bundle(path, "device")
         self._preparation = bundle.manifest.preparation
-        self._head = open_head(HEAD, bundle)
-        self._fallback = Fallback.load(bundle)
-        self._classifier = load_tails(load_bundle(path, "cloud"))[bundle.manifest.default_quality].classifier
+        self._head = open_head(HEAD, bundle, bundle.graph().outputs)
+        self._task = task_of(bundle.manifest) if bundle.manifest.fallback else None
+        self._after_cut = after_cut(load_bundle(path, "cloud"))
         self._framers = {split(name): Framer(bundle, name) for name in qualities}
         self._rewriting, self._rewritten = rewriting, rewritten(rewriting.title)
         self._cloud, self._whole = cloud, whole
         ways = [*self._framers, AS_IT_IS, self._rewritten, WHOLE]
-        if self._fallback:
+        if self._task:
             ways.append(OWN)
         self._laps: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in ways}
         """Milliseconds by way and phase."""
@@ -67,23 +69,25 @@ class Clock:
     async def _time(self, data: bytes, media_type: str, *, as_it_is_first: bool = True) -> None:
         with_head = [way for way in self._laps if way not in {AS_IT_IS, self._rewritten}]
         with self._lap("load", with_head):
-            picture = prepare(load_picture(data), self._preparation)
+            seen = decode(data, "picture", self._preparation.view)
+            picture = normalise(np.asarray(seen), self._preparation)
         with self._lap("head", with_head):
-            feature = self._head(picture)
+            outputs = self._head(picture)
+            feature = outputs[FEATURE]
         for way, framer in self._framers.items():
             with self._lap("encode", [way]):
-                body = framer(feature)
+                body = framer(outputs)
             await self._exchange(way, self._cloud, body, None)
         if as_it_is_first:
             await self._exchange(AS_IT_IS, self._whole, data, media_type)
         await self._time_rewritten(data)
         if not as_it_is_first:
             await self._exchange(AS_IT_IS, self._whole, data, media_type)
-        if self._fallback:
+        if self._task:
             with self._lap("tail", [OWN]):
-                self._fallback(feature, top=1)
-        with self._lap("tail", [WHOLE]), torch.inference_mode():
-            self._classifier(torch.from_numpy(feature[None])).argmax(1)
+                self._task.prediction(outputs[CLASSES], top=1)
+        with self._lap("tail", [WHOLE]):
+            self._after_cut(feature).argmax()
 
     async def _time_rewritten(self, data: bytes) -> None:
         with self._lap("load", [self._rewritten]):

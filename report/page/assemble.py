@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from splitwire.edge.network.cost import link_seconds
 from splitwire.models import paper
+from splitwire.models.autoencoder import latent_shape
 from splitwire.report.measure.features import HEAD
 from splitwire.report.page.conclusion import ROUND_TRIP_MS, conclude
 from splitwire.report.page.time_model import ROUND_TRIPS_MS, crossing, curves, rates, ways_of
@@ -27,14 +28,13 @@ from splitwire.report.results import (
     rewritten,
     split,
 )
+from splitwire.report.sample import beside_paper
 from splitwire.report.testbed import environment
 from splitwire.report.testbed.shaped_link import BURST_BYTES
 from splitwire.shared.bundle import MANIFEST
 from splitwire.shared.evaluation import EVALUATION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from splitwire.models.training.evaluate import AutoencoderComparison
     from splitwire.models.training.painting.paintings import Paintings
     from splitwire.report.measure.run import Measured
@@ -42,9 +42,8 @@ if TYPE_CHECKING:
     from splitwire.report.sample import Sample
     from splitwire.shared.bundle import Bundle
 
-PAPER = "paper"
 _PUBLISHED = Path(__file__).with_name("published.json")
-"""What others measured, with their own networks and machines; what could not be traced to its source is not there."""
+"""What others measured on CIFAR-10, with their own networks and machines; what could not be traced to its source is not there."""
 SLOWER = (1.0, 3.0, 10.0)
 
 
@@ -60,6 +59,8 @@ def assemble(
     """Work the report out; ``commit``: of the code that measured; ``seconds``: that it took."""
     manifest, scores = bundle.manifest, measured.scores
     chosen = scores.chosen
+    is_paper = beside_paper(bundle, sample)
+    is_cifar10 = paper.has_its_pictures(manifest.classes, sample.everything.side)
     other = next(each for each in scores.pictures if each.name == chosen.picture)
     ways = ways_of(
         measured.times,
@@ -79,10 +80,11 @@ def assemble(
             commit=commit,
             bundle=manifest.id,
             manifest_sha256=hashlib.sha256((bundle.path / MANIFEST).read_bytes()).hexdigest(),
-            hidden=manifest.hidden,
+            network=manifest.network.name,
+            cut=manifest.network.cut,
             cloud=measured.cloud,
             cloud_here=measured.cloud_here,
-            data=environment.describe_data(sample.everything),
+            data=environment.describe_data(sample.everything, cifar10=is_cifar10),
             data_sha256=sample.everything.digest(),
             test_pictures=len(sample.everything),
             pictures=len(sample.pictures),
@@ -94,18 +96,25 @@ def assemble(
             date=datetime.now(UTC).date().isoformat(),
             seconds=seconds,
         ),
-        classes=manifest.classes,
+        class_count=len(manifest.classes),
         conclusion=conclude(scores, measured.costs, divided, sent, alone),
-        paper={name: _paper(both) for name, both in paper.ACCURACY.items()},
-        paper_average=_paper(paper.AVERAGE_ACCURACY),
-        paper_quality=PAPER if PAPER in scores.qualities else chosen.quality,
+        paper={name: _paper(both) for name, both in paper.ACCURACY.items()} if is_paper else {},
+        paper_average=_paper(paper.AVERAGE_ACCURACY) if is_paper else None,
         feature=measured.feature,
         feature_elements=math.prod(manifest.feature_shape),
-        latent_elements=math.prod(manifest.latent_shape),
-        published=TypeAdapter(tuple[Published, ...]).validate_json(_PUBLISHED.read_bytes()),
+        latent_elements=math.prod(latent_shape(manifest.feature_shape)),
+        code_elements={name: math.prod(manifest.qualities[name].latent_shape) for name in scores.qualities},
+        published=TypeAdapter(tuple[Published, ...]).validate_json(_PUBLISHED.read_bytes())
+        if is_cifar10
+        else (),
         costs=measured.costs,
-        file_bytes=_sizes(bundle.path, manifest.sha256),
-        pulled_bytes=_sizes(bundle.path, [MANIFEST, EVALUATION]),
+        tail_bytes=sum(manifest.files[name].size for name in manifest.tail),
+        device_bytes=manifest.files[manifest.heads[manifest.default_head].weights].size,
+        pulled_bytes={
+            name: (bundle.path / name).stat().st_size
+            for name in (MANIFEST, EVALUATION)
+            if (bundle.path / name).is_file()
+        },
         autoencoders=autoencoders,
         paintings=paintings,
         times=measured.times,
@@ -136,8 +145,3 @@ def check(found: OnLink, way: Way, times: WayTimes) -> Check:
 def _paper(accuracy: tuple[float, float]) -> PaperAccuracy:
     without, coded = accuracy
     return PaperAccuracy(without=without, coded=coded)
-
-
-def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:
-    """Look up the bytes of those files that are there."""
-    return {name: (folder / name).stat().st_size for name in names if (folder / name).is_file()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from splitwire.report.measure.footprint import CLASSIFIER
+from splitwire.report.measure.footprint import BACK
 from splitwire.report.page import words
 from splitwire.report.page.time_model import crossing
 from splitwire.report.results import Finding
@@ -36,7 +36,7 @@ def conclude(
     return (
         _gain(name, result, picture),
         _loss(name, result.scored, scores.base),
-        _rather(crossing(split, sent, ROUND_TRIP_MS), split, alone, scores, costs[CLASSIFIER]),
+        _rather(crossing(split, sent, ROUND_TRIP_MS), split, alone, scores, costs[BACK]),
     )
 
 
@@ -65,13 +65,13 @@ def _loss(name: str, scored: Scored, base: Scored) -> Finding:
     return Finding(
         number=words.points(change),
         label=f"points of accuracy, 95 % interval {words.points_interval(change)}",
-        sentence=f"{lost}: quality {name} is right on {words.percent(scored.accuracy)} of {change.n:,} pictures, VGG16 "
-        f"without an autoencoder on {words.percent(base.accuracy)}.",
+        sentence=f"{lost}: quality {name} is right on {words.percent(scored.accuracy)} of {change.n:,} pictures, the "
+        f"uncompressed network on {words.percent(base.accuracy)}.",
     )
 
 
-def _rather(found: Crossing, split: Way, alone: Way, scores: Scores, classifier: Cost) -> Finding:
-    """Say when to send the picture, and when nothing: the device runs all convolutions in any case."""
+def _rather(found: Crossing, split: Way, alone: Way, scores: Scores, back: Cost) -> Finding:
+    """Say when to send the picture, and when nothing: the device runs the network up to the cut in any case."""
     link = f"with a round trip of {found.round_trip_ms:.0f} ms"
     split_first = found.first == split.name
     if found.rate is not None:
@@ -87,13 +87,14 @@ def _rather(found: Crossing, split: Way, alone: Way, scores: Scores, classifier:
             if split_first
             else "the picture wherever time counts: it is answered sooner on every link"
         )
-    memory = classifier.resident_bytes
-    room = "the classifier" if memory is None else f"{words.megabytes(memory)} more, for the classifier"
+    memory = back.resident_bytes
+    rest = "the rest of the network"
+    room = rest if memory is None else f"{words.megabytes(memory)} more, for {rest}"
     small = f", its own small classifier {words.percent(scores.own.accuracy)}" if scores.own else ""
     return Finding(
         number=number,
         label=label,
-        sentence=f"Rather send {picture}; and nothing at all where the device has room for {room}: it runs all "
-        f"convolutions in any case, and alone it is right on {words.percent(scores.base.accuracy)} in "
-        f"{words.duration(alone.device_ms)}{small}.",
+        sentence=f"Rather send {picture}; and nothing at all where the device has room for {room}: it runs what "
+        f"is before the cut in any case ({words.duration(split.device_ms)} with the code), and alone it is right on "
+        f"{words.percent(scores.base.accuracy)} in {words.duration(alone.device_ms)}{small}.",
     )

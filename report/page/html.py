@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from splitwire.edge.network import cost
-from splitwire.report.measure.footprint import CLASSIFIER, IN_CLOUD, ON_DEVICE, WIDE, WIDE_CLASSIFIER
+from splitwire.report.measure.footprint import BACK, FRONT, IN_CLOUD, ON_DEVICE, PUBLISHED
 from splitwire.report.page import plots, words
 from splitwire.report.page.conclusion import ROUND_TRIP_MS
 from splitwire.report.results import PHASES
@@ -58,9 +58,9 @@ def render(report: Report, drawn: dict[str, bytes], sheet: bytes | None) -> str:
         plots=plots,
         phases=PHASES,
         parts={"device": ON_DEVICE, "cloud": IN_CLOUD},
-        classifier=CLASSIFIER,
-        wide_classifier=WIDE_CLASSIFIER,
-        wide=WIDE,
+        front=FRONT,
+        back=BACK,
+        published_classifier=PUBLISHED,
         round_trip_ms=ROUND_TRIP_MS,
         cost=cost,
     )

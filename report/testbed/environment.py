@@ -14,14 +14,24 @@ import torch
 from PIL import Image
 
 from splitwire import __version__
-from splitwire.models.training.data.pictures import CLASS_ORDER
 from splitwire.report.results import Machine
 from splitwire.shared.cores import usable_cores
 
 if TYPE_CHECKING:
     from splitwire.models.training.data.pictures import Pictures
 
-PACKAGES = ("torch", "ncnn", "numpy", "pillow", "httpx", "fastapi", "uvicorn", "zstandard", "matplotlib")
+PACKAGES = (
+    "torch",
+    "timm",
+    "ncnn",
+    "numpy",
+    "pillow",
+    "httpx",
+    "fastapi",
+    "uvicorn",
+    "zstandard",
+    "matplotlib",
+)
 ORIGINAL_TEST_PICTURES, RAW_BYTES = 10_000, 3 * 32 * 32
 
 
@@ -35,7 +45,7 @@ def machine() -> Machine:
         cores=usable_cores(),
         memory_bytes=1024 * int(memory) if memory else None,
         system=f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}",
-        threads=f"{usable_cores()} for the convolutions on ncnn, {torch.get_num_threads()} for torch, 1 for numpy",
+        threads=f"{usable_cores()} for ncnn, {torch.get_num_threads()} for torch, 1 for numpy",
         versions={"splitwire": __version__, **{package: version(package) for package in PACKAGES}},
     )
 
@@ -49,20 +59,25 @@ def commit() -> str | None:
         return None
 
 
-def describe_data(pictures: Pictures) -> str:
-    """Say in a sentence how these test pictures differ from the original release of CIFAR-10."""
-    count, sizes = len(pictures), [len(data) for data in pictures.files]
-    first = pictures.files[0]
-    with Image.open(io.BytesIO(first)) as image:
-        kind, (width, height) = image.format, image.size
-    files = f"{count:,} test pictures, {kind} files of {sum(sizes) / count:,.0f} bytes on average"
-    if set(pictures.classes) != set(CLASS_ORDER):
-        return f"{files}; not CIFAR-10: the first has {width} x {height} pixels."
+def describe_data(pictures: Pictures, *, cifar10: bool) -> str:
+    """Say what test pictures there are, and of CIFAR-10 how they differ from its original release."""
+    kinds, sides, total = set[str](), set[tuple[int, int]](), 0
+    for data in pictures.files:
+        total += len(data)
+        with Image.open(io.BytesIO(data)) as image:
+            kinds.add(image.format or "unknown")
+            sides.add((min(image.size), max(image.size)))
+    count = len(pictures)
+    files = f"{count:,} test pictures, {' and '.join(sorted(kinds))} files of {total / count:,.0f} bytes on average"
+    if not cifar10:
+        least, most = (f"{pixels[0]} x {pixels[1]}" for pixels in (min(sides), max(sides)))
+        return f"{files}, of {least} pixels" + (f" to {most}." if least != most else ".")
+    first, (kind, *others) = pictures.files[0], kinds
     original = f"The original release of CIFAR-10 has {ORIGINAL_TEST_PICTURES:,}, as raw pixels of {RAW_BYTES:,} bytes"
-    if kind == "PNG" or (kind == "WEBP" and first[12:16] == b"VP8L"):
+    if not others and (kind == "PNG" or (kind == "WEBP" and first[12:16] == b"VP8L")):
         return f"{files}. {original}; such a file keeps every pixel of what it is made from."
     return (
-        f"{files}. {original}: these were encoded as {kind} since, which loses detail, so that no accuracy here is "
+        f"{files}. {original}: these were encoded as {' and '.join(sorted(kinds))} since, which loses detail, so that no accuracy here is "
         "exactly comparable with one on the original."
     )
 

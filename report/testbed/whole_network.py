@@ -1,4 +1,4 @@
-"""A cloud that runs everything, to compare with: picture file ──HTTP──> convolutions, classifier ──> answer.
+"""A cloud that runs everything, to compare with: picture file ──HTTP──> the whole network ──> answer.
 
 python -m splitwire.report.testbed.whole_network --bundle DIR --host H --port P
 """
@@ -7,115 +7,118 @@ from __future__ import annotations
 
 import asyncio
 import time
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import torch
 from cyclopts import Parameter
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
-from starlette.exceptions import HTTPException
+from fastapi.responses import Response
 
 from splitwire.cloud.http.server import Server, listen, url_of
 from splitwire.cloud.settings import ServerSettings
-from splitwire.edge.compute.fallback import likeliest
 from splitwire.edge.compute.head import open_head
 from splitwire.models.device import choose_device
+from splitwire.models.errors import TrainingError
+from splitwire.models.graph import export_graph
 from splitwire.models.loading import load_tails
-from splitwire.report.picture_codecs import load_file
+from splitwire.report.picture_codecs import CROPPED, load_file
 from splitwire.shared.answer import CONTENT_TYPE, compact, pack
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.command import command_line, print_line, run
-from splitwire.shared.errors import PictureError
-from splitwire.shared.messages import ErrorAnswer, Timings
-from splitwire.shared.pictures.loading import prepare
+from splitwire.shared.graph.reading import FEATURE, read_graph
+from splitwire.shared.graph.running import Runner
+from splitwire.shared.messages import Timings
+from splitwire.shared.pictures.loading import normalise
+from splitwire.shared.task import task_of
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-MAX_BODY_BYTES = 16 << 20
-BODY_SECONDS = 10
+    from splitwire.shared.bundle import Bundle
 
 app = command_line("whole-network")
 
 
 class WholeNetwork:
-    """Convolutions and classifier of a bundle, in float32, on a GPU where there is one.
-
-    On the processor the convolutions run on ncnn, as on a device that splits: they are faster there than on torch.
-    """
+    """The network of a bundle without its cut, in float32, on a GPU where there is one."""
 
     def __init__(self, path: Path) -> None:
         """Load both halves."""
         self._device = choose_device("auto")
         bundle = load_bundle(path, "device")
         self.manifest = bundle.manifest
-        self._head = open_head("ncnn" if self._device.type == "cpu" else "torch", bundle)
-        tails = load_tails(load_bundle(path, "cloud"))
-        self._classifier = tails[self.manifest.default_quality].classifier.to(self._device)
+        self._head = open_head("ncnn" if self._device.type == "cpu" else "torch", bundle, [FEATURE])
+        self._after_cut = after_cut(load_bundle(path, "cloud"), self._device)
+
+    def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Classify a prepared picture: [3, size, size] -> logits [classes], both float32."""
+        return self._after_cut(self._head(picture)[FEATURE])
+
+
+def after_cut(
+    bundle: Bundle, device: torch.device | None = None
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Give what a network does after its cut: [*feature_shape] -> logits [classes], both float32.
+
+    On a processor convolutions run on ncnn, as before the cut, where it can run all: it is faster than torch.
+
+    Args:
+        bundle: with the cloud's files.
+        device: None: the processor.
+
+    """
+    back, shape = load_tails(bundle)[bundle.manifest.default_quality].back, bundle.manifest.feature_shape
+    on_processor = device is None or device.type == "cpu"
+    if on_processor and len(shape) == 3 and any(each.ndim > 2 for each in back.parameters()):
+        try:
+            exported = export_graph(back, {}, (shape[0], shape[1], shape[2]))
+        except TrainingError:
+            pass
+        else:
+            run = Runner(read_graph(exported.text.encode(), exported.weights))
+            return lambda feature: run(feature)[FEATURE]
+    back = back.to(device)
 
     @torch.inference_mode()
-    def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Classify a prepared picture: [3, 224, 224] -> probabilities [classes], both float32."""
-        feature = torch.from_numpy(self._head(picture)[None]).to(self._device)
-        logits = self._classifier(feature)
-        probabilities: NDArray[np.float32] = torch.softmax(logits[0], dim=0).cpu().numpy()
-        return probabilities
+    def classify(feature: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = back(torch.from_numpy(feature[None]).to(device))[0].cpu().numpy()
+        return logits
+
+    return classify
 
 
 def create_app(network: WholeNetwork) -> FastAPI:
-    """Build the application around a loaded network."""
+    """Build the application around a loaded network. It trusts what it is sent: only this report talks to it."""
     application = FastAPI(title="Splitwire's whole network")
-    model_free = asyncio.Lock()
-
-    @application.exception_handler(HTTPException)
-    async def refuse(_: Request, error: HTTPException) -> JSONResponse:
-        name = HTTPStatus(error.status_code).phrase.replace(" ", "")
-        answer = ErrorAnswer(error=name, message=error.detail)
-        return JSONResponse(answer.model_dump(exclude_none=True), error.status_code)
+    model_free, preparation = asyncio.Lock(), network.manifest.preparation
+    task = task_of(network.manifest)
 
     @application.post("/classify")
     async def classify(request: Request) -> Response:
         """Classify the picture whose file is the body; answers are those of /infer, in the compact form."""
-        data = await _body(request)
+        data, view = await request.body(), preparation.view
+        if CROPPED in request.headers["content-type"]:
+            view = view._replace(crop=1.0)
         started = time.monotonic()
-        try:
-            picture = await asyncio.to_thread(lambda: prepare(load_file(data), network.manifest.preparation))
-        except PictureError as exc:
-            raise HTTPException(400, f"{exc}; send a picture's file") from exc
+        picture = await asyncio.to_thread(lambda: normalise(np.asarray(load_file(data, view)), preparation))
         decoded = time.monotonic()
         async with model_free:
             begun = time.monotonic()
-            probabilities = await asyncio.to_thread(network, picture)
+            logits = await asyncio.to_thread(network, picture)
             done = time.monotonic()
         timings = Timings(
             decode=round(1e3 * (decoded - started), 3),
             queue=round(1e3 * (begun - decoded), 3),
             tail=round(1e3 * (done - begun), 3),
         )
-        answer = pack(compact([likeliest(probabilities, top=1)], timings))
-        return Response(answer, media_type=CONTENT_TYPE)
+        likeliest = task.likeliest(*task.rank(task.probabilities(logits[None])), top=1)
+        return Response(pack(compact(likeliest, timings)), media_type=CONTENT_TYPE)
 
     return application
-
-
-async def _body(request: Request) -> bytes:
-    if not request.headers.get("content-type", "").lower().startswith("image/"):
-        raise HTTPException(415, "the body is not announced as a picture; send Content-Type image/*")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise HTTPException(
-                        413, f"the body is over {MAX_BODY_BYTES} bytes; send a smaller picture"
-                    )
-    except TimeoutError as exc:
-        raise HTTPException(408, "the body did not arrive in time; send it again") from exc
-    return bytes(body)
 
 
 @app.default

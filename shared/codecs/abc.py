@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from splitwire.shared.tensors import Tensors
 
 
+ELEMENT_BYTES = 4
+"""What any codec writes at most for an element of its latent."""
+
+
 class Codec(ABC):
     """Quantises and entropy-codes the latents of one quality.
 

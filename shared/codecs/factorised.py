@@ -1,7 +1,8 @@
-"""A few numbers, rounded and coded under a factorised prior: each has its own table of frequencies."""
+"""Numbers, rounded and coded under a factorised prior: each, or each map of them, has its own table of frequencies."""
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from splitwire.shared.tensors import Tensors
 
+_MOST_NUMBERS = 1 << 16
 _MARGIN = 1
 _SMOOTHING = 0.5
 
@@ -26,29 +28,33 @@ _SMOOTHING = 0.5
 class Factorised(Codec):
     """d numbers ─round, halves to even─> d integers ─arithmetic coding─> payload, and back.
 
-    An integer beyond its table is clamped.
+    d is one size, [d], or that of maps [channels, rows, columns]: the numbers of a map share its table. An integer beyond
+    its table is clamped.
     """
 
     id = "factorised"
 
-    def __init__(self, smallest: NDArray[np.int64], tables: Sequence[arithmetic.Table]) -> None:
-        """Take d tables, and the integer that symbol 0 of each means: [d]."""
-        super().__init__(smallest.shape)
-        self._smallest = smallest
-        self._largest = smallest + np.array([len(table.frequencies) - 1 for table in tables])
-        self._tables = tables
+    def __init__(
+        self, shape: tuple[int, ...], smallest: NDArray[np.int64], tables: Sequence[arithmetic.Table]
+    ) -> None:
+        """Take shape[0] tables, and the integer that symbol 0 of each means: [shape[0]]."""
+        super().__init__(shape)
+        largest = smallest + np.array([len(table.frequencies) - 1 for table in tables])
+        across = (-1, *(1,) * (len(shape) - 1))
+        self._smallest, self._largest = smallest.reshape(across), largest.reshape(across)
+        self._tables = [table for table in tables for _ in range(math.prod(shape[1:]))]
 
     @classmethod
     def fit(cls, latents: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """Count what each of d numbers was, rounded, and a little of what it was not.
+        """Count what each of d numbers was (or those of each map), rounded, and a little of what it was not.
 
         A table reaches one integer beyond the smallest and the largest that occurred.
 
         Returns:
-            ``smallest`` [d]; ``frequencies`` [d, k], 0 after a table's end. Both are int32.
+            ``smallest`` [d]; ``frequencies`` [d, k], 0 after a table's end. Both are int32. Of maps, d is their number.
 
         """
-        integers = np.rint(latents).astype(np.int64)
+        integers = np.moveaxis(np.rint(latents).astype(np.int64), 1, -1).reshape(-1, latents.shape[1])
         smallest = integers.min(axis=0) - _MARGIN
         sizes = integers.max(axis=0) + _MARGIN + 1 - smallest
         frequencies = np.zeros((len(sizes), int(sizes.max())), dtype=np.int32)
@@ -58,12 +64,15 @@ class Factorised(Codec):
         return {"smallest": smallest.astype(np.int32), "frequencies": frequencies}
 
     @classmethod
-    def from_tables(cls, shape: tuple[int, ...], tables: Tensors) -> Self:  # noqa: ARG003 - it codes d numbers
-        """Build it with ``smallest`` [d] and ``frequencies`` [d, k]."""
+    def from_tables(cls, shape: tuple[int, ...], tables: Tensors) -> Self:
+        """Build it with ``smallest`` [d] and ``frequencies`` [d, k]: of d maps where the shape says so."""
         smallest = tensor(tables, "smallest", (None,)).astype(np.int64)
         rows = tensor(tables, "frequencies", (len(smallest), None)).astype(np.int64)
+        own = shape if len(shape) > 1 and shape[0] == len(smallest) else smallest.shape
+        if math.prod(own) > _MOST_NUMBERS:
+            raise TensorInvalid(f"a code of shape {own} has over {_MOST_NUMBERS} numbers")
         try:
-            return cls(smallest, [arithmetic.Table(np.trim_zeros(row, "b").tolist()) for row in rows])
+            return cls(own, smallest, [arithmetic.Table(np.trim_zeros(row, "b").tolist()) for row in rows])
         except ValueError as exc:
             raise TensorInvalid(str(exc)) from exc
 
@@ -72,7 +81,7 @@ class Factorised(Codec):
 
     def encode(self, symbols: NDArray[np.int64]) -> bytes:
         """Write d integers: 1 to 2 d bytes."""
-        return arithmetic.encode((symbols - self._smallest).tolist(), self._tables)
+        return arithmetic.encode((symbols - self._smallest).ravel().tolist(), self._tables)
 
     def decode(self, payload: bytes) -> NDArray[np.int64]:
         """Read d integers; all but their shortest spelling is refused."""
@@ -80,9 +89,10 @@ class Factorised(Codec):
         if not 1 <= len(payload) <= longest:
             raise PayloadInvalid(self.id, f"{len(payload)} bytes, expected 1 to {longest}")
         try:
-            return np.array(self._decoder.decode(payload), dtype=np.int64) + self._smallest
+            symbols = np.array(self._decoder.decode(payload), dtype=np.int64)
         except ValueError as exc:
             raise PayloadInvalid(self.id, str(exc)) from exc
+        return symbols.reshape(self.latent_shape) + self._smallest
 
     @cached_property
     def _decoder(self) -> arithmetic.Decoder:

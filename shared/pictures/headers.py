@@ -11,6 +11,9 @@ _SEQUENTIAL, _NO_FRAMES = (0xC0, 0xC1), (0xC4, 0xC8, 0xCC)
 _LENGTH_BYTES = 2
 _FIRST_WITH_LENGTH, _WITHOUT_LENGTH = 0xC0, range(0xD0, 0xDA)
 _WEBP_HEAD_BYTES = 30
+_MOST_BRANDS_BYTES = 256
+_HEVC_BRANDS = (b"hei", b"hev")
+"""How those begin that mean HEVC; AVIF has others in the same box."""
 
 
 def is_one_scan(data: bytes) -> bool:
@@ -34,6 +37,12 @@ def is_one_scan(data: bytes) -> bool:
             return False
         at += 2 + size
     return False
+
+
+def is_heic(data: bytes) -> bool:
+    """Whether a file names HEVC among its brands."""
+    size = min(int.from_bytes(data[:4]), _MOST_BRANDS_BYTES)
+    return data[4:8] == b"ftyp" and any(data[at : at + 3] in _HEVC_BRANDS for at in range(8, size, 4))
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:

@@ -18,36 +18,36 @@ import numpy as np
 import torch
 import zstandard
 
-from splitwire.models.loading import load_convolutions, load_encoder
-from splitwire.models.training.data.pictures import balanced_sample, load_pictures
+from splitwire.models.training.data.pictures import load_pictures, stratified_sample
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.codecs.int8 import Int8
 from splitwire.shared.frame import Frame, pack, unpack
-from splitwire.shared.pictures.loading import Preparation, prepare
+from splitwire.shared.graph.running import Outputs, Runner
+from splitwire.shared.pictures.loading import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from splitwire.shared.bundle import Bundle
     from splitwire.shared.codecs.abc import Codec
 
 PICTURES = 200
 Times = dict[str, float]
 
 
-def features() -> torch.Tensor:
-    """Features of test pictures: [PICTURES, 512, 7, 7]."""
+def latents(device: Bundle) -> dict[str, NDArray[np.float32]]:
+    """What the device's graph makes of test pictures, by output: [PICTURES, *shape]."""
     pictures = load_pictures(Path(os.environ["SPLITWIRE_DATA"]), "test")
-    chosen = balanced_sample(pictures.labels, PICTURES, seed=0)
-    convolutions = load_convolutions(load_bundle(default_bundle_path(), "device"))
-    with torch.inference_mode():
-        return torch.cat(
-            [
-                convolutions(torch.from_numpy(prepare(pictures.image(int(index)), Preparation())[None]))
-                for index in chosen
-            ]
-        )
+    graph = device.graph()
+    run, made = Runner(graph), list[Outputs]()
+    for index in stratified_sample(pictures.labels, PICTURES, seed=0, setting="count"):
+        outputs = run(prepare(pictures.image(int(index)), device.manifest.preparation))
+        for name in graph.outputs:
+            outputs[name]
+        made.append(outputs)
+    return {name: np.stack([outputs[name] for outputs in made]) for name in graph.outputs}
 
 
 def timed(
@@ -75,23 +75,21 @@ def timed(
 def measure() -> dict[str, Times]:
     """Time every quality of the shipped bundle, then general compressors on what int8 makes."""
     device = load_bundle(default_bundle_path(), "device")
-    feature, results = features(), {}
-    for name in device.manifest.qualities:
-        with torch.inference_mode():
-            latents = load_encoder(device, name)(feature).contiguous().numpy()
-        codec = device.codec(name)
-        results[name] = timed(_to_frame(codec), _from_frame(codec), latents)
+    made, results = latents(device), {}
+    for name, quality in device.manifest.qualities.items():
+        some, codec = made[quality.output], device.codec(name)
+        results[name] = timed(_to_frame(codec), _from_frame(codec), some)
         if isinstance(codec, Int8):
             zstd, unzstd = zstandard.ZstdCompressor(19).compress, zstandard.ZstdDecompressor().decompress
             results["zlib -9 of int8"] = timed(
                 lambda latent: zlib.compress(codec.encode(codec.quantise(latent)), 9),  # noqa: B023 - used at once
                 lambda data: codec.dequantise(codec.decode(zlib.decompress(data))),  # noqa: B023
-                latents,
+                some,
             )
             results["zstd -19 of int8"] = timed(
                 lambda latent: zstd(codec.encode(codec.quantise(latent))),  # noqa: B023
                 lambda data: codec.dequantise(codec.decode(unzstd(data))),  # noqa: B023
-                latents,
+                some,
             )
     return results
 

@@ -21,8 +21,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from splitwire.edge.compute.coder import Coder
-from splitwire.edge.compute.ncnn_head import NcnnHead
-from splitwire.edge.compute.torch_head import TorchHead
+from splitwire.edge.compute.head import open_head
 from splitwire.models.training.data.pictures import load_pictures
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.evaluation import load_evaluation
@@ -48,7 +47,8 @@ def file_to_frame(files: list[Path]) -> dict[str, Any]:
     """Median milliseconds from a picture file to its frame, by backend; torch at its best thread count."""
     bundle = load_bundle(default_bundle_path(), "device")
     coder = Coder(bundle, bundle.manifest.default_quality)
-    reference, threads = TorchHead(bundle), torch.get_num_threads()
+    output = coder.outputs[coder.quality]
+    reference, threads = open_head("torch", bundle, [output]), torch.get_num_threads()
 
     def with_threads(count: int) -> Head:
         def head(picture: Any) -> Any:  # noqa: ANN401 - passed on as they are
@@ -58,15 +58,19 @@ def file_to_frame(files: list[Path]) -> dict[str, Any]:
         return head
 
     heads: dict[str, Head] = {
-        "ncnn": NcnnHead(bundle),
-        "ncnn, low memory": NcnnHead(bundle, low_memory=True),
+        "ncnn": open_head("ncnn", bundle, [output]),
+        "ncnn, low memory": open_head("ncnn", bundle, [output], low_memory=True),
         **{f"torch, {count} threads": with_threads(count) for count in range(1, threads + 1)},
     }
 
     def framing(head: Head) -> Callable[[Path], bytes]:
         def frame(file: Path) -> bytes:
             picture = prepare(load_picture(file), bundle.manifest.preparation)
-            return pack(Frame(fingerprint=0, quality=0, payloads=(coder(head(picture), 1.0).payload,)))
+            return pack(
+                Frame(
+                    fingerprint=0, quality=0, payloads=(coder.encode(head(picture)[output], coder.quality),)
+                )
+            )
 
         return frame
 

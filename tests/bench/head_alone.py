@@ -9,7 +9,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from splitwire.edge.compute.ncnn_head import NcnnHead
+from splitwire.edge.compute.head import open_head
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.pictures.loading import load_picture, prepare
 
@@ -22,12 +22,13 @@ def main() -> None:
     pictures = [
         prepare(load_picture(path), bundle.manifest.preparation) for path in parser.parse_args().pictures
     ]
-    head = NcnnHead(bundle)
+    output = bundle.quality(bundle.manifest.default_quality).output
+    head = open_head("ncnn", bundle, [output])
     with threadpool_limits(limits=1, user_api="blas"):
-        head(pictures[0])
+        head(pictures[0])[output]
         started = time.perf_counter()
         for picture in pictures:
-            head(picture)
+            head(picture)[output]
     sys.stdout.write(f"{1e3 * (time.perf_counter() - started) / len(pictures)}\n")
 
 

@@ -1,7 +1,7 @@
-"""Ways to run one quality's tail, side by side: ``make tails``, or ``python -m tests.bench.tails QUALITY BATCH THREADS``.
+"""Ways to run one quality's tail, side by side: ``make tails``, or ``python -m tests.bench.tails QUALITY BATCH THREADS [BUNDLE]``.
 
-From latents to probabilities, float32, pictures a second. The second form prints JSON. ONNX Runtime and OpenVINO
-are among the ways where they are installed (the extra ``peer``).
+From latents to probabilities, float32, pictures a second. The second form prints JSON, of any bundle. ONNX Runtime and
+OpenVINO are among the ways where they are installed (the extra ``peer``).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 QUALITIES, BATCHES = ("q1", "int8"), (1, 8, 64)
 ROUNDS, SECONDS = 5, 0.25
+BARE = "torch", "torch, channels last"
 PACKED, FOLDED = "packed", "packed, folded"
 
 
@@ -45,17 +46,15 @@ def ways_of(tail: Tail, latents: NDArray[np.float32], threads: int) -> dict[str,
     plain = nn.Sequential(tail, nn.Softmax(1)).eval()
     last = copy.deepcopy(plain).to(memory_format=torch.channels_last)
     found = {
-        "torch": _torch(plain),
-        "torch, channels last": _torch(last),
+        **dict(zip(BARE, map(_torch, (plain, last)), strict=True)),
         "torch.compile": _torch(torch.compile(plain)),
     }
-    if tail.synthesis:
-        unfolded = pack_tails({"": Tail(tail.decoder, tail.classifier)})[""]
-        shape = nn.Unflatten(1, (128, 5, 5))
-        found[PACKED] = _torch(nn.Sequential(tail.synthesis, shape, unfolded, nn.Softmax(1)))
-    found[FOLDED if tail.synthesis else PACKED] = _torch(
-        nn.Sequential(pack_tails({"": tail})[""], nn.Softmax(1))
-    )
+    unfolded = Tail(tail.decoder, tail.back, tail.latent_shape)
+    if (packed := pack_tails({"": unfolded})[""]) is not unfolded:
+        before = [tail.synthesis, nn.Unflatten(1, tail.latent_shape)] if tail.synthesis else []
+        found[PACKED] = _torch(nn.Sequential(*before, packed, nn.Softmax(1)))
+        if tail.synthesis:
+            found[FOLDED] = _torch(nn.Sequential(pack_tails({"": tail})[""], nn.Softmax(1)))
     if importlib.util.find_spec("onnxruntime"):
         found["ONNX Runtime"] = _onnx_runtime(plain, latents, threads)
     if importlib.util.find_spec("openvino"):
@@ -63,7 +62,7 @@ def ways_of(tail: Tail, latents: NDArray[np.float32], threads: int) -> dict[str,
     return found
 
 
-def rates(quality: str, batch: int, threads: int) -> dict[str, float]:
+def rates(quality: str, batch: int, threads: int, path: Path | None = None) -> dict[str, float]:
     """Time all ways in turn: the median of some rounds, pictures a second.
 
     Raises:
@@ -71,7 +70,7 @@ def rates(quality: str, batch: int, threads: int) -> dict[str, float]:
 
     """
     torch.set_num_threads(threads)
-    bundle = load_bundle(default_bundle_path(), "cloud")
+    bundle = load_bundle(path or default_bundle_path(), "cloud")
     shape = (batch, *bundle.codec(quality).latent_shape)
     latents = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     ways = ways_of(load_tails(bundle)[quality], latents, threads)
@@ -153,6 +152,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        json.dump(rates(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])), sys.stdout)
+        quality, batch, threads, *bundle = sys.argv[1:]
+        json.dump(rates(quality, int(batch), int(threads), *map(Path, bundle)), sys.stdout)
     else:
         main()

@@ -20,7 +20,7 @@ from splitwire.cloud.inference.batcher import Batcher
 from splitwire.cloud.inference.engine import Decoded
 from splitwire.cloud.inference.room import Room
 from splitwire.cloud.settings import CloudSettings
-from splitwire.shared.frame import MAX_FRAME_BYTES
+from splitwire.shared.frame import MAX_SHORT_BYTES, largest_frame
 from tests.cloud.application import OCTETS, frame_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-MOST = 8 * MAX_FRAME_BYTES
+FRAME = largest_frame(MAX_SHORT_BYTES)
+MOST = 8 * FRAME
 LARGE = MOST // 10
 """Of bodies so large one caller may have ten."""
 HEAD = b"POST /infer HTTP/1.1\r\nHost: cloud\r\nContent-Type: application/octet-stream\r\n"
@@ -133,34 +134,34 @@ class Idle:
 
 async def test_while_the_model_has_half_a_batch_of_work_only_some_of_the_room_is_for_large_bodies() -> None:
     batcher = Batcher(Idle(), queue_pictures=64, batch_pictures=8)
-    bodies = Room(16 * MAX_FRAME_BYTES)
+    bodies = Room(16 * FRAME)
 
     def admit(size: int) -> None:
-        Admission("caller", bodies, batcher).admit(size)
+        Admission("caller", bodies, batcher, FRAME).admit(size)
 
     for _ in range(9):
-        admit(MAX_FRAME_BYTES)
+        admit(FRAME)
     pictures = [np.zeros(1, dtype=np.float32)] * 4
     waiting = asyncio.create_task(batcher.submit(Decoded(fingerprint=1, symbols=pictures), "caller"))
     await asyncio.sleep(0)
     with pytest.raises(QueueFull) as refused:
-        admit(MAX_FRAME_BYTES)
+        admit(FRAME)
     assert refused.value.unread
     admit(LARGE_BYTES)
     batcher.start()
     with pytest.raises(RuntimeError):
         await waiting
-    admit(MAX_FRAME_BYTES)
+    admit(FRAME)
 
 
 async def test_a_large_body_is_not_read_for_a_queue_that_is_full() -> None:
     batcher = Batcher(Idle(), queue_pictures=64, batch_pictures=8)
-    bodies = Room(16 * MAX_FRAME_BYTES)
+    bodies = Room(16 * FRAME)
     pictures = [np.zeros(1, dtype=np.float32)] * 64
     waiting = asyncio.create_task(batcher.submit(Decoded(fingerprint=1, symbols=pictures), "caller"))
     await asyncio.sleep(0)
     for caller, admitted in (("caller", False), ("another", True)):
-        admission = Admission(caller, bodies, batcher)
+        admission = Admission(caller, bodies, batcher, FRAME)
         if admitted:
             admission.admit(LARGE_BYTES + 1)
             admission.end()

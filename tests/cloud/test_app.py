@@ -18,7 +18,7 @@ from splitwire.cloud.settings import CloudSettings
 from splitwire.models.loading import load_tails
 from splitwire.shared.bundle import load_manifest
 from splitwire.shared.errors import BundleFileMismatch, BundleMissing, SettingsError
-from splitwire.shared.frame import MAX_FRAME_BYTES
+from splitwire.shared.frame import MAX_SHORT_BYTES, Frame, largest_frame, pack
 from splitwire.shared.messages import Answer, Model
 from tests.cloud.application import OCTETS, error_of, frame_of, serving
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from splitwire.shared.bundle import Bundle
 
 pytestmark = pytest.mark.anyio
+LARGEST = largest_frame(MAX_SHORT_BYTES)
 
 
 @pytest.mark.parametrize("quality", ["paper", "int8"])
@@ -159,13 +160,25 @@ async def test_409_another_bundles_frame_names_both_fingerprints(
 
 async def test_413_a_body_over_the_cap_announced_or_not(client: httpx.AsyncClient) -> None:
     async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(MAX_FRAME_BYTES // 65_536 + 2):
+        for _ in range(LARGEST // 65_536 + 2):
             yield bytes(65_536)
 
-    announced = await client.post("/infer", content=bytes(MAX_FRAME_BYTES + 1))
+    announced = await client.post("/infer", content=bytes(LARGEST + 1))
     streamed = await client.post("/infer", content=chunks())
     for response in (announced, streamed):
         assert (response.status_code, error_of(response)) == (413, "BodyTooLarge")
+
+
+async def test_a_body_may_be_as_long_as_the_largest_latents_need(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = pack(Frame(fingerprint=1, quality=0, payloads=(bytes(51_200),) * 64))
+    response = await client.post("/infer", content=long)
+    assert (response.status_code, error_of(response)) == (413, "BodyTooLarge")
+    monkeypatch.setattr(Engine, "longest_frame", lambda _: largest_frame(51_200))
+    async with serving() as larger:
+        response = await larger.post("/infer", content=long)
+        assert (response.status_code, error_of(response)) == (409, "FingerprintUnknown")
 
 
 @pytest.mark.parametrize(

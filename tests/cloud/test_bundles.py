@@ -171,8 +171,8 @@ async def test_404_whatever_is_not_listed(client: httpx.AsyncClient, path: str) 
 async def test_404_a_file_that_has_changed_or_gone_since_the_start(bundle_copy: Path) -> None:
     async with serving(bundles=(bundle_copy,)) as client:
         (bundle_copy / "manifest.json").write_text("{}")
-        (bundle_copy / "device" / "cae.safetensors").unlink()
-        for path in ("manifest.json", "device/cae.safetensors"):
+        (bundle_copy / "device" / "vgg16.ncnn.param").unlink()
+        for path in ("manifest.json", "device/vgg16.ncnn.param"):
             response = await client.get(f"/bundles/vgg16-cifar10/{path}")
             assert (response.status_code, error_of(response)) == (404, "FileUnknown")
 
@@ -188,7 +188,7 @@ async def test_a_cloud_without_device_files_serves_and_gives_out_none(
 
 
 async def test_a_damaged_device_file_stops_the_start(bundle_copy: Path) -> None:
-    file = bundle_copy / "device" / "cae.safetensors"
+    file = bundle_copy / "device" / "vgg16.ncnn.bin"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)

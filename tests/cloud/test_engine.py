@@ -10,7 +10,7 @@ import torch
 
 from splitwire.cloud.inference.engine import Decoded, Engine
 from splitwire.models.loading import load_tails
-from splitwire.shared.frame import unpack
+from splitwire.shared.frame import MAX_SHORT_BYTES, largest_frame, unpack
 from tests.cloud.application import frame_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,15 @@ def test_each_tail_is_warmed_once_however_many_qualities_share_it(
     groups = {engine.group(fingerprint) for fingerprint in fingerprints}
     assert len(groups) < len(fingerprints)
     assert len(warmed) == len(groups) == len(set(map(engine.group, warmed)))
+
+
+def test_a_frame_may_be_as_long_as_the_largest_latent_makes_it_and_any_of_version_1(
+    cloud_bundle: Bundle,
+) -> None:
+    engine = Engine([cloud_bundle], "cpu")
+    assert engine.longest_frame() == largest_frame(MAX_SHORT_BYTES)
+    engine.loaded(cloud_bundle.manifest.fingerprint("int8")).codec.latent_shape = (512, 5, 5)
+    assert engine.longest_frame() == largest_frame(51_200) > 64 * 51_200
 
 
 def test_the_processor_computes_in_single_precision(cloud_bundle: Bundle) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from splitwire.cloud.http.limits import MAX_HEADER_LINES
-from splitwire.shared.frame import MAX_FRAME_BYTES
+from splitwire.shared.frame import MAX_SHORT_BYTES, largest_frame
 from tests.cloud.malformed import GET, HEADERS
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
+LARGEST = largest_frame(MAX_SHORT_BYTES)
 
 
 @asynccontextmanager
@@ -117,7 +118,7 @@ async def test_who_sends_too_much_can_read_the_413_before_the_connection_ends(po
         writer.write(HEADERS + b"Transfer-Encoding: chunked\r\n\r\n")
         receiving = asyncio.create_task(rest_of(reader))
         with suppress(ConnectionError):
-            for _ in range(4 * MAX_FRAME_BYTES // 65_536):
+            for _ in range(4 * LARGEST // 65_536):
                 writer.write(b"10000\r\n" + bytes(65_536) + b"\r\n")
                 await writer.drain()
         answer = await receiving
@@ -197,7 +198,7 @@ async def test_a_caller_may_not_ask_on_and_on_before_an_answer(port: int) -> Non
 
 
 async def test_who_does_not_read_on_is_cut(port: int, bundle_path: Path) -> None:
-    name = "device/convolutions.safetensors"
+    name = "device/vgg16.ncnn.bin"
     async with connected(port) as (reader, writer):
         writer.write(f"GET /bundles/vgg16-cifar10/{name} HTTP/1.1\r\nHost: cloud\r\n\r\n".encode())
         await asyncio.sleep(1.5)

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from splitwire.models.training.data.pictures import Pictures, balanced_sample, load_pictures
+from splitwire.models.training.data.pictures import Pictures, load_pictures, stratified_sample
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.shared.evaluation import share
 from tests.processes import running_cloud
@@ -19,7 +19,7 @@ from tests.processes import running_cloud
 
 def sample_files(pictures: Pictures, count: int, folder: Path) -> dict[str, Path]:
     """Write a balanced sample (seed 0) as files: ``class-name`` -> path."""
-    chosen = pictures.subset(balanced_sample(pictures.labels, count, seed=0))
+    chosen = pictures.subset(stratified_sample(pictures.labels, count, seed=0, setting="count"))
     files: dict[str, Path] = {}
     for name, label, data in zip(chosen.names, chosen.labels, chosen.files, strict=True):
         short = f"{chosen.classes[label]}-{Path(name).name}"

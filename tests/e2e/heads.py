@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from splitwire.edge.compute.encoder import Encoder
-from splitwire.edge.compute.ncnn_head import NcnnHead
-from splitwire.edge.compute.torch_head import TorchHead
+from splitwire.edge.compute.head import open_head
 from splitwire.models.loading import load_tails
-from splitwire.models.training.data.pictures import balanced_sample, load_pictures
+from splitwire.models.training.data.pictures import load_pictures, stratified_sample
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.evaluation import share
@@ -31,20 +29,25 @@ def main() -> None:
     if options.data is None:
         parser.error("name the data set with --data or SPLITWIRE_DATA")
     pictures = load_pictures(Path(options.data), "test")
-    chosen = balanced_sample(pictures.labels, options.limit, seed=0)
+    chosen = stratified_sample(pictures.labels, options.limit, seed=0, setting="count")
     device, cloud = (load_bundle(default_bundle_path(), role) for role in ("device", "cloud"))
-    reference = TorchHead(device)
-    heads = {"ncnn": NcnnHead(device), "ncnn, low memory": NcnnHead(device, low_memory=True)}
+    outputs = device.graph().outputs
+    reference = open_head("torch", device, outputs)
+    heads = {
+        "ncnn": open_head("ncnn", device, outputs),
+        "ncnn, low memory": open_head("ncnn", device, outputs, low_memory=True),
+    }
     tails = load_tails(cloud)
-    coders = {name: (Encoder(device, name), cloud.codec(name)) for name in device.manifest.qualities}
-    same = {head: dict.fromkeys(coders, 0) for head in heads}
+    codecs = {name: cloud.codec(name) for name in device.manifest.qualities}
+    same = {head: dict.fromkeys(codecs, 0) for head in heads}
     with stage_progress() as progress, torch.inference_mode():
         task = progress.add_task("ncnn against torch", total=len(chosen), note="")
         for index in chosen:
             picture = prepare(pictures.image(int(index)), device.manifest.preparation)
-            features = [reference(picture), *(head(picture) for head in heads.values())]
-            for name, (encoder, codec) in coders.items():
-                symbols = np.stack([codec.decode(encoder(feature)) for feature in features])
+            made = [reference(picture), *(head(picture) for head in heads.values())]
+            for name, codec in codecs.items():
+                output = device.quality(name).output
+                symbols = np.stack([codec.quantise(each[output]) for each in made])
                 expected, *answers = (
                     tails[name](torch.from_numpy(codec.dequantise(symbols))).argmax(1).tolist()
                 )

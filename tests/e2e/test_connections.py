@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def frame(device_bundle: Bundle) -> bytes:
-    return frame_of(device_bundle, [np.zeros(device_bundle.manifest.latent_shape, np.float32)])
+    return frame_of(device_bundle, [np.zeros(device_bundle.quality("paper").latent_shape, np.float32)])
 
 
 def test_who_asks_while_it_stops_is_told_that_the_connection_ends_and_loses_nothing(frame: bytes) -> None:

@@ -133,6 +133,29 @@ def test_a_directory_stands_for_the_files_below_it_and_a_dash_for_standard_input
     assert {record["label"] for record in given} == {"cat"}
 
 
+def test_of_a_directory_only_what_is_named_as_a_picture_is_tried_and_a_named_file_always(
+    cat: Path, tmp_path: Path
+) -> None:
+    for name in ("a.PNG", "b", "notes.txt", "film.mp4", "model.v2"):
+        shutil.copy(cat, tmp_path / name)
+    code, output, errors = classify(tmp_path, tmp_path / "notes.txt", "--json")
+    assert code == 0
+    assert [Path(record["path"]).name for record in records(output)] == ["a.PNG", "b", "notes.txt"]
+    assert errors == "passed over, not named as pictures: 3 files; name one to have it tried\n"
+
+
+def test_a_url_and_a_video_are_told_what_to_do_instead(cat: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.MOV"
+    shutil.copy(cat, film)
+    code, _, errors = classify("https://example.com/cat.png", film, tmp_path / "absent.mp4")
+    assert code == 3
+    url, video, absent = errors.splitlines()
+    assert "a URL; download it first" in url
+    assert "a video; make pictures of it first" in video
+    assert "ffmpeg" in video
+    assert "no such file" in absent
+
+
 def test_options_may_stand_anywhere_and_the_last_of_one_counts(cat: Path) -> None:
     code, output, _ = classify("--top", 1, cat, "--json", cat, "--top", 2)
     assert code == 0
@@ -143,6 +166,10 @@ def test_an_empty_directory_and_two_dashes_are_wrong_use(cat: Path, tmp_path: Pa
     code, output, errors = classify(tmp_path)
     assert (code, output) == (2, "")
     assert "has no files" in errors
+    (tmp_path / "notes.txt").touch()
+    code, output, errors = classify(tmp_path)
+    assert (code, output) == (2, "")
+    assert "has no pictures" in errors
     code, output, _ = classify(tmp_path, cat, "--json")
     assert code == 2
     assert [record["label"] for record in records(output)] == [None, "cat"]

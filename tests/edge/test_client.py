@@ -9,7 +9,9 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from splitwire import AsyncClient, Client
 from splitwire.edge import pipeline
@@ -19,9 +21,8 @@ from splitwire.edge.results import Answered, Failed
 from splitwire.shared.errors import PictureBroken, PictureMissing, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from splitwire.edge.results import Result
@@ -43,6 +44,17 @@ def test_a_picture_may_be_a_name_or_the_bytes_of_a_file(client: Client, cat: Pat
     by_name, by_bytes = client.classify(str(cat)), client.classify(cat.read_bytes())
     assert by_name.probability == by_bytes.probability
     assert by_bytes.path == "picture"
+
+
+def test_a_picture_may_be_an_image_an_array_or_an_open_file(client: Client, cat: Path) -> None:
+    with cat.open("rb") as file, Image.open(cat) as image:
+        pixels = np.asarray(image.convert("RGB"))
+        results = list(client.classify_files([cat, file, image, pixels, b"none"]))
+        assert client.classify(image).path == str(cat)
+    assert [each.path for each in results] == [*[str(cat)] * 3, "picture 4", "picture 5"]
+    assert labels(results) == ["cat"] * 4 + [None]
+    assert len({each.probability for each in results if isinstance(each, Answered)}) == 1
+    assert client.classify(pixels).path == "picture"
 
 
 def test_what_is_wrong_is_raised(client: Client, tmp_path: Path) -> None:
@@ -75,11 +87,11 @@ def test_one_thread_loads_and_runs_the_head(cat: Path, monkeypatch: pytest.Monke
     """OpenMP's workers sleep at every barrier once callers have more of them than there are cores."""
     threads: list[int] = []
 
-    def opened(name: HeadName, bundle: Bundle, *, low_memory: bool) -> Head:
-        head = open_head(name, bundle, low_memory=low_memory)
+    def opened(name: HeadName, bundle: Bundle, outputs: Iterable[str], *, low_memory: bool) -> Head:
+        head = open_head(name, bundle, outputs, low_memory=low_memory)
         threads.append(threading.get_ident())
 
-        def noted(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        def noted(picture: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
             threads.append(threading.get_ident())
             return head(picture)
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from splitwire.edge.compute.fallback import Fallback
+from splitwire.edge.compute.head import open_head
 from splitwire.edge.errors import FallbackMissing
 from splitwire.shared.bundle import load_bundle
+from splitwire.shared.graph.reading import CLASSES
+from splitwire.shared.task import task_of
 from tests.edge.command import edge_client
 
 if TYPE_CHECKING:
@@ -24,10 +26,10 @@ def classify(*arguments: object) -> tuple[int, list[dict[str, Any]]]:
     return result.exit_code, [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_it_classifies_the_mean_of_each_channel(bundle_with_fallback: Path) -> None:
-    fallback = Fallback.load(load_bundle(bundle_with_fallback, "device"))
-    assert fallback is not None
-    answer = fallback(np.ones((512, 7, 7), np.float32), 3)
+def test_it_is_an_output_of_the_graph(bundle_with_fallback: Path) -> None:
+    bundle = load_bundle(bundle_with_fallback, "device")
+    logits = open_head("ncnn", bundle, [CLASSES])(np.ones((3, 224, 224), np.float32))[CLASSES]
+    answer = task_of(bundle.manifest).prediction(logits, 3)
     assert answer.label == "frog"
     assert answer.probability == pytest.approx(0.99, abs=0.002)
     assert len(answer.top) == 3

@@ -65,6 +65,16 @@ def test_folders_may_be_nested_as_deep_as_the_system_can_name(tmp_path: Path, de
     assert [notice.endswith("(File name too long)") for notice in notices] == [True] * (depth == 3_000)
 
 
+def test_what_is_not_named_as_a_picture_is_left_alone(tmp_path: Path) -> None:
+    for name in ("a.png", "notes.txt", "b"):
+        (tmp_path / name).write_bytes(b"1")
+    (tmp_path / "2026.11").mkdir()
+    (tmp_path / "2026.11" / "c.HEIC").write_bytes(b"1")
+    notices: list[str] = []
+    assert sorted(asyncio.run(names(watched(tmp_path, notices), 3))[1]) == ["a.png", "b", "c.HEIC"]
+    assert notices == ["files that are not named as pictures are left alone"]
+
+
 def test_a_file_that_grows_is_not_complete(tmp_path: Path) -> None:
     file = tmp_path / "a.png"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from splitwire.edge.commands.info import BundleInfo
 from splitwire.shared.bundle import load_manifest
 from splitwire.shared.errors import BundleMissing
 from tests.edge.command import edge_client
@@ -41,6 +42,7 @@ def test_as_json_it_is_all_there(bundle_path: Path) -> None:
     _, described = info_json()
     manifest = load_manifest(bundle_path)
     assert described["bundle"] == manifest.id
+    assert (described["network"], described["cut"]) == ("vgg16", "features.30")
     assert {quality["name"] for quality in described["qualities"]} == manifest.qualities.keys()
     sizes = [quality["body_bytes"] for quality in described["qualities"]]
     assert sizes == sorted(sizes)
@@ -76,3 +78,21 @@ def test_what_was_not_measured_is_said(bundle_copy: Path) -> None:
 def test_no_bundle_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BundleMissing):
         info("--bundle", tmp_path)
+
+
+def test_of_many_classes_some_are_named() -> None:
+    classes = tuple(f"class {number}" for number in range(81))
+    bundle = BundleInfo(
+        bundle="b",
+        network="n",
+        cut="c",
+        classes=classes,
+        pictures_measured=None,
+        base_accuracy=None,
+        device_accuracy=None,
+        qualities=(),
+    )
+    first, second, *_ = bundle.lines()
+    assert first == "b: n, cut at c"
+    assert second.startswith("81 classes: class 0, ")
+    assert second.endswith("class 19 and 61 more")

@@ -17,7 +17,7 @@ from PIL import Image
 from splitwire.edge.compute.picture_decoder import PictureDecoder
 from splitwire.edge.errors import DecoderFailed
 from splitwire.shared.errors import PictureBroken, PictureCostly
-from splitwire.shared.pictures.decoding import LIMIT_BYTES, decode
+from splitwire.shared.pictures.decoding import LIMIT_BYTES, View, decode, reads_heic
 from splitwire.shared.pictures.headers import is_one_scan
 from splitwire.shared.pictures.loading import MAX_FILE_BYTES
 from tests.hostile_pictures import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 SIDE = 224
+VIEW = View(SIDE)
 ROTATED = Image.Exif()
 ROTATED[0x0112] = 6
 
@@ -71,14 +72,14 @@ def status(pid: int, key: str) -> int:
 
 def cost(decoder: PictureDecoder, data: bytes) -> int:
     """How much more memory decoding takes at its height, here and there, than what is held before."""
-    decoder(encoded(Image.new("RGB", (8, 8)), "BMP"), "first", SIDE, 60)  # it has started
+    decoder(encoded(Image.new("RGB", (8, 8)), "BMP"), "first", VIEW, 60)  # it has started
     (pid,) = processes()
     before = 0
     for process in (pid, os.getpid()):
         Path(f"/proc/{process}/clear_refs").write_text("5")  # its highest memory is counted anew
         before += status(process, "VmRSS")
     try:
-        decoder(data, "a picture", SIDE, 60)
+        decoder(data, "a picture", VIEW, 60)
     finally:
         after = sum(status(process, "VmHWM") for process in (pid, os.getpid()))
     return after - before + len(data)
@@ -107,6 +108,16 @@ def test_a_large_picture_is_decoded_within_the_limit(
     assert cost(decoder, encoded(Image.new(mode, size), kind, **options)) < LIMIT_BYTES
 
 
+@pytest.mark.parametrize(("size", "mode"), [((5712, 4284), "RGB"), ((4000, 3000), "RGBA")])
+def test_a_phones_heic_is_decoded_within_the_limit_in_the_process(
+    decoder: PictureDecoder, size: tuple[int, int], mode: str
+) -> None:
+    pytest.importorskip("pillow_heif")
+    assert reads_heic()
+    assert cost(decoder, encoded(Image.new(mode, size), "HEIF", quality=10)) < LIMIT_BYTES
+    assert processes()
+
+
 @pytest.mark.parametrize(
     ("kind", "size", "options"),
     [
@@ -122,7 +133,7 @@ def test_a_picture_over_the_limit_is_refused_by_its_header(
 ) -> None:
     data = encoded(Image.new("RGB", size), kind, **options)
     with pytest.raises(PictureCostly, match=f"200 MB: {size[0]} x {size[1]} pixels; make it smaller first"):
-        decode(data, "a picture", SIDE)
+        decode(data, "a picture", VIEW)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +155,7 @@ def test_what_asks_for_more_than_its_header_says_does_not_get_it(
     except PictureBroken as error:
         assert "\n" not in str(error)  # noqa: PT017 - either is right
     assert all(status(pid, "VmHWM") < LIMIT_BYTES + (40 << 20) for pid in processes())
-    assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
+    assert decoder(webp(), "another", VIEW, 60).size == (SIDE, SIDE)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +199,7 @@ def test_a_small_file_takes_at_most_100_mb_of_the_device_itself(
     before = status(os.getpid(), "VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     with suppress(PictureBroken):
-        decoder(data, "a picture", SIDE, 60)
+        decoder(data, "a picture", VIEW, 60)
     assert status(os.getpid(), "VmHWM") - before < 100 << 20
     assert all(status(pid, "VmHWM") < LIMIT_BYTES + (40 << 20) for pid in processes())
 
@@ -217,7 +228,7 @@ def test_a_small_file_takes_at_most_100_mb_of_the_device_itself(
 )
 def test_the_first_bytes_tell_what_costs_too_much(decoder: PictureDecoder, data: bytes, message: str) -> None:
     with pytest.raises(PictureCostly, match=f"takes over 200 MB: {message}; make it smaller first"):
-        decoder(data, "a picture", SIDE, 60)
+        decoder(data, "a picture", VIEW, 60)
 
 
 @pytest.mark.parametrize(
@@ -264,10 +275,10 @@ def test_a_picture_that_takes_too_long_is_stopped_and_the_next_is_decoded(decode
     data = many_scans(20_000)
     started = time.monotonic()
     with pytest.raises(PictureCostly, match=r"takes over 0\.5 s"):
-        decoder(data, "a picture", SIDE, 0.5)
+        decoder(data, "a picture", VIEW, 0.5)
     assert time.monotonic() - started < 8
     assert processes() == []
-    assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
+    assert decoder(webp(), "another", VIEW, 60).size == (SIDE, SIDE)
 
 
 def test_a_process_that_was_killed_costs_one_picture(decoder: PictureDecoder) -> None:
@@ -275,7 +286,7 @@ def test_a_process_that_was_killed_costs_one_picture(decoder: PictureDecoder) ->
 
     def slow() -> None:
         try:
-            decoder(many_scans(20_000), "a picture", SIDE, 60)
+            decoder(many_scans(20_000), "a picture", VIEW, 60)
         except PictureBroken as exc:
             errors.append(exc)
 
@@ -287,16 +298,16 @@ def test_a_process_that_was_killed_costs_one_picture(decoder: PictureDecoder) ->
     os.kill(pids[0], signal.SIGKILL)
     thread.join(20)
     assert "ended the process that did it" in str(errors[0])
-    assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
+    assert decoder(webp(), "another", VIEW, 60).size == (SIDE, SIDE)
     os.kill(processes()[0], signal.SIGKILL)  # between two pictures
     time.sleep(0.1)
-    assert decoder(webp(), "a third", SIDE, 60).size == (SIDE, SIDE)
+    assert decoder(webp(), "a third", VIEW, 60).size == (SIDE, SIDE)
 
 
 def test_closing_stops_a_picture_on_its_way(decoder: PictureDecoder) -> None:
     def slow() -> None:
         with pytest.raises(PictureCostly):
-            decoder(many_scans(20_000), "a picture", SIDE, 60)
+            decoder(many_scans(20_000), "a picture", VIEW, 60)
 
     thread = threading.Thread(target=slow)
     thread.start()
@@ -311,8 +322,8 @@ def test_closing_stops_a_picture_on_its_way(decoder: PictureDecoder) -> None:
 
 def test_small_pictures_need_no_process(decoder: PictureDecoder) -> None:
     for kind in ("JPEG", "PNG"):
-        decoder(encoded(Image.new("RGB", (640, 480)), kind), "a picture", SIDE, 60)
-    decoder(encoded(Image.new("RGB", (640, 480)), "JPEG", exif=ROTATED), "a picture", SIDE, 60)
+        decoder(encoded(Image.new("RGB", (640, 480)), kind), "a picture", VIEW, 60)
+    decoder(encoded(Image.new("RGB", (640, 480)), "JPEG", exif=ROTATED), "a picture", VIEW, 60)
     assert processes() == []
 
 
@@ -321,17 +332,17 @@ def test_here_or_there_the_square_is_the_same(decoder: PictureDecoder, kind: str
     small = encoded(Image.radial_gradient("L").convert("RGB"), kind)
     large = encoded(Image.radial_gradient("L").convert("RGB").resize((1500, 1200)), kind)
     for data in (small, large, large + bytes(1 << 20)):  # the last is too large to be decoded here
-        assert decoder(data, "a picture", SIDE, 60).tobytes() == decode(data, "", SIDE).tobytes()
+        assert decoder(data, "a picture", VIEW, 60).tobytes() == decode(data, "", VIEW).tobytes()
 
 
 def test_why_there_is_no_picture_comes_from_the_process(decoder: PictureDecoder) -> None:
     with pytest.raises(PictureBroken, match=r"^a text: not a picture in a known format \(JPEG, PNG"):
-        decoder(b"a text", "a text", SIDE, 60)
+        decoder(b"a text", "a text", VIEW, 60)
     with pytest.raises(PictureBroken, match="several frames"):
         decoder(
             encoded(Image.new("1", (8, 8)), "GIF", save_all=True, append_images=[Image.new("1", (8, 8), 1)]),
             "an animation",
-            SIDE,
+            VIEW,
             60,
         )
 
@@ -355,7 +366,7 @@ def test_a_process_that_can_not_be_started_is_said_in_time(
     started = time.monotonic()
     for _ in range(2):
         with pytest.raises(DecoderFailed, match=rf"can't be used \(.*{reason}"):
-            decoder(webp(), "a picture", SIDE, 0.3)
+            decoder(webp(), "a picture", VIEW, 0.3)
     decoder.close()
     assert time.monotonic() - started < 8
 
@@ -368,13 +379,13 @@ def test_a_process_that_starts_late_decodes_the_next_picture(
     place.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(place))
     with pytest.raises(DecoderFailed, match=r"did not start within 0\.1 s"):
-        decoder(webp(), "a picture", SIDE, 0.1)
-    assert decoder(webp(), "another", SIDE, 60).size == (SIDE, SIDE)
+        decoder(webp(), "a picture", VIEW, 0.1)
+    assert decoder(webp(), "another", VIEW, 60).size == (SIDE, SIDE)
 
 
 def test_bytes_are_limited_as_files_are(decoder: PictureDecoder) -> None:
     with pytest.raises(PictureBroken, match="over 64 MiB"):
-        decoder(bytes(MAX_FILE_BYTES + 1), "a picture", SIDE, 60)
+        decoder(bytes(MAX_FILE_BYTES + 1), "a picture", VIEW, 60)
 
 
 def test_nothing_is_imported_from_the_current_folder(
@@ -382,4 +393,4 @@ def test_nothing_is_imported_from_the_current_folder(
 ) -> None:
     (tmp_path / "PIL.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
-    assert decoder(webp(), "a picture", SIDE, 60).size == (SIDE, SIDE)
+    assert decoder(webp(), "a picture", VIEW, 60).size == (SIDE, SIDE)

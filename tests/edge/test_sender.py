@@ -15,7 +15,7 @@ from splitwire.edge.network.throughput import ThroughputEstimator
 from splitwire.edge.network.wire import Wire
 from splitwire.shared.bundle import default_bundle_path, load_manifest
 from splitwire.shared.errors import FrameLengthInvalid
-from splitwire.shared.frame import unpack
+from splitwire.shared.frame import MAX_PAYLOAD_BYTES, unpack
 from splitwire.shared.messages import Prediction, Timings
 
 if TYPE_CHECKING:
@@ -90,6 +90,12 @@ async def test_a_fast_link_carries_many_pictures_in_a_frame_once_it_is_known(
     cloud = Slow(rate=1e6)
     await send(sender_over(cloud), 100, INT8)
     assert cloud.frames == [2, 64, 34]
+
+
+async def test_a_frame_has_no_more_than_it_can_say(sender_over: Callable[[Slow], Sender]) -> None:
+    cloud = Slow(rate=1e10)
+    await send(sender_over(cloud), 10, bytes(MAX_PAYLOAD_BYTES))
+    assert cloud.frames == [1, 4, 4, 1]
 
 
 async def test_small_codes_share_a_frame_on_a_link_not_known_yet(

@@ -16,6 +16,9 @@ FOLDER = Path(__file__).parent
 FINGERPRINT = 0x5EEDC0DE
 SHAPE = (128, 5, 5)
 PICTURES = 200
+LONG = "long"
+"""The frame of version 2: what is said of it is ``LONG_PAYLOADS``, whatever the codec."""
+LONG_PAYLOADS = (bytes(range(256)) * 64, b"\x01\x02\x03")
 
 
 def committed_codecs() -> list[Codec]:

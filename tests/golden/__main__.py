@@ -17,7 +17,7 @@ from splitwire.shared.codecs.factorised import Factorised
 from splitwire.shared.frame import Frame, pack
 from splitwire.shared.messages import Timings
 from tests.e2e.accuracy import classify, sample_files
-from tests.golden import FINGERPRINT, FOLDER, PICTURES, SHAPE, committed_codecs
+from tests.golden import FINGERPRINT, FOLDER, LONG, LONG_PAYLOADS, PICTURES, SHAPE, committed_codecs
 from tests.processes import running_cloud
 
 
@@ -36,6 +36,12 @@ def write_frames() -> None:
         frame = Frame(fingerprint=FINGERPRINT, quality=number, payloads=payloads)
         (FOLDER / f"{codec.id}.frame").write_bytes(pack(frame))
         np.save(FOLDER / f"{codec.id}.symbols.npy", np.stack(symbols))
+
+
+def write_long_frame() -> None:
+    """A frame of version 2."""
+    frame = Frame(fingerprint=FINGERPRINT, quality=0, payloads=LONG_PAYLOADS)
+    (FOLDER / f"{LONG}.frame").write_bytes(pack(frame))
 
 
 def write_answer() -> None:
@@ -66,5 +72,6 @@ def write_predictions(data: Path) -> None:
 
 if __name__ == "__main__":
     write_frames()
+    write_long_frame()
     write_answer()
     write_predictions(Path(os.environ["SPLITWIRE_DATA"]))

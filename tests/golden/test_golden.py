@@ -11,7 +11,7 @@ import pytest
 import splitwire.shared.answer
 from splitwire.shared.codecs import CODECS
 from splitwire.shared.frame import pack, unpack
-from tests.golden import FINGERPRINT, FOLDER, committed_codecs
+from tests.golden import FINGERPRINT, FOLDER, LONG, LONG_PAYLOADS, committed_codecs
 
 if TYPE_CHECKING:
     from splitwire.shared.codecs.abc import Codec
@@ -31,7 +31,15 @@ def test_every_codecs_golden_frame_decodes_to_the_committed_symbols(codec: Codec
 
 
 def test_no_codec_is_without_a_golden_frame() -> None:
-    assert {file.stem for file in FOLDER.glob("*.frame")} == CODECS.keys()
+    assert {file.stem for file in FOLDER.glob("*.frame")} == {*CODECS, LONG}
+
+
+def test_the_golden_frame_of_version_2_holds_the_committed_payloads() -> None:
+    data = (FOLDER / f"{LONG}.frame").read_bytes()
+    frame = unpack(data)
+    assert data[0] == 0x52
+    assert (frame.fingerprint, frame.quality, frame.payloads) == (FINGERPRINT, 0, LONG_PAYLOADS)
+    assert pack(frame) == data
 
 
 def test_the_golden_answer_says_what_is_committed() -> None:

@@ -144,4 +144,4 @@ def out_of_descriptors(connections: int = 30) -> Row:
 
 def _frame() -> bytes:
     bundle = load_bundle(default_bundle_path(), "device")
-    return frame_of(bundle, [np.zeros(bundle.manifest.latent_shape, np.float32)])
+    return frame_of(bundle, [np.zeros(bundle.quality("paper").latent_shape, np.float32)])

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.load.report import FOLDER, Report
 
 DOCUMENT = Path("docs/performance.md")
-_PLACE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- ([\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(text: str, reports: dict[str, Report]) -> str:

@@ -95,7 +95,7 @@ def full_disk(requests: int) -> Row:
     """Serve with a log that can't be written, from its first line on."""
     port = free_port()
     bundle = load_bundle(default_bundle_path(), "device")
-    frame = frame_of(bundle, [np.zeros(bundle.manifest.latent_shape, np.float32)])
+    frame = frame_of(bundle, [np.zeros(bundle.quality("paper").latent_shape, np.float32)])
     url, command = (
         f"http://127.0.0.1:{port}",
         [sys.executable, "-m", "splitwire.cloud.entry", "--port", str(port)],
@@ -160,8 +160,8 @@ DAMAGES = (
     ("cloud-server", "cloud/cae.safetensors", "a bit changed"),
     ("cloud-server", "codecs/int8.safetensors", "gone"),
     ("cloud-server", MANIFEST, "cut short"),
-    ("edge-client", "device/convolutions.safetensors", "a bit changed"),
-    ("edge-client", "device/cae.safetensors", "cut short"),
+    ("edge-client", "device/vgg16.ncnn.bin", "a bit changed"),
+    ("edge-client", "device/vgg16.ncnn.param", "cut short"),
     ("edge-client", MANIFEST, "a bit changed"),
 )
 

@@ -10,9 +10,9 @@ from fastapi import Body
 from numpy.typing import NDArray
 
 from splitwire.cloud.inference.engine import Decoded, Engine
-from splitwire.edge.compute.fallback import prediction
 from splitwire.shared.bundle import default_bundle_path, load_bundle
 from splitwire.shared.frame import unpack
+from splitwire.shared.task import task_of
 
 
 class TailAPI(litserve.LitAPI):  # type: ignore[misc]  # has no types
@@ -43,7 +43,9 @@ class TailAPI(litserve.LitAPI):  # type: ignore[misc]  # has no types
 
     def encode_response(self, output: NDArray[np.float32]) -> dict[str, Any]:
         """Name the likeliest class."""
-        return prediction(output, self._bundle.manifest.classes, 1).model_dump()
+        task = task_of(self._bundle.manifest)
+        (picture,) = task.likeliest(*task.rank(output[None]), top=1)
+        return task.named(picture)
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ async def _answer(port: int, request: bytes, rest: bytes = b"", milliseconds: fl
 def smuggled_behind(name: str, seconds: float = 8) -> Row:
     """Hide requests behind a proxy that passes upgrades on; ``name``: nginx or haproxy."""
     bundle = load_bundle(default_bundle_path(), "device")
-    frame = frame_of(bundle, [np.zeros(bundle.manifest.latent_shape, np.float32)])
+    frame = frame_of(bundle, [np.zeros(bundle.quality("paper").latent_shape, np.float32)])
     row = Row(
         name=f"requests hidden behind {name}, which passes Upgrade on",
         value=f"{name} is not installed",

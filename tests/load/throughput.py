@@ -1,4 +1,4 @@
-"""Pictures a second, and what bounds them: ``make throughput``."""
+"""Pictures a second, and what bounds them: ``make throughput``, of another bundle ``make throughput BUNDLE=path``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 from splitwire.models.training.fitting.progress import stage_progress
+from splitwire.shared.bundle import default_bundle_path, load_manifest
+from tests.bench.tails import BARE, PACKED
 from tests.load.bound import end_within
 from tests.load.frames import real_frames, served_qualities
 from tests.load.machine import cores
@@ -35,7 +38,12 @@ class Figures:
     idle_tail: list[float] = field(default_factory=list)
 
     def rows(self, quality: str, tails: dict[str, float]) -> list[Row]:
-        """Write down medians, and the median of the rounds' shares of the lower ceiling; ``tails``: each alone."""
+        """Write down medians, and the median of the rounds' shares of the lower ceiling.
+
+        ``tails``: each alone. The fastest counts; of networks whose tail can't be packed, the fastest of torch's own.
+        """
+        if PACKED not in tails:
+            tails = {name: rate for name, rate in tails.items() if name in BARE}
         fastest = max(tails, key=tails.__getitem__)
         share = median(
             served / min(idle_tail, tails[fastest])
@@ -66,12 +74,13 @@ def main() -> None:
     """Measure every quality in turn: the server, the server with an idle tail, the tail alone."""
     end_within(MINUTES)
     core, _ = cores()
-    qualities = served_qualities()
-    frames, larger = real_frames(qualities), real_frames(qualities, MANY)
+    bundle = Path(sys.argv[1]) if len(sys.argv) > 1 else default_bundle_path()
+    qualities, options = served_qualities(bundle), ("--bundle", str(bundle))
+    frames, larger = real_frames(qualities, path=bundle), real_frames(qualities, MANY, bundle)
     rows: list[Row] = []
     with (
-        cloud_process(core=core) as cloud,
-        cloud_process(core=core, module="tests.load.idle_tail") as idle,
+        cloud_process(*options, core=core) as cloud,
+        cloud_process(*options, core=core, module="tests.load.idle_tail") as idle,
         stage_progress() as progress,
     ):
         task = progress.add_task("throughput", total=ROUNDS * len(qualities), note="")
@@ -81,10 +90,12 @@ def main() -> None:
                 progress.update(task, note=f"{quality}, round {number} of {ROUNDS}")
                 _measure(figures, cloud, idle, frames[quality])
                 progress.update(task, advance=1)
-            rows += figures.rows(quality, _tails_alone(quality, round(median(figures.batch)), core))
+            tails = _tails_alone(bundle, quality, round(median(figures.batch)), core)
+            rows += figures.rows(quality, tails)
             rate = MANY * wrk(cloud.url, larger[quality], seconds=SECONDS).rate
             rows.append(Row(name=f"{quality}: pictures a second, {MANY} a frame", value=f"{rate:,.0f}"))
-    finish("throughput", "64 connections, one picture a frame, one core serves and another asks", rows)
+    name = "throughput" if bundle == default_bundle_path() else f"throughput-{load_manifest(bundle).id}"
+    finish(name, "64 connections, one picture a frame, one core serves and another asks", rows)
 
 
 def _measure(figures: Figures, cloud: CloudProcess, idle: CloudProcess, frames: list[bytes]) -> None:
@@ -102,8 +113,8 @@ def _batch(before: Counts, after: Counts) -> float:
     return (after.batched_pictures - before.batched_pictures) / (after.batches - before.batches)
 
 
-def _tails_alone(quality: str, batch: int, core: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.bench.tails", quality, str(batch), "1"]
+def _tails_alone(bundle: Path, quality: str, batch: int, core: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.bench.tails", quality, str(batch), "1", str(bundle)]
     done = subprocess.run([*pinned(core), *command], capture_output=True, text=True, check=True, timeout=120)
     rates: dict[str, float] = json.loads(done.stdout)
     return rates

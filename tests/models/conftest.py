@@ -11,11 +11,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from splitwire.models.networks import build
 from splitwire.models.vgg16 import convolutions
+from splitwire.shared.bundle import NetworkSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+TINY, TINY_CUT = "test_resnet", "layer3.0"
+"""With pictures of 64 x 64, 192x4x4 crosses the cut."""
 COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 60), "red": (210, 50, 40)}
 
 
@@ -47,4 +51,14 @@ def initial_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inputs.weight.data /= 60  # pictures have values of about 60
     file = tmp_path_factory.mktemp("weights") / "initial.safetensors"
     save_file({f"features.{name}": value.half() for name, value in network.state_dict().items()}, file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of timm that is quick, with random weights, for as many classes as ImageNet has."""
+    torch.manual_seed(0)
+    network = build(NetworkSpec(name=TINY, cut=TINY_CUT), 1000)
+    file = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(network.state_dict(), file)
     return file

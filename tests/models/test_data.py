@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 import tarfile
@@ -12,7 +13,15 @@ import pytest
 from PIL import Image
 
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.pictures import CLASS_ORDER, Pictures, balanced_sample, load_pictures
+from splitwire.models.training.data.pictures import (
+    CLASS_ORDER,
+    Pictures,
+    is_cifar10,
+    load_parts,
+    load_pictures,
+    stratified_sample,
+)
+from splitwire.shared.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,21 +143,119 @@ def test_an_empty_class_is_named(folder: Path) -> None:
             load_pictures(place, "train")
 
 
-def test_an_unreadable_picture_is_named_before_the_training(folder: Path) -> None:
-    (folder / "train" / "bee" / "2.png").write_bytes(png(1)[:60])
-    with pytest.raises(TrainingError, match=r"unreadable picture: .*bee/2\.png"):
-        load_pictures(folder, "train").check_readable()
+def test_a_folder_a_class_is_enough_and_the_test_part_is_the_same_each_time(folder: Path) -> None:
+    rng, plain = np.random.default_rng(0), folder.parent / "plain"
+    for name, count in (("Äpfel, rot", 10), ("リンゴ", 7), ("train", 23)):
+        (plain / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(rng.integers(0, 256, (8, 9, 3), dtype=np.uint8)).save(
+                plain / name / f"{number}.png"
+            )
+    parts, said = load_parts(plain)
+    train, test = parts["train"], parts["test"]
+    assert train.classes == test.classes == ("train", "Äpfel, rot", "リンゴ")
+    assert np.bincount(test.labels).tolist() == [5, 2, 1]
+    assert sorted(train.names + test.names) == sorted(map(str, plain.glob("*/*.png")))
+    assert load_pictures(plain, "test").names == test.names
+    assert len(said) == 1
+    assert "8 of 40 pictures, 20% of each class, are kept for testing, chosen by seed 0" in said[0]
+    from_tar, _ = load_parts(tar_of(plain, "plain.tgz"))
+    assert [from_tar[part].digest() for part in parts] == [parts[part].digest() for part in parts]
 
 
-def test_a_balanced_sample_has_the_same_number_of_every_class_and_repeats() -> None:
+def test_a_validation_folder_tests_where_there_is_no_other_and_what_is_not_used_is_said(folder: Path) -> None:
+    expected = load_pictures(folder, "test").digest()
+    (folder / "test").rename(folder / "Val")
+    assert load_pictures(folder, "test").digest() == expected
+    (folder / "test").mkdir()
+    (folder / "Val").rename(folder / "val")
+    (folder / "test").rename(folder / "other")
+    parts, said = load_parts(folder)
+    assert parts["test"].digest() == expected
+    assert said == ["not used, since they are neither train/ nor test/: other"]
+
+
+def test_names_of_classes_are_the_same_in_both_forms_of_unicode(folder: Path) -> None:
+    (folder / "train" / "bee").rename(folder / "train" / "bl\u00e9")
+    (folder / "test" / "bee").rename(folder / "test" / "ble\u0301")
+    parts, _ = load_parts(folder)
+    assert parts["train"].classes == parts["test"].classes == ("ant", "bl\u00e9", "cow")
+
+
+def test_files_of_one_name_in_a_tar_file_are_all_there(folder: Path) -> None:
+    archive = tar_of(folder, "set.tar")
+    with tarfile.open(archive, "a") as tar:
+        tar.add(folder / "train" / "bee" / "1.png", arcname="set/train/bee/2.png")
+    assert len(load_pictures(archive, "train")) == 13
+
+
+def test_what_was_unpacked_is_deleted_with_the_last_picture(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = tmp_path / "room"
+    room.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(room))
+    pictures = load_pictures(tar_of(folder, "set.tgz"), "train")
+    some = pictures.subset(np.array([1]))
+    del pictures
+    assert len(list(room.iterdir())) == 1
+    assert some.image(0).size == (32, 32)
+    del some
+    gc.collect()
+    assert list(room.iterdir()) == []
+
+
+def test_classes_with_too_few_files_to_divide_are_named_all_at_once(tmp_path: Path) -> None:
+    for name, count in (("a", 5), ("b", 2), ("c", 1)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number}.png").write_bytes(png(number))
+    with pytest.raises(TrainingError, match=r"at least 3 pictures.*: b \(2\), c \(1\)"):
+        load_parts(tmp_path)
+
+
+def test_only_cifar10_is_taken_for_cifar10(folder: Path) -> None:
+    assert not is_cifar10(folder, CLASS_ORDER)
+    archive = tar_of(folder, "cifar10.tar.gz")
+    assert is_cifar10(archive, CLASS_ORDER)
+    assert not is_cifar10(archive, ("ant", "bee", "cow"))
+    assert not is_cifar10(tar_of(folder, "set.tar.gz"), CLASS_ORDER)
+
+
+def test_a_sample_has_the_same_share_of_every_class_and_repeats() -> None:
     labels = np.repeat(np.arange(4), 50)
-    chosen = balanced_sample(labels, 40, seed=3)
+    chosen = stratified_sample(labels, 40, 3, "--limit")
     assert np.bincount(labels[chosen]).tolist() == [10] * 4
-    assert np.array_equal(chosen, balanced_sample(labels, 40, seed=3))
-    assert not np.array_equal(chosen, balanced_sample(labels, 40, seed=4))
+    assert np.array_equal(chosen, stratified_sample(labels, 40, 3, "--limit"))
+    assert np.array_equal(chosen, stratified_sample(labels, 0.2, 3, "--limit"))
+    assert not np.array_equal(chosen, stratified_sample(labels, 40, 4, "--limit"))
 
 
-@pytest.mark.parametrize("count", [-4, 0, 7, 204])
-def test_a_sample_that_can_not_be_balanced_is_refused(count: int) -> None:
-    with pytest.raises(TrainingError, match="evenly"):
-        balanced_sample(np.repeat(np.arange(4), 50), count, seed=0)
+def test_the_choice_from_even_classes_is_the_one_that_the_shipped_bundle_was_trained_with() -> None:
+    labels, rng = np.tile(np.arange(3), 20), np.random.default_rng(5)
+    expected = [rng.choice(np.flatnonzero(labels == label), 7, replace=False) for label in range(3)]
+    assert stratified_sample(labels, 21, 5, "--limit").tolist() == sorted(np.concatenate(expected))
+
+
+@pytest.mark.parametrize(
+    ("amount", "counts"),
+    [
+        (3, [1, 1, 1]),
+        (10, [1, 1, 8]),
+        (0.2, [1, 2, 199]),
+        (0.0001, [1, 1, 1]),
+        (1012, [2, 10, 1000]),
+        (9999, [2, 10, 1000]),
+    ],
+)
+def test_a_sample_of_uneven_classes_has_at_least_one_of_each(amount: float, counts: list[int]) -> None:
+    labels = np.repeat(np.arange(3), [2, 10, 1000])
+    assert np.bincount(labels[stratified_sample(labels, amount, 0, "--limit")]).tolist() == counts
+
+
+def test_an_amount_that_does_not_suit_the_classes_is_refused_by_the_setting_s_name() -> None:
+    labels = np.repeat(np.arange(4), 5)
+    with pytest.raises(SettingsError, match="--limit=3: 3 is fewer than the 4 classes"):
+        stratified_sample(labels, 3, 0, "--limit")
+    with pytest.raises(SettingsError, match=r"data.held_out=20: .* give fewer"):
+        stratified_sample(labels, 20, 0, "data.held_out", leave=1)

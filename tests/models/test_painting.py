@@ -96,7 +96,7 @@ def test_painters_are_trained_measured_and_shown(
     ("changed", "code", "words"),
     [
         ({"name": "q9"}, 2, "no quality 'q9'"),
-        ({"--limit": "7"}, 8, "can't take 7 pictures evenly"),
+        ({"--limit": "7"}, 2, "--limit=7: 7 is fewer than the 10 classes"),
         ({"--data": "COLOURS"}, 8, "classes are not those of"),
     ],
 )

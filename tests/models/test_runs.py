@@ -17,10 +17,12 @@ from splitwire.models.training.pipeline import PRESETS
 from splitwire.models.training.provenance import run_of_bundle
 from splitwire.models.training.run import Run, RunSettings, begin_run, open_run
 from splitwire.models.training.stages.stage import AnyStage, StageResult
-from splitwire.shared.bundle import load_bundle
+from splitwire.models.training.yardstick import shortcomings
+from splitwire.shared.bundle import NetworkSpec, load_bundle, load_manifest
 from splitwire.shared.command import run as run_command
 from splitwire.shared.errors import SettingsError
-from splitwire.shared.evaluation import load_evaluation
+from splitwire.shared.evaluation import load_evaluation, share
+from splitwire.shared.pictures.loading import Preparation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +33,7 @@ PRESET = PRESETS["full"].changed(SMALL)
 SETTINGS = RunSettings(preset=PRESET, data="d", initial_weights="w.safetensors")
 
 
-def end(run: Run, name: str) -> None:
+def end(run: Run, name: str, accuracy: float = 0.5) -> None:
     """End a stage with random weights."""
     stage = run.stage(name)
     result = StageResult(
@@ -40,7 +42,7 @@ def end(run: Run, name: str) -> None:
         training_pictures=36,
         held_out_pictures=12,
         held_out_loss=1.0,
-        held_out_accuracy=0.5,
+        held_out_accuracy=accuracy,
         settings=stage.settings.model_dump(mode="json"),
         hours=1.0,
         compute="cpu",
@@ -131,6 +133,7 @@ def test_a_stopped_retraining_is_resumed_with_all_that_stands_on_it(
     monkeypatch.setattr(commands, "train_stage", train_stage)
     monkeypatch.setattr(commands, "forecast", lambda *_: [])
     monkeypatch.setattr(commands, "_announce", lambda _: None)
+    monkeypatch.setattr(commands, "check_cut", lambda _: None)
     app(["train", *names, "--run", str(tmp_path), "--resume", "--device", "cpu"])
     assert trained == [("backbone", True), ("fallback", False)]
     assert ended(run) == list(names)
@@ -175,13 +178,13 @@ def test_a_run_of_a_bundle_has_what_the_bundle_has_and_nothing_older(
         run_command(
             lambda: app(["export", "--data", data, "--run", str(tmp_path), "--bundle", str(tmp_path / "b")])
         )
-    assert exited.value.code == 2
-    assert "--weights-origin" in capsys.readouterr().err
+    assert exited.value.code == 8
+    assert "other classes than the run was trained on" in capsys.readouterr().err
 
 
 def test_soft_labels_want_changed_pictures() -> None:
-    with pytest.raises(SettingsError, match=r"setting backbone: .*set mirrored or shift"):
-        PRESETS["cached"].changed(["backbone.soft_labels=0.5"])
+    with pytest.raises(SettingsError, match=r"setting backbone: .*set mirrored, shift or crop"):
+        PRESETS["small"].changed(["backbone.soft_labels=0.5"])
 
 
 def test_the_card_tells_every_setting_of_every_stage(
@@ -190,7 +193,7 @@ def test_the_card_tells_every_setting_of_every_stage(
     run = run_of_bundle(tmp_path, bundle_path, colours, "w", COMPUTE, [])
     bundle, evaluation = load_bundle(bundle_path, "device"), load_evaluation(bundle_path)
     assert evaluation
-    card = model_card(run, bundle.manifest, evaluation, None, {}, Origins(weights="w", data="d"))
+    card = model_card(run, bundle.manifest, evaluation, None, 32, Origins(weights="w", data="d"))
     head = "|  | teacher | backbone | finetune | fallback | cae | q1 | q2 | q3 |"
     assert head in card
     rows = dict(line[2:-2].split(" | ", 1) for line in card.split(head)[1].splitlines() if line[:2] == "| ")
@@ -198,3 +201,71 @@ def test_the_card_tells_every_setting_of_every_stage(
     settings = {name.replace("_", " ") for stage in run.needed for name in stage.settings.model_dump()}
     assert settings <= rows.keys()
     assert f"- `q1`, `q2`, `q3`: {run.stage('q1').what}" in card
+    assert "Beside table 1 of the paper" in card
+    assert "All of them have 32 x 32 pixels: what takes more to tell apart, it can't." in card
+
+
+def test_the_card_says_only_what_holds_for_its_bundle(
+    tmp_path: Path, bundle_path: Path, colours: Path
+) -> None:
+    run = run_of_bundle(tmp_path, bundle_path, colours, "w", COMPUTE, [])
+    manifest, evaluation = load_manifest(bundle_path), load_evaluation(bundle_path)
+    assert evaluation
+    classes = tuple(f"class {number}" for number in range(30))
+    shares = {name: share(number, 40) for number, name in enumerate(classes)}
+    scores = {
+        name: score.model_copy(update={"by_class": shares})
+        for name, score in evaluation.scores.items()
+        if name != "device"
+    }
+    changes = {
+        "network": NetworkSpec(name="test_resnet", cut="layer1"),
+        "classes": classes,
+        "fallback": False,
+        "preparation": Preparation(size=64, crop=0.875, interpolation="bicubic"),
+    }
+    card = model_card(
+        run,
+        manifest.model_copy(update=changes),
+        evaluation.model_copy(update={"scores": scores}),
+        None,
+        None,
+        Origins(weights="w", data="d"),
+    )
+    for absent in (
+        "VGG16",
+        "CIFAR",
+        "table 1",
+        "All of them have",
+        "own small classifier",
+        "class 10 (n = 40)",
+    ):
+        assert absent not in card.split("## Recipe")[0] + card.split("## Files")[1]
+    assert "`test_resnet`, cut at `layer1`" in card
+    assert "class 9 (n = 40)" in card
+    assert "Of the classes, those that `base` knows least." in card
+    assert (
+        "the middle 87.5 % (of each side) of a picture's centre square, brought to 64 pixels a side, bicubic."
+        in card
+    )
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "worse"),
+    [
+        ({}, []),
+        ({"q1": 0.1, "q2": 0.1}, ["q1", "q2"]),
+        ({"backbone": 0.1, "cae": 0.1}, ["backbone", "cae"]),
+        ({"q1": 0.9, "q2": 0.5, "q3": 0.9}, ["q2"]),
+        ({"q1": 0.9, "q2": 0.85}, []),
+    ],
+)
+def test_what_answers_worse_than_something_simpler_is_found(
+    tmp_path: Path, accuracies: dict[str, float], worse: list[str]
+) -> None:
+    run = begin_run(tmp_path, COMPUTE, SETTINGS, resume=False)
+    for stage in run.needed:
+        end(run, stage.name, accuracies.get(stage.name, 0.9 if stage.name == "q3" else 0.5))
+    found = shortcomings(run)
+    assert list(found) == worse
+    assert all(f"--set {name}.least_steps" in sentence for name, sentence in found.items())

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitwire.edge.compute.fallback import likeliest
 from splitwire.edge.network.answer_check import predictions
 from splitwire.shared.answer import (
     GUESS_BYTES,
@@ -23,6 +22,7 @@ from splitwire.shared.answer import (
 )
 from splitwire.shared.errors import AnswerError, AnswerLengthInvalid, AnswerValueInvalid
 from splitwire.shared.messages import Timings
+from splitwire.shared.task import Classification
 
 NO_TIME = Timings(decode=0, queue=0, tail=0)
 times = st.floats(0, 65_504, width=16)
@@ -87,7 +87,8 @@ def test_quantising_moves_a_probability_by_less_than_a_hundredth_of_a_percent(
 ) -> None:
     probabilities = np.array(rows, dtype=np.float32)
     spent = Timings(decode=milliseconds, queue=milliseconds, tail=0)
-    answer = unpack(pack(compact([likeliest(row, top) for row in probabilities], spent)))
+    likeliest = Classification.likeliest(*Classification.rank(probabilities), top)
+    answer = unpack(pack(compact(likeliest, spent)))
     classes = [str(number) for number in range(10)]
     for row, prediction in zip(probabilities, predictions(answer, classes), strict=True):
         assert len(prediction.top) == min(top, 10)

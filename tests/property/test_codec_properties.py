@@ -18,8 +18,8 @@ from splitwire.shared.codecs.factorised import Factorised
 from splitwire.shared.codecs.float32 import Float32
 from splitwire.shared.codecs.half import Half
 from splitwire.shared.codecs.int8 import Int8
-from splitwire.shared.errors import LatentInvalid, PayloadInvalid
-from splitwire.shared.frame import MAX_PAYLOAD_BYTES, MAX_PICTURES, Frame, pack, unpack
+from splitwire.shared.errors import LatentInvalid, PayloadInvalid, TensorInvalid
+from splitwire.shared.frame import MAX_PICTURES, MAX_SHORT_BYTES, Frame, pack, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,11 +33,21 @@ SCALES = np.array([0.01, 0.5, 1.0, 30.0], dtype=np.float32)
 def factorised() -> Factorised:
     """100 numbers; tables of one, few and many symbols, even and skewed."""
     kinds = ([TOTAL], [1, TOTAL - 1], [TOTAL - 2, 1, 1], [TOTAL // 64] * 64)
-    return Factorised(np.tile([0, -1, 5, -32], 25), [Table(frequencies) for frequencies in kinds * 25])
+    return Factorised(
+        (100,), np.tile([0, -1, 5, -32], 25), [Table(frequencies) for frequencies in kinds * 25]
+    )
 
 
-CODECS: list[Codec] = [Float32(SHAPE), Half(SHAPE), Int8(SHAPE, SCALES), factorised()]
-every_codec = pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.id)
+def factorised_maps() -> Factorised:
+    """4 maps of 5x5 numbers, each with its table."""
+    kinds = ([TOTAL], [1, TOTAL - 1], [TOTAL - 2, 1, 1], [TOTAL // 64] * 64)
+    return Factorised(SHAPE, np.array([0, -1, 5, -32]), [Table(frequencies) for frequencies in kinds])
+
+
+CODECS: list[Codec] = [Float32(SHAPE), Half(SHAPE), Int8(SHAPE, SCALES), factorised(), factorised_maps()]
+every_codec = pytest.mark.parametrize(
+    "codec", CODECS, ids=lambda codec: f"{codec.id}-{len(codec.latent_shape)}"
+)
 latents = arrays.arrays(np.float32, SHAPE, elements=st.floats(-1e6, 1e6, width=32))
 largest = arrays.arrays(
     np.float32, SHAPE, elements=st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -142,7 +152,7 @@ def test_latents_of_another_shape_are_refused(codec: Codec) -> None:
 def test_payloads_of_a_full_latent_fit_in_a_frame() -> None:
     full = (128, 5, 5)
     for codec in (Float32(full), Half(full), Int8(full, np.ones(128, dtype=np.float32))):
-        assert len(payload_of(codec, np.zeros(full, dtype=np.float32))) <= MAX_PAYLOAD_BYTES
+        assert len(payload_of(codec, np.zeros(full, dtype=np.float32))) <= MAX_SHORT_BYTES
 
 
 @given(latent=latents)
@@ -212,3 +222,17 @@ def test_arithmetic_decoding_accepts_only_the_one_spelling(tables: list[Table], 
 def test_tables_that_do_not_add_up_are_refused(frequencies: list[int]) -> None:
     with pytest.raises(ValueError, match="add up"):
         Table(frequencies)
+
+
+def test_tables_of_maps_count_all_numbers_of_a_map() -> None:
+    latents = np.zeros((2, 3, 4, 4), dtype=np.float32)
+    latents[:, 1] = 7
+    latents[1, 2, 3, 3] = -2
+    tables = Factorised.fit(latents)
+    assert tables["smallest"].tolist() == [-1, 6, -3]
+    codec = Factorised.from_tables((3, 4, 4), tables)
+    payload = codec.encode(codec.quantise(latents[1]))
+    assert np.array_equal(codec.dequantise(codec.decode(payload)), latents[1])
+    assert len(payload) < 6, "nearly certain numbers take no room"
+    with pytest.raises(TensorInvalid, match="over 65536 numbers"):
+        Factorised.from_tables((3, 4000, 4000), tables)

@@ -13,7 +13,8 @@ from splitwire.models.training.data.pictures import CLASS_ORDER, Pictures
 from splitwire.report.page.assemble import assemble
 from splitwire.report.picture_codecs import settings as codec_settings
 from splitwire.report.sample import Sample, take_sample
-from splitwire.shared.bundle import Bundle, Quality
+from splitwire.shared.bundle import Bundle
+from splitwire.shared.pictures.decoding import View
 from tests.report.drawn import QUALITIES, Drawn, comparison, paintings
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def learned_bundle(device_bundle: Bundle) -> Bundle:
     """The shipped bundle, with learned qualities in its manifest."""
     manifest = device_bundle.manifest
     learned = {
-        name: Quality(id=16 + place, codec="factorised", files=manifest.qualities["paper"].files)
+        name: manifest.qualities["paper"].model_copy(update={"id": 16 + place, "codec": "factorised"})
         for place, name in enumerate(name for name in QUALITIES if name not in manifest.qualities)
     }
     qualities = {**manifest.qualities, **learned}
@@ -38,7 +39,7 @@ def learned_bundle(device_bundle: Bundle) -> Bundle:
 def sample() -> Sample:
     """As many labels as a data set has, and the same noise for every picture."""
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    jpeg = next(setting for setting in codec_settings() if setting.codec == "JPEG")
+    jpeg = next(setting for setting in codec_settings(View(224), 32) if setting.codec == "JPEG")
     file = jpeg.encode(Image.fromarray(noise)).data
     labels = np.repeat(np.arange(10), PICTURES // 10)
     pictures = Pictures(
@@ -46,6 +47,7 @@ def sample() -> Sample:
         names=tuple(f"{index}.jpg" for index in range(PICTURES)),
         labels=labels,
         files=(file,) * PICTURES,
+        side=32,
     )
     return take_sample(pictures, limit=None, seed=0)
 

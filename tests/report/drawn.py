@@ -31,12 +31,14 @@ from splitwire.report.results import (
 )
 from splitwire.report.statistics import spread
 from splitwire.shared.evaluation import share
+from splitwire.shared.pictures.decoding import View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from splitwire.report.sample import Sample
 
+SETTINGS = codec_settings(View(224), 32)
 QUALITIES = {
     "paper": (12_806, 0, 0.893),
     "half": (6_406, 0, 0.893),
@@ -81,7 +83,7 @@ class Drawn:
 
     def files(self, scorer: Scorer) -> tuple[list[Sent], dict[str, Sent]]:
         coded, deciding = self._sample.coded, self._sample.deciding
-        drawn = {setting.title: (place, setting) for place, setting in enumerate(codec_settings())}
+        drawn = {setting.title: (place, setting) for place, setting in enumerate(SETTINGS)}
 
         def written(title: str, indices: NDArray[np.int64]) -> Sent:
             place, setting = drawn[title]
@@ -118,7 +120,7 @@ class Drawn:
 
     def measured(self) -> Measured:
         base = Answers(classes=self.classes(BASE_ACCURACY))
-        scorer = Scorer(self._labels, right_of(base, self._labels), CLASS_ORDER)
+        scorer = Scorer(self._labels, right_of(base, self._labels))
         files, decided = self.files(scorer)
         scores = score_all(
             scorer,
@@ -133,6 +135,8 @@ class Drawn:
             },
             files=files,
             decided=decided,
+            classes=CLASS_ORDER,
+            table_quality="paper",
         )
         chosen = Chosen(within=WITHIN, quality="q2", picture="WebP, quality 90")
         return Measured(

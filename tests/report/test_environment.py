@@ -27,4 +27,16 @@ def test_files_that_lose_detail_are_told_from_those_that_do_not(
     buffer = io.BytesIO()
     Image.new("RGB", (32, 32), "red").save(buffer, kind, lossless=lossless)
     pictures = Pictures(classes=CLASS_ORDER, names=("red",), labels=np.array([0]), files=(buffer.getvalue(),))
-    assert words in describe_data(pictures)
+    assert words in describe_data(pictures, cifar10=True)
+
+
+def test_other_pictures_are_described_by_their_files() -> None:
+    files = []
+    for kind, size in (("PNG", (30, 40)), ("JPEG", (50, 20))):
+        buffer = io.BytesIO()
+        Image.new("RGB", size, "red").save(buffer, kind)
+        files.append(buffer.getvalue())
+    pictures = Pictures(classes=("a", "b"), names=("1", "2"), labels=np.array([0, 1]), files=tuple(files))
+    said = describe_data(pictures, cifar10=False)
+    assert said.startswith("2 test pictures, JPEG and PNG files of ")
+    assert said.endswith("of 20 x 50 pixels to 30 x 40.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from splitwire.report.measure import footprint
-from splitwire.report.measure.footprint import CLASSIFIER, PARTS, WIDE_CLASSIFIER, measure, measure_all
+from splitwire.report.measure.footprint import BACK, PARTS, PUBLISHED, measure, measure_all
 from splitwire.shared.errors import SettingsError
 from tests.report.threads import blas_threads
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @pytest.mark.slow
 def test_a_wide_classifier_is_larger_and_slower_than_a_compact_one(bundle_path: Path) -> None:
     steps: list[int] = []
-    costs = measure_all(bundle_path, (CLASSIFIER, WIDE_CLASSIFIER), steps.append)
-    compact, wide = costs[CLASSIFIER], costs[WIDE_CLASSIFIER]
+    costs = measure_all(bundle_path, (BACK, PUBLISHED), steps.append)
+    compact, wide = costs[BACK], costs[PUBLISHED]
     assert (compact.parameters, wide.parameters) == (13_113_354, 119_586_826)
     assert steps == [1, 1]
     if sys.platform == "linux":
@@ -49,7 +49,7 @@ def test_numpy_computes_with_one_thread_as_on_a_device(
 
 
 def test_an_unknown_part_is_refused(bundle_path: Path) -> None:
-    with pytest.raises(SettingsError, match="choose one of convolutions"):
+    with pytest.raises(SettingsError, match="choose one of network before the cut"):
         measure("engine", bundle_path)
-    with pytest.raises(SettingsError, match="choose one of convolutions"):
+    with pytest.raises(SettingsError, match="choose one of network before the cut"):
         measure_all(bundle_path, ("engine",), lambda _: None)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from splitwire.models import paper
-from splitwire.models.training.data.pictures import as_png
+from splitwire.models.training.data.files import as_png
 from splitwire.report.page import words
 from splitwire.report.page.html import write_report
 from splitwire.report.page.plots.style import draw_shares
@@ -149,13 +149,28 @@ def test_all_that_a_device_fetches_after_a_new_classifier_is_named(page: str, bu
 
 def test_everything_has_its_section(page: str) -> None:
     assert re.findall(r'<section id="([^"]*)"', page) == [
-        "conclusion", "table1", "rate", "why", "autoencoders", "time", "confident", "gives-away", "where",
+        "conclusion", "classes", "rate", "why", "autoencoders", "time", "confident", "gives-away", "where",
     ]  # fmt: skip
     text = text_of(page)
     assert "160,591,488" in text
     assert "q3 14.03 13.93 to 14.13 0.220 0.210 to 0.230 30.1 %" in text
     assert "It is no proof of privacy." in text
     assert "Left out" not in text
+
+
+def test_beside_other_pictures_there_is_no_paper(drawn_report: Report, tmp_path: Path) -> None:
+    rows = drawn_report.by_class
+    others: dict[str, object] = {"paper": {}, "paper_average": None, "published": (), "class_count": 81}
+    places = {"network": "test_resnet", "cut": "layer3.0", "bundle": "groceries"}
+    where = drawn_report.where.model_copy(update=places)
+    write_report(drawn_report.model_copy(update={**others, "where": where}), tmp_path)
+    text = text_of((tmp_path / "report.html").read_text(encoding="utf-8"))
+    for absent in ("Go, Kwon and Kim", "CIFAR-10,", "Others' measurements", "\N{MINUS SIGN}3.16", "Grey"):
+        assert absent not in text
+    assert f"Of 81 classes, the {len(rows)} with the worst answers in this quality" in text
+    assert "test_resnet, cut at layer3.0" in text
+    confusion = drawn_report.confusions[0]
+    assert f"{confusion.truth} {confusion.answer} {confusion.base} {confusion.coded}" in text
 
 
 def test_what_is_absent_is_said_to_be(bare_page: str) -> None:

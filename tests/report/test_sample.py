@@ -40,3 +40,9 @@ def test_pictures_that_decide_are_at_least_2000_and_hold_the_surveyed_ones() -> 
 def test_more_than_there_are_says_how_many_there_are() -> None:
     with pytest.raises(TrainingError, match="use 1 to 500"):
         spread_sample(LABELS, 501, seed=0)
+
+
+def test_small_classes_give_all_they_have() -> None:
+    labels = np.repeat(np.arange(3), [2, 10, 30])
+    assert np.bincount(labels[spread_sample(labels, 20, seed=0)]).tolist() == [2, 9, 9]
+    assert np.bincount(labels[spread_sample(labels, 41, seed=0)]).tolist() == [2, 10, 29]

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from splitwire.report.measure.scoring import Scorer, choose, confident, decide, right_of, traffic
+from splitwire.report.measure.scoring import (
+    Scorer,
+    choose,
+    confident,
+    confusions,
+    decide,
+    right_of,
+    traffic,
+)
 from splitwire.report.results import Answers, Sent
 
 LABELS = np.array([0, 0, 1, 1])
@@ -18,28 +26,44 @@ def answers(*classes: int, bodies: tuple[int, ...] = (10, 20, 30, 40)) -> Answer
 
 
 def sent(right: int, of: int, size: int, setting: str = "") -> Sent:
-    """What is right on the first pictures, where VGG16 alone is right on all."""
+    """What is right on the first pictures, where the uncompressed network is right on all."""
     given = (0,) * right + (1,) * (of - right)
     found = answers(*given, bodies=(size,) * of).model_copy(update={"bare_bytes": (size - 4,) * of})
-    return Scorer(np.zeros(of, dtype=np.int64), np.ones(of, dtype=bool), CLASSES).sent(found, "int8", setting)
+    return Scorer(np.zeros(of, dtype=np.int64), np.ones(of, dtype=bool)).sent(found, "int8", setting)
 
 
-def test_a_quality_is_scored_by_class_and_against_vgg16_alone() -> None:
-    base = right_of(Answers(classes=(0, 1, 1, 1)), LABELS)
-    result = Scorer(LABELS, base, CLASSES).sent(answers(0, 0, 0, 1), "int8")
+def test_a_quality_is_scored_by_class_and_against_the_uncompressed_network() -> None:
+    scorer = Scorer(LABELS, right_of(Answers(classes=(0, 1, 1, 1)), LABELS))
+    result = scorer.sent(answers(0, 0, 0, 1), "int8")
     assert result.scored.accuracy.value == 0.75
-    assert {name: share.value for name, share in result.scored.by_class.items()} == {"cat": 1, "dog": 0.5}
     assert result.scored.change.value == 0, "one won, one lost"
-    assert {name: each.value for name, each in result.scored.change_by_class.items()} == {
-        "cat": 0.5,
-        "dog": -0.5,
-    }
     assert (result.body.mean, result.body.least, result.body.most) == (25, 10, 40)
+    rows = scorer.by_class(answers(0, 0, 0, 1), CLASSES)
+    assert [(row.name, row.base.value, row.coded.value, row.change.value) for row in rows] == [
+        ("cat", 0.5, 1, 0.5),
+        ("dog", 1, 0.5, -0.5),
+    ]
 
 
 def test_a_class_without_pictures_has_no_score() -> None:
-    scored = Scorer(np.array([0, 0]), np.array([True, True]), CLASSES).score(answers(0, 0))
-    assert set(scored.by_class) == {"cat"}
+    (row,) = Scorer(np.array([1, 1]), np.array([True, True])).by_class(answers(1, 1), CLASSES)
+    assert row.name == "dog"
+
+
+def test_of_many_classes_the_worst_are_listed() -> None:
+    labels = np.repeat(np.arange(30), 2)
+    classes = tuple(f"class {label}" for label in range(30))
+    given = np.where(labels >= 25, 0, labels)
+    given[-1] = 29
+    rows = Scorer(labels, np.ones(60, dtype=bool)).by_class(Answers(classes=tuple(given.tolist())), classes)
+    assert [row.name for row in rows[:5]] == [f"class {label}" for label in (25, 26, 27, 28, 29)]
+    assert len(rows) == 10
+
+
+def test_frequent_confusions_are_counted_and_single_ones_are_not() -> None:
+    labels = np.array([0, 0, 0, 1, 1])
+    (found,) = confusions(Answers(classes=(0, 0, 1, 1, 1)), Answers(classes=(1, 1, 0, 0, 1)), labels, CLASSES)
+    assert (found.truth, found.answer, found.base, found.coded) == ("cat", "dog", 1, 2)
 
 
 def test_traffic_leaves_out_what_was_sent_again() -> None:
@@ -95,9 +119,9 @@ def test_where_few_pictures_rule_all_files_out_these_are_what_there_is() -> None
     assert list(decide(few, lambda _: few[0]).values()) == few
 
 
-def test_some_of_the_pictures_are_scored_against_vgg16_on_the_same() -> None:
+def test_some_of_the_pictures_are_scored_against_the_network_on_the_same() -> None:
     base = right_of(Answers(classes=(0, 1, 1, 1)), LABELS)
-    found = Scorer(LABELS, base, CLASSES).on(np.array([1, 2])).score(Answers(classes=(0, 0)))
+    found = Scorer(LABELS, base).on(np.array([1, 2])).score(Answers(classes=(0, 0)))
     assert (found.accuracy.value, found.change.value) == (0.5, 0)
 
 

@@ -23,11 +23,11 @@ RATE = 64e3
 def test_a_slow_link_holds_frames_and_pictures_back(device_bundle: Bundle, sample: Sample) -> None:
     if reason := obstacle():
         pytest.skip(reason)
-    frame = Framer(device_bundle, "int8")(np.zeros((512, 7, 7), dtype=np.float32))
+    frame = Framer(device_bundle, "int8")({"cae": np.zeros((128, 5, 5), dtype=np.float32)})
     pictures: Pictures = sample.pictures
     loads = {
         "frame": shaped.Load(media_type=None, bodies=(frame,)),
-        "picture": shaped.Load(media_type="image/jpeg", bodies=pictures.files[:1]),
+        "picture": shaped.Load(media_type="image/jpeg", bodies=tuple(pictures.files[:1])),
     }
     found = shaped.measure(device_bundle.path, pictures.classes, loads, lambda _: None, {0.0: (RATE,)})
     by_way = {each.way: each for each in found}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from splitwire.report.measure import features
-from splitwire.report.measure.features import compute_features
+from splitwire.report.measure.features import compute_outputs
 from splitwire.report.steps import Steps
 from splitwire.shared.errors import SettingsError
 
@@ -69,17 +69,23 @@ def test_a_place_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 class Head:
-    """Stands in for the convolutions: fails at a given picture."""
+    """Stands in for a graph: fails at a given picture."""
 
     def __init__(self, fails_at: int | None) -> None:
         self.fails_at = fails_at
         self.calls = 0
 
-    def __call__(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, picture: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         if self.calls == self.fails_at:
             raise RuntimeError("power cut")
         self.calls += 1
-        return np.full((512, 7, 7), picture.mean(), dtype=np.float32)
+        shapes = {
+            **dict.fromkeys(("q1", "q2", "q3"), ()),
+            "feature": (512, 7, 7),
+            "cae": (128, 5, 5),
+            "classes": (),
+        }
+        return {name: np.full(shape, picture.mean(), dtype=np.float32) for name, shape in shapes.items()}
 
 
 def test_features_go_on_after_the_last_that_were_kept(
@@ -88,21 +94,21 @@ def test_features_go_on_after_the_last_that_were_kept(
     pictures: Pictures = sample.pictures.subset(np.arange(40))
     done: list[int] = []
 
-    def run(head: Head) -> NDArray[np.float32]:
+    def run(head: Head) -> NDArray[np.void]:
         monkeypatch.setattr(features, "open_head", lambda *_: head)
-        return compute_features(tmp_path, device_bundle, pictures, done.append)
+        return compute_outputs(tmp_path, device_bundle, pictures, done.append)
 
     with pytest.raises(RuntimeError):
         run(Head(fails_at=20))
     done.clear()
-    with (tmp_path / "features.f32").open("ab") as file:
+    with (tmp_path / "outputs.f32").open("ab") as file:
         file.write(b"the beginning of the next")
     rest = Head(fails_at=None)
     values = run(rest)
     assert rest.calls == 40 - 20, "20 were kept"
     assert sum(done) == 40
-    assert values.shape == (40, 512, 7, 7)
-    assert np.ptp(values) == 0, "all pictures are the same"
+    assert values["feature"].shape == (40, 512, 7, 7)
+    assert np.ptp(values["feature"]) == 0, "all pictures are the same"
     again = Head(fails_at=0)
     assert np.array_equal(run(again), values)
 
@@ -114,5 +120,5 @@ def test_features_that_the_disk_has_no_room_for_are_refused(
         "splitwire.report.measure.features.shutil.disk_usage", lambda _: SimpleNamespace(free=501_000_000)
     )
     with pytest.raises(SettingsError, match="choose another --out or a --limit"):
-        compute_features(tmp_path, device_bundle, sample.pictures, lambda _: None)
+        compute_outputs(tmp_path, device_bundle, sample.pictures, lambda _: None)
     assert list(tmp_path.iterdir()) == []

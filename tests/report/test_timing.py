@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 
 from splitwire.edge.network.connection import Exchange
 from splitwire.report.measure import timing
@@ -15,6 +13,7 @@ from splitwire.report.measure.timing import Clock
 from splitwire.report.picture_codecs import settings as codec_settings
 from splitwire.report.results import AS_IT_IS, OWN, WHOLE, rewritten, split
 from splitwire.shared.messages import Timings
+from splitwire.shared.pictures.decoding import View
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,23 +41,24 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(media_type or "split")
         return EXCHANGE
 
-    def classifier(_: torch.Tensor) -> torch.Tensor:
+    def classifier(_: NDArray[np.float32]) -> NDArray[np.float32]:
         names.append("alone")
-        return torch.zeros(1, 10)
+        return np.zeros(10, dtype=np.float32)
 
-    def head(_: object) -> NDArray[np.float32]:
-        return np.zeros((512, 7, 7), dtype=np.float32)
+    def head(_: object) -> dict[str, NDArray[np.float32]]:
+        shapes = {"feature": (512, 7, 7), "cae": (128, 5, 5), "classes": (10,)}
+        return {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
 
     monkeypatch.setattr(timing, "ask", ask)
     monkeypatch.setattr(timing, "open_head", lambda *_: head)
-    monkeypatch.setattr(timing, "load_tails", lambda _: {"int8": SimpleNamespace(classifier=classifier)})
+    monkeypatch.setattr(timing, "after_cut", lambda _: classifier)
     return names
 
 
 async def test_neither_way_to_send_a_picture_is_favoured(
     timed: list[str], bundle_path: Path, sample: Sample
 ) -> None:
-    rewriting = next(setting for setting in codec_settings() if setting.codec == "WebP")
+    rewriting = next(setting for setting in codec_settings(View(224), 32) if setting.codec == "WebP")
     cloud: Any = None
     clock = Clock(bundle_path, ["int8"], rewriting, cloud, cloud)
     times = await clock.measure(sample.pictures.subset(np.arange(2)), "image/jpeg", lambda _: None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import partial
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from splitwire.models.autoencoder import LATENT_SHAPE
 from splitwire.models.loading import load_tails
-from splitwire.models.vgg16 import FEATURE_SHAPE, PICTURE_SHAPE
 from splitwire.shared.bundle import MANIFEST, Bundle, Manifest, Role, load_bundle, load_manifest
 from splitwire.shared.errors import BundleFileMismatch, BundleInvalid, BundleMissing, QualityMissing
 from splitwire.shared.evaluation import EVALUATION, load_evaluation
-from tests.manifests import rewrite_manifest
+from tests.manifests import rewrite_file, rewrite_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +23,13 @@ def header(text: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
+ENTRY = {"size": 1, "sha256": "0" * 64}
+HEAD = {
+    "graph": "device/vgg16.ncnn.param",
+    "weights": "device/vgg16.ncnn.bin",
+    "parameters": 1,
+    "multiplications": 1,
+}
 PREPARATION = {"size": 224, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 ROLES: tuple[Role, ...] = ("device", "cloud")
 
@@ -33,11 +37,12 @@ ROLES: tuple[Role, ...] = ("device", "cloud")
 @pytest.mark.parametrize("role", ROLES)
 def test_the_shipped_bundle_has_the_files_its_manifest_names(bundle_path: Path, role: Role) -> None:
     bundle = load_bundle(bundle_path, role)
-    assert set(bundle.tensors) == set(bundle.manifest.needed(role))
+    assert {*bundle.tensors, *bundle.data} == set(bundle.manifest.needed(role))
 
 
 def test_the_shipped_weights_keep_their_size_limits(bundle_path: Path) -> None:
-    sizes = [file.stat().st_size for file in bundle_path.rglob("*.safetensors")]
+    sizes = [entry.size for entry in load_manifest(bundle_path).files.values()]
+    assert sizes == [(bundle_path / name).stat().st_size for name in load_manifest(bundle_path).files]
     assert sum(sizes) < 80e6
     assert max(sizes) < 60e6
 
@@ -81,10 +86,13 @@ def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("hidden", [-5]),
-        ("latent_shape", [0, 5, 5]),
-        ("latent_shape", [128, 6, 6]),
-        ("hidden", [256, 256]),
+        ("feature_shape", [0, 7, 7]),
+        ("feature_shape", [512, 8, 8]),
+        ("network", {"name": "vgg16", "cut": "features.30", "hidden": [-5]}),
+        ("network", {"name": "vgg16", "cut": "features.30", "hidden": [256, 256]}),
+        ("network", {"name": "vgg16", "cut": "features.23", "hidden": [512, 512]}),
+        ("network", {"name": "vgg16", "cut": "nowhere", "hidden": [512, 512]}),
+        ("network", {"name": "another", "cut": "features.30", "hidden": [512, 512]}),
         ("classes", ["cat", "dog"]),
     ],
 )
@@ -96,7 +104,7 @@ def test_a_manifest_that_does_not_fit_the_networks_is_refused(
         load_tails(load_bundle(bundle_copy, "cloud"))
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2}', "\x00"])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 3}', "\x00"])
 def test_a_manifest_of_another_format_is_refused(bundle_copy: Path, text: str) -> None:
     (bundle_copy / MANIFEST).write_text(text)
     with pytest.raises(BundleInvalid):
@@ -119,7 +127,7 @@ def test_a_manifest_in_which_anything_was_changed_is_refused(bundle_copy: Path, 
     "name", ["/etc/x.safetensors", "../x.safetensors", "a/../../x.safetensors", "x.pickle"]
 )
 def test_files_outside_the_bundle_or_of_another_kind_are_refused(bundle_copy: Path, name: str) -> None:
-    rewrite_manifest(bundle_copy, lambda values: values.update(files={"device": [name], "cloud": []}))
+    rewrite_manifest(bundle_copy, lambda values: values.update(tail=[name]))
     with pytest.raises(BundleInvalid):
         load_manifest(bundle_copy)
 
@@ -127,28 +135,37 @@ def test_files_outside_the_bundle_or_of_another_kind_are_refused(bundle_copy: Pa
 @pytest.mark.parametrize(
     "changes",
     [
-        {"preparation": {**PREPARATION, "size": 1024}},
         {"preparation": {**PREPARATION, "size": 10**9}},
         {"preparation": {**PREPARATION, "mean": [float("nan"), 0.0, 0.0]}},
         {"preparation": {**PREPARATION, "std": [float("inf"), 1.0, 1.0]}},
-        {"feature_shape": [512, 32, 32]},
-        {"latent_shape": [128, 30, 30]},
-        {"latent_shape": [10**30, 5, 5]},
-        {"hidden": [1 << 40]},
-        {"hidden": [1] * 1000},
+        {"feature_shape": [10**30, 5, 5]},
+        {"feature_shape": [1, 1, 1, 1]},
+        {"task": "another"},
+        {"network": {"name": "vgg16", "cut": "features.30", "hidden": [1 << 40]}},
+        {"network": {"name": "vgg16", "cut": "features.30", "hidden": [1] * 1000}},
+        {"network": {"name": "\x1b[2J", "cut": "features.30"}},
+        {"heads": {}},
+        {"default_head": "another"},
+        {"heads": {"vgg16": {**HEAD, "graph": "device/vgg16.ncnn.bin"}}},
+        {"heads": {"vgg16": {**HEAD, "weights": "device/../x.ncnn.bin"}}},
         {"classes": [str(number) for number in range((1 << 16) + 1)]},
         {"classes": ["cat", "\x1b[2J"]},
         {"classes": ["cat", "do\u202eg"]},
         {"classes": ["cat", ""]},
         {"classes": ["cat", "x" * 1000]},
-        {"qualities": {"\x1b[2J": {"id": 0, "codec": "half", "files": {"device": [], "cloud": []}}}},
-        {"sha256": {f"{number}.safetensors": "0" * 64 for number in range(5000)}},
-        {"files": {"device": ["manifest.json/x.safetensors/../y.safetensors"], "cloud": []}},
-        {"files": {"device": ["con\n.safetensors"], "cloud": []}},
+        {
+            "qualities": {
+                "\x1b[2J": {"id": 0, "codec": "half", "latent_shape": [1], "output": "cae", "tail": []}
+            }
+        },
+        {"files": {f"{number}.safetensors": ENTRY for number in range(5000)}},
+        {"files": {"x.ncnn.bin": {**ENTRY, "size": 1 << 40}}},
+        {"tail": ["manifest.json/x.safetensors/../y.safetensors"]},
+        {"tail": ["con\n.safetensors"]},
         {"more": "x" * (1 << 20)},
         {"\x1b[2J" * 1000: 1},
     ],
-    ids=range(20),
+    ids=range(25),
 )
 def test_a_manifest_with_names_and_numbers_that_no_bundle_has_is_one_line(
     bundle_copy: Path, changes: dict[str, Any]
@@ -212,23 +229,41 @@ def test_what_is_no_regular_file_or_endless_is_not_read(
 )
 def test_a_file_of_weights_that_is_none_is_one_line(bundle_copy: Path, data: bytes) -> None:
     name = "codecs/int8.safetensors"
-    (bundle_copy / name).write_bytes(data)
-    rewrite_manifest(
-        bundle_copy, lambda values: values["sha256"].update({name: hashlib.sha256(data).hexdigest()})
-    )
+    rewrite_file(bundle_copy, name, data)
     with pytest.raises(BundleInvalid) as caught:
         load_bundle(bundle_copy, "device").codec("int8")
     assert str(caught.value).isprintable()
 
 
-def test_the_shapes_of_a_format_are_its_networks(device_bundle: Bundle) -> None:
-    manifest = device_bundle.manifest
-    size = manifest.preparation.size
-    assert ((3, size, size), manifest.feature_shape, manifest.latent_shape) == (
-        PICTURE_SHAPE,
-        FEATURE_SHAPE,
-        LATENT_SHAPE,
-    )
+def test_a_bundle_of_format_1_says_what_to_do(bundle_copy: Path) -> None:
+    (bundle_copy / MANIFEST).write_text('{\n  "format": 1,\n  "id": "old"\n}\n')
+    with pytest.raises(
+        BundleInvalid, match=r"its format is 1, this release reads 2; pull it .*, or export it again"
+    ):
+        load_manifest(bundle_copy)
+
+
+def test_a_file_of_another_size_than_the_manifest_says_is_refused(bundle_copy: Path) -> None:
+    rewrite_manifest(bundle_copy, lambda values: values["files"]["codecs/q1.safetensors"].update(size=1))
+    with pytest.raises(BundleInvalid, match=r"codecs/q1\.safetensors has .* bytes, not 1"):
+        load_bundle(bundle_copy, "device")
+
+
+@pytest.mark.parametrize(
+    "file", ["device/vgg16.ncnn.param", "device/vgg16.low-memory.ncnn.param", "device/vgg16.ncnn.bin"]
+)
+def test_a_graph_that_can_not_be_used_is_one_line(bundle_copy: Path, file: str) -> None:
+    content = (bundle_copy / file).read_bytes()
+    rewrite_file(bundle_copy, file, content[: len(content) // 2])
+    with pytest.raises(BundleInvalid, match=r"device/vgg16.*copy the bundle again") as caught:
+        load_bundle(bundle_copy, "device")
+    assert str(caught.value).isprintable()
+
+
+def test_a_graph_without_what_the_manifest_says_is_refused(bundle_copy: Path) -> None:
+    rewrite_manifest(bundle_copy, lambda values: values["qualities"]["q1"].update(output="q2"))
+    with pytest.raises(BundleInvalid, match=r"has no q2 of shape \(16,\)"):
+        load_bundle(bundle_copy, "device")
 
 
 def test_a_quality_that_is_not_there_is_named_with_those_that_are(device_bundle: Bundle) -> None:
@@ -248,10 +283,10 @@ def test_fingerprints_change_with_the_decoding_contract_and_with_nothing_else(de
     assert changed(id="renamed").fingerprint("paper") == before
     assert changed(qualities=more).fingerprint("paper") == before
     assert changed(classes=manifest.classes[::-1]).fingerprint("paper") != before
-    classifier = {**manifest.sha256, manifest.files.cloud[0]: "0" * 64}
-    assert changed(sha256=classifier).fingerprint("paper") != before
-    encoder = {**manifest.sha256, "device/cae.safetensors": "0" * 64}
-    assert changed(sha256=encoder).fingerprint("paper") == before
+    assert changed(files={**manifest.files, manifest.tail[0]: ENTRY}).fingerprint("paper") != before
+    network = {**manifest.network.model_dump(), "cut": "features.23"}
+    assert changed(network=network).fingerprint("paper") != before
+    assert changed(files={**manifest.files, "device/vgg16.ncnn.bin": ENTRY}).fingerprint("paper") == before
 
 
 def test_every_quality_has_a_fingerprint_of_its_own(device_bundle: Bundle) -> None:

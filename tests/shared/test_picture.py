@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import GifImagePlugin, Image
 
 from splitwire.shared.errors import PictureBroken, PictureMissing
-from splitwire.shared.pictures.decoding import decode, square
+from splitwire.shared.pictures.decoding import View, decode, square
 from splitwire.shared.pictures.loading import Preparation, load_picture, prepare
 from tests.hostile_pictures import encoded
 
@@ -36,19 +36,19 @@ def test_the_input_is_3x224x224_float32_normalised_as_the_manifest_says() -> Non
 def test_the_centre_square_is_kept() -> None:
     image = Image.new("RGB", (300, 100), "black")
     image.paste(RED, (100, 0, 200, 100))
-    assert np.asarray(square(image, PREPARATION.size)).min(axis=(0, 1)).tolist() == [255, 0, 0]
+    assert np.asarray(square(image, PREPARATION.view)).min(axis=(0, 1)).tolist() == [255, 0, 0]
 
 
 def test_a_picture_of_the_training_size_is_enlarged_as_in_training() -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
     expected = image.resize((224, 224), Image.Resampling.BILINEAR)
-    assert np.array_equal(np.asarray(square(image, PREPARATION.size)), np.asarray(expected))
+    assert np.array_equal(np.asarray(square(image, PREPARATION.view)), np.asarray(expected))
 
 
 def test_a_larger_picture_is_reduced_with_antialiasing() -> None:
     lines = np.zeros((896, 896, 3), dtype=np.uint8)
     lines[::2] = 255
-    grey = np.asarray(square(Image.fromarray(lines), PREPARATION.size))
+    grey = np.asarray(square(Image.fromarray(lines), PREPARATION.view))
     assert abs(grey[2:-2].astype(int) - 127).max() <= 2, "but for the first and last lines"
 
 
@@ -160,14 +160,14 @@ def test_the_square_is_what_the_whole_picture_gives_to_the_bit(
     expected = whole.crop((left, top, left + extent, top + extent)).resize(
         (224, 224), Image.Resampling.BILINEAR
     )
-    assert decode(data, "", 224).tobytes() == expected.tobytes()
+    assert decode(data, "", View(224)).tobytes() == expected.tobytes()
 
 
 def test_a_large_jpeg_is_reduced_while_it_is_decoded_and_looks_the_same() -> None:
     noise = Image.effect_noise((300, 200), 80).resize((3000, 2000), Image.Resampling.BICUBIC)
     data = encoded(noise.convert("RGB"), "JPEG", quality=95)
-    reduced = np.asarray(decode(data, "", 224)).astype(int)
-    whole = np.asarray(square(load_picture(data), PREPARATION.size)).astype(int)
+    reduced = np.asarray(decode(data, "", View(224))).astype(int)
+    whole = np.asarray(square(load_picture(data), PREPARATION.view)).astype(int)
     difference = np.abs(reduced - whole)
     assert 0 < difference.max() <= 6
     assert difference.mean() < 1

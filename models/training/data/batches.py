@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -16,11 +18,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from splitwire.models.device import Compute
-from splitwire.models.errors import TrainingError
+from splitwire.models.training.data.decoding import in_parallel, part, seen, workers
 from splitwire.models.training.data.pictures import Pictures
-from splitwire.shared.pictures.loading import Preparation, prepare
+from splitwire.shared.pictures.decoding import View
+from splitwire.shared.pictures.loading import Preparation, normalise
 
 T = TypeVar("T")
+Fetched = TypeVar("Fetched")
+
+KEPT_BYTES = 1 << 30
+"""Of pixels that are kept in memory: CIFAR-10's take 150 MB, 6,000 pictures of 224 x 224 take 900."""
+_SIDE_OF_SHIFT = 32
+_CROPS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +54,12 @@ class Batches(Protocol):
 
 
 class PictureBatches:
-    """Prepared pictures: [N, 3, 224, 224], float32."""
+    """Prepared pictures, decoded whenever they are asked for: [N, 3, size, size], float32."""
 
     variants = 1
 
     def __init__(self, pictures: Pictures, preparation: Preparation) -> None:
-        self._pictures = pictures
+        self._decoder = _Decoder(pictures, preparation.size, partial(seen, view=preparation.view))
         self._preparation = preparation
         self.labels = pictures.labels
         self.identity: Mapping[str, JsonValue] = {
@@ -60,60 +69,118 @@ class PictureBatches:
 
     def batch(self, indices: NDArray[np.int64], _: NDArray[np.int64] | None = None) -> Tensor:
         """Decode and prepare."""
-        pictures = (self._pictures.image(int(index)) for index in indices)
-        return torch.from_numpy(np.stack([prepare(picture, self._preparation) for picture in pictures]))
+        return torch.from_numpy(normalise(self._decoder(indices), self._preparation))
 
 
 class AugmentedBatches:
-    """Pictures in their own size, mirrored and moved: [N, 3, side, side], float32, 0..255.
+    """Pictures as squares, changed at random: [N, 3, side, side], float32, 0..255.
 
-    All pixels are kept on the device. What a move uncovers is filled by reflection. A variant
-    counts vertical, then horizontal moves, then mirrorings; variant 0 is the picture as it is.
+    Squares of one size, no larger than the network's input, stay as they are; what else there is becomes what the
+    network sees of it. Squares of ``KEPT_BYTES`` in all are kept on the device, more are decoded whenever asked for.
+
+    Args:
+        pictures: to change.
+        preparation: the network's.
+        device: where they are kept.
+        mirrored: whether there is a mirror image of each.
+        shift: how far they are moved at most: pixels of small squares, 32nds of the side of others. What a move
+            uncovers is filled by reflection.
+        crop: above 0, parts of pictures instead of moves, of at least this share of the area; see ``decoding.part``.
+
+    A variant counts moves (vertical, then horizontal) or parts, then mirrorings; variant 0 is the picture as it is.
+
     """
 
-    def __init__(self, pictures: Pictures, device: torch.device, *, mirrored: bool, shift: int) -> None:
-        images = [np.asarray(pictures.image(index)) for index in range(len(pictures))]
-        sizes = {image.shape[:2] for image in images}
-        self.side = images[0].shape[0]
-        if sizes != {(self.side, self.side)}:
-            raise TrainingError(
-                "pictures can only be mirrored or moved where all are squares of one size, as CIFAR-10's are; "
-                "bring them to one, or train without"
-            )
-        edges = ((0, 0), (shift, shift), (shift, shift), (0, 0))
-        padded = np.pad(np.stack(images), edges, mode="reflect").transpose(0, 3, 1, 2)
-        self._padded = torch.from_numpy(np.ascontiguousarray(padded)).to(device)
+    def __init__(
+        self,
+        pictures: Pictures,
+        preparation: Preparation,
+        device: torch.device,
+        *,
+        mirrored: bool,
+        shift: int,
+        crop: float = 0.0,
+    ) -> None:
+        self.side = augmented_side(pictures, preparation)
         self.device = device
-        self._moves = 2 * shift + 1
-        self._mirrorings = 2 if mirrored else 1
-        self._shift = shift
         self.labels = pictures.labels
-        self.variants = self._mirrorings * self._moves**2
+        self._crop = crop
+        self._mirrorings = 2 if mirrored else 1
+        self._shift = 0 if crop else shift
+        self._moves = 2 * self._shift + 1
+        self.variants = self._mirrorings * (_CROPS if crop else self._moves**2)
         self.identity: Mapping[str, JsonValue] = {
             "pictures": pictures.digest(),
             "mirrored": mirrored,
             "shift": shift,
         }
+        self._step = 1.0
+        if self.side != pictures.side or crop:
+            self._step = self.side / _SIDE_OF_SHIFT
+            self.identity = {
+                **self.identity,
+                "preparation": preparation.model_dump(mode="json"),
+                "crop": crop,
+            }
+        view = preparation.view._replace(side=self.side)
+        way = partial(part, view=view, least=crop) if crop else partial(seen, view=view)
+        self._decoder = _Decoder(pictures, self.side, way)
+        self._kept: Tensor | None = None
+        if not crop and 3 * self.side**2 * len(pictures) <= KEPT_BYTES:
+            every = self._decoder(np.arange(len(pictures)))
+            self._kept = torch.from_numpy(every).permute(0, 3, 1, 2).contiguous().to(device)
 
     def batch(self, indices: NDArray[np.int64], variants: NDArray[np.int64] | None = None) -> Tensor:
-        """Cut each picture out of its padded self, and mirror it where its variant says so."""
+        """Move each picture, or take a part of it, and mirror it where its variant says so."""
         device = self.device
-        moves, mirrored = np.divmod(
+        changes, mirrored = np.divmod(
             np.zeros_like(indices) if variants is None else variants, self._mirrorings
         )
-        down, right = np.divmod(moves, self._moves)
-        positions = torch.arange(self.side, device=device)
+        if self._kept is not None:
+            pixels, chosen = self._kept, torch.from_numpy(indices).to(device)
+        else:
+            draws = (list(zip(indices.tolist(), changes.tolist(), strict=True)),) if self._crop else ()
+            decoded = torch.from_numpy(self._decoder(indices, *draws)).to(device)
+            pixels, chosen = decoded.permute(0, 3, 1, 2), torch.arange(len(indices), device=device)
+        down, right = np.divmod(np.zeros_like(changes) if self._crop else changes, self._moves)
+        positions, last = torch.arange(self.side, device=device), self.side - 1
 
         def window(move: NDArray[np.int64]) -> Tensor:
-            start = torch.from_numpy((move + self._shift) % self._moves).to(device)
-            return start[:, None] + positions
+            pixels_moved = ((move + self._shift) % self._moves - self._shift) * self._step
+            moved = positions + torch.from_numpy(pixels_moved.round().astype(np.int64)).to(device)[:, None]
+            return last - (last - moved.abs()).abs()  # reflected at either edge
 
         rows, columns = window(down), window(right)
         flip = torch.from_numpy(mirrored.astype(bool)).to(device)
         columns = torch.where(flip[:, None], columns.flip(1), columns)
-        chosen = torch.from_numpy(indices).to(device)[:, None, None]
-        cut = self._padded[chosen, :, rows[:, :, None], columns[:, None, :]]
+        cut = pixels[chosen[:, None, None], :, rows[:, :, None], columns[:, None, :]]
         return cut.permute(0, 3, 1, 2).float()
+
+
+def augmented_side(pictures: Pictures, preparation: Preparation) -> int:
+    """Give the side of the squares that ``AugmentedBatches`` makes of pictures: ``Enlarge`` does the rest."""
+    size, side = preparation.size, pictures.side
+    plain = preparation.view == View(size, squash=preparation.squash)
+    return side if side and side <= size and plain else size
+
+
+class _Decoder:
+    """Decodes pictures by their indices in one way, on all cores: [N, side, side, 3], uint8."""
+
+    def __init__(self, pictures: Pictures, side: int, way: Callable[..., NDArray[np.uint8]]) -> None:
+        self._pictures = pictures
+        self._side = side
+        self._way = way
+        self._executor = workers(len(pictures))
+
+    def __call__(self, indices: NDArray[np.int64], *columns: Sequence[object]) -> NDArray[np.uint8]:
+        """Decode; ``columns``: what else the way of decoding is given of each picture."""
+        sources, names = self._pictures.sources, self._pictures.names
+        chosen = ([sources[i] for i in indices], [names[i] for i in indices], *columns)
+        decoded = np.empty((len(indices), self._side, self._side, 3), dtype=np.uint8)
+        for place, pixels in enumerate(in_parallel(self._executor, self._way, *chosen)):
+            decoded[place] = pixels
+        return decoded
 
 
 class DrawnBatches:
@@ -153,7 +220,7 @@ class DrawnBatches:
 class Enlarge(nn.Module):
     """Pixels to the network's input, as ``splitwire.shared.pictures.loading.prepare`` does for one picture.
 
-    [N, 3, side, side], 0..255 -> [N, 3, size, size], normalised; side <= size.
+    [N, 3, side, side], 0..255 -> [N, 3, size, size], normalised; side <= size. Where both are one, it only normalises.
     """
 
     mean: Tensor
@@ -190,6 +257,18 @@ def variants_of_epoch(variants: int, count: int, epoch: int, seed: int) -> NDArr
     return (first + epoch * stride) % variants
 
 
+def ahead(fetch: Callable[[T], Fetched], keys: Iterable[T]) -> Iterator[Fetched]:
+    """Fetch something for each key, in order, the next one while one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming: Future[Fetched] | None = None
+        for key in keys:
+            current, upcoming = upcoming, pool.submit(fetch, key)
+            if current:
+                yield current.result()
+        if upcoming:
+            yield upcoming.result()
+
+
 def sample(batches: Batches, about: int) -> Tensor:
     """Fetch about so many inputs as they are, evenly from all: [N, ...]."""
     count = len(batches.labels)
@@ -212,9 +291,9 @@ def outputs(
 ) -> Iterator[Tensor]:
     """Run a network over all inputs as they are, in order: batches of float32 on the CPU."""
     indices = np.arange(len(batches.labels), dtype=np.int64)
-    for first in range(0, len(indices), size):
-        chosen = indices[first : first + size]
-        yield run_batch(network, batches.batch(chosen), compute)
+    chosen = (indices[first : first + size] for first in range(0, len(indices), size))
+    for inputs in ahead(batches.batch, chosen):
+        yield run_batch(network, inputs, compute)
 
 
 def state_digest(network: nn.Module) -> str:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -17,12 +18,10 @@ from torch import Tensor, nn
 
 from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.batches import Batches, run_batch, state_digest
+from splitwire.models.training.data.batches import Batches, ahead, run_batch, state_digest
 from splitwire.models.training.fitting.progress import CONSOLE, stage_progress
-from splitwire.models.vgg16 import split_blocks
 
 _FLOAT16_MAX = 65504.0
-_LARGE_BLOCKS = 3
 
 
 class CachedBatches:
@@ -60,15 +59,16 @@ def cache_features(
         )
         with stage_progress() as progress:
             task = progress.add_task(title, total=total, completed=done, note="")
-            while done < total:
-                indices = np.arange(done, min(done + size, total), dtype=np.int64)
-                output = run_batch(network, batches.batch(indices), compute)
+            firsts = range(done, total, size)
+            chosen = (np.arange(first, min(first + size, total), dtype=np.int64) for first in firsts)
+            for inputs in ahead(batches.batch, chosen):
+                output = run_batch(network, inputs, compute)
                 block = output.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().contiguous().numpy()
                 if features is None:
                     state_file.unlink(missing_ok=True)
                     features = _new_file(features_file, (total, *block.shape[1:]), title)
-                features[indices] = block
-                done += len(indices)
+                features[done : done + len(block)] = block
+                done += len(block)
                 progress.update(task, completed=done)
                 if done == total or (done // size) % 64 == 0:
                     features.flush()
@@ -87,7 +87,7 @@ def _new_file(
         raise TrainingError(
             f"the cache in {file.parent} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; choose "
             "another --run, or begin it with fewer pictures (--set data.pictures=N) or more frozen blocks "
-            "(--set backbone.frozen_blocks=N)"
+            "(--set backbone.frozen=cut)"
         )
     features = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
     if hasattr(os, "posix_fallocate"):
@@ -105,16 +105,15 @@ def _progress_of(state_file: Path, key: Mapping[str, JsonValue]) -> int:
 
 
 class Frozen(nn.Module):
-    """Layers that are not trained, two pictures at a time.
+    """Layers that are not trained, on a processor two pictures at a time.
 
-    Two pictures' activations stay in a processor's caches: VGG16's first three blocks took 12 ms
-    a picture so, and 22 with 32 at a time; the smaller blocks after them are faster with more. A GPU
-    takes all at once.
+    Two pictures' activations stay in its caches: VGG16's first three blocks took 12 ms a picture so, and 22 with 32 at a
+    time. A GPU takes all at once.
     """
 
     def __init__(self, layers: nn.Module) -> None:
         super().__init__()
-        self.layers = layers
+        self.layers = layers.eval()
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Run without gradients."""
@@ -122,9 +121,6 @@ class Frozen(nn.Module):
         with torch.no_grad():
             return torch.cat([self.layers(part) for part in torch.split(inputs, at_once)])
 
-
-def frozen_network(convolutions: nn.Sequential, blocks: int) -> nn.Sequential:
-    """Build the first blocks for running without gradients: of them, the large ones two pictures at a time."""
-    first, _ = split_blocks(convolutions, min(blocks, _LARGE_BLOCKS))
-    layers, _ = split_blocks(convolutions, blocks)
-    return nn.Sequential(Frozen(first), layers[len(first) :])
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002, FBT001 - torch's signature
+        """Stay as it is: what batch norms measured is frozen, too."""
+        return super().train(mode=False)

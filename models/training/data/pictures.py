@@ -1,51 +1,67 @@
-"""The training pictures, wherever they come from.
-
-Three layouts: the original release as torchvision keeps it (a folder with
-``cifar-10-batches-py``), a folder a class (``train/<class>/*``, ``test/<class>/*``), or a tar
-file of the latter.
-"""
+"""Labelled pictures, wherever they come from, and how some of them are chosen."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from functools import cached_property
+from operator import itemgetter
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import AfterValidator
 
 from splitwire.models.errors import TrainingError
-from splitwire.shared.errors import PictureError
+from splitwire.models.training.data.files import Files, Source, read
+from splitwire.models.training.data.layouts import CIFAR10_FOLDER, Found, Split, find_files, tar_of
+from splitwire.shared.errors import SettingsError
 from splitwire.shared.pictures.loading import load_picture
-
-Split = Literal["train", "test"]
 
 CLASS_ORDER = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-"""The original release's order, which is also the alphabet's."""
+"""CIFAR-10's classes in the original release's order, which is also the alphabet's."""
 
-_ORIGINAL_FOLDER = "cifar-10-batches-py"
-_TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+TEST_SHARE, TEST_SEED = 0.2, 0
+"""What is kept for testing where there is no test folder; the same for every command."""
+
+
+def check_amount(value: float) -> float:
+    """Refuse what is no amount of pictures, with ValueError."""
+    if value < 0 or (value >= 1 and value != int(value)):
+        raise ValueError("give a count, or a share below 1")
+    return value
+
+
+Amount = Annotated[int | float, AfterValidator(check_amount)]
+"""How many pictures: a count, or a share of them below 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """Labelled pictures, kept as file bytes (decoded when asked for)."""
+    """Labelled pictures. Their files are read and decoded when asked for.
+
+    ``side``: of every picture, pixels, where all are known to be squares of one size.
+    """
 
     classes: tuple[str, ...]
     names: tuple[str, ...]
     labels: NDArray[np.int64]
-    files: tuple[bytes, ...] = field(repr=False)
+    files: Sequence[bytes] = field(repr=False)
+    side: int | None = None
 
     def __len__(self) -> int:
         """Count the pictures."""
-        return len(self.files)
+        return len(self.names)
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """Where each picture's file is."""
+        return self.files.sources if isinstance(self.files, Files) else self.files
 
     def image(self, index: int) -> Image.Image:
         """Decode one picture as RGB."""
@@ -53,120 +69,137 @@ class Pictures:
 
     def subset(self, indices: NDArray[np.int64]) -> Pictures:
         """Keep the pictures at these indices, in this order."""
+        names, sources = tuple(self.names[i] for i in indices), self.sources
         return Pictures(
             classes=self.classes,
-            names=tuple(self.names[i] for i in indices),
+            names=names,
             labels=self.labels[indices],
-            files=tuple(self.files[i] for i in indices),
+            files=Files(tuple(sources[i] for i in indices), names),
+            side=self.side,
         )
 
     def digest(self) -> str:
-        """SHA-256 over classes, labels and file bytes, in order."""
+        """SHA-256 over classes, labels and file bytes, in order; reads every file, once."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         sha = hashlib.sha256(repr((self.classes, self.labels.tolist())).encode())
-        for data in self.files:
+        for source, name in zip(self.sources, self.names, strict=True):
+            data = read(source, name)
             sha.update(len(data).to_bytes(8, "little") + data)
         return sha.hexdigest()
 
-    def check_readable(self) -> None:
-        """Decode every picture once, so that hours later none fails."""
-        for index in range(len(self)):
-            try:
-                self.image(index)
-            except PictureError as exc:
-                raise TrainingError(f"unreadable picture: {exc}; remove or replace it") from exc
-
 
 def load_pictures(path: Path, split: Split) -> Pictures:
-    """Read one split of a data set."""
-    try:
-        return _load(path, split)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as exc:
-        raise TrainingError(f"{path} can't be read ({exc}); fetch it again") from exc
+    """Find one part of a data set; see ``load_parts``."""
+    return load_parts(path, (split,))[0][split]
 
 
-def _load(path: Path, split: Split) -> Pictures:
-    if not path.exists():
-        raise TrainingError(f"no data at {path}; give --data or SPLITWIRE_DATA the data set's place")
-    if path.is_file():
-        if not path.name.endswith(_TAR_SUFFIXES):
-            raise TrainingError(f"{path} is neither a folder nor a {', '.join(_TAR_SUFFIXES)} file")
-        return _collect(path, split, _in_tar(path, split))
-    if (path / _ORIGINAL_FOLDER).is_dir():
-        return _original_release(path, split)
-    if (path / split).is_dir():
-        return _collect(path, split, _in_folder(path / split))
-    nested = [*path.glob(f"*/{split}"), *(p for s in _TAR_SUFFIXES for p in path.glob(f"*{s}"))]
-    if len(nested) == 1:
-        return _load(nested[0] if nested[0].is_file() else nested[0].parent, split)
-    raise TrainingError(
-        f"{path} holds no data set: expected {_ORIGINAL_FOLDER}/, {split}/<class>/ or one tar file of that"
-    )
+def load_parts(
+    path: Path, splits: tuple[Split, ...] = ("train", "test")
+) -> tuple[dict[Split, Pictures], list[str]]:
+    """Find parts of a data set, in one of the layouts of ``layouts.py`` or as torchvision keeps CIFAR-10.
+
+    Where there is no test folder, a fifth of each class is the test part: the same one whenever the same files are there.
+
+    Returns:
+        The parts, and what is to be said of them.
+
+    Raises:
+        TrainingError: there is no such part, or it can't be used.
+
+    """
+    if (path / CIFAR10_FOLDER).is_dir():
+        return {split: _original_release(path, split) for split in splits}, []
+    layout = find_files(path)
+    parts, notes = {split: _collect(found) for split, found in layout.parts.items()}, []
+    if layout.unused:
+        notes.append(f"not used, since they are neither train/ nor test/: {', '.join(layout.unused)}")
+    if layout.others:
+        notes.append(
+            f"passed over, since no picture has such a name: {len(layout.others):,} files, as {layout.others[0]}"
+        )
+    if "train" in parts and "test" not in parts:
+        everything = parts["train"]
+        refuse_small(everything, 3, path, "one to train on, one to measure progress, one to test")
+        chosen = stratified_sample(everything.labels, TEST_SHARE, TEST_SEED, path)
+        rest = np.setdiff1d(np.arange(len(everything)), chosen)
+        parts = {"train": everything.subset(rest), "test": everything.subset(chosen)}
+        notes.append(
+            f"no test folder: {len(chosen):,} of {len(everything):,} pictures, {TEST_SHARE:.0%} of each class, are kept for "
+            f"testing, chosen by seed {TEST_SEED}; a folder test/ beside a folder train/ would choose others"
+        )
+    if missing := set(splits) - set(parts):
+        raise TrainingError(f"{path} has no folder {missing.pop()}/ with a folder for each class")
+    return {split: parts[split] for split in splits}, notes
 
 
-def balanced_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Choose ``count`` indices at random, the same number from every class, sorted."""
-    classes = np.unique(labels)
-    each, rest = divmod(count, len(classes))
-    smallest = int(np.bincount(labels)[classes].min())
-    if count <= 0 or rest or each > smallest:
+def refuse_small(pictures: Pictures, least: int, path: Path, what: str) -> None:
+    """Refuse classes that are too small to be divided, all at once."""
+    counts = np.bincount(pictures.labels, minlength=len(pictures.classes))
+    small = [f"{name} ({n})" for name, n in zip(pictures.classes, counts, strict=True) if n < least]
+    if small:
         raise TrainingError(
-            f"can't take {count} pictures evenly from {len(classes)} classes of at least {smallest}; "
-            f"use a multiple of {len(classes)} up to {smallest * len(classes)}"
+            f"{path}: a class needs at least {least} pictures, {what}; add some, or remove the folder: {', '.join(small)}"
+        )
+
+
+def stratified_sample(
+    labels: NDArray[np.int64], amount: float, seed: int, setting: object, *, leave: int = 0
+) -> NDArray[np.int64]:
+    """Choose pictures at random, of every class the same share, and at least one: indices, sorted.
+
+    Args:
+        labels: of all pictures.
+        amount: how many to choose: a count, at most all, or a share below 1.
+        seed: of the choice.
+        setting: what to call the amount in errors.
+        leave: how many of each class are not to be chosen.
+
+    Raises:
+        SettingsError: the amount is too small, or too large to leave so many.
+
+    """
+    classes, sizes = np.unique(labels, return_counts=True)
+    wanted = amount if amount >= 1 else max(round(amount * len(labels)), len(classes))
+    count = min(int(wanted), len(labels))
+    # The k-th of a class's n pictures comes at (k + 1/2) / n, but the first of every class before all others.
+    places = np.concatenate([np.r_[-1, (np.arange(1, size) + 0.5) / size] for size in sizes])
+    taken = np.bincount(
+        np.repeat(np.arange(len(classes)), sizes)[np.argsort(places, kind="stable")[:count]],
+        minlength=len(classes),
+    )
+    if count < len(classes):
+        raise SettingsError(
+            f"{setting}={amount:g}: {count} is fewer than the {len(classes)} classes; give at least one each"
+        )
+    if (sizes - taken).min() < leave:
+        raise SettingsError(
+            f"{setting}={amount:g}: {count:,} of {len(labels):,} pictures would leave a class of {sizes.min()} with fewer "
+            f"than {leave}; give fewer, or a share as 0.2"
         )
     rng = np.random.default_rng(seed)
-    chosen = [rng.choice(np.flatnonzero(labels == label), each, replace=False) for label in classes]
+    chosen = [
+        rng.choice(np.flatnonzero(labels == label), each, replace=False)
+        for label, each in zip(classes, taken, strict=True)
+    ]
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-_Found = dict[str, list[tuple[str, bytes]]]
-"""Class -> name and bytes of each of its pictures."""
-
-
-def _in_folder(folder: Path) -> _Found:
-    return {
-        place.name: [
-            (str(file), file.read_bytes())
-            for file in place.iterdir()
-            if file.is_file() and not file.name.startswith(".")
-        ]
-        for place in folder.iterdir()
-        if place.is_dir()
-    }
-
-
-def _in_tar(path: Path, split: Split) -> _Found:
-    found: _Found = {}
-    with tarfile.open(path) as archive:
-        for member in archive:
-            parts = PurePosixPath(member.name).parts
-            if member.isdir() and parts[-2:-1] == (split,):
-                found.setdefault(parts[-1], [])
-            elif member.isfile() and parts[-3:-2] == (split,) and not parts[-1].startswith("."):
-                stream = archive.extractfile(member)
-                data = stream.read() if stream else b""
-                found.setdefault(parts[-2], []).append((f"{path}:{member.name}", data))
-        # A damaged header ends the iteration without an error; a good end is zeros and nothing else.
-        if archive.fileobj is not None:
-            archive.fileobj.seek(archive.offset)
-            rest = archive.fileobj.read(-1)
-            if not rest or rest.strip(b"\0"):
-                raise tarfile.ReadError("it is cut short or has a damaged header")
-    return found
-
-
-def _collect(path: Path, split: Split, found: _Found) -> Pictures:
-    empty = sorted(name for name, files in found.items() if not files)
-    if empty:
-        raise TrainingError(f"{path}: {split} class {empty[0]} is empty; put pictures in it or remove it")
-    if len(found) < 2:
-        raise TrainingError(f"{path} has {len(found)} classes under {split}/; at least 2 are needed")
+def _collect(found: Found) -> Pictures:
     classes = tuple(sorted(found))
-    entries = [(label, *entry) for label, name in enumerate(classes) for entry in sorted(found[name])]
+    entries = [
+        (label, *entry)
+        for label, name in enumerate(classes)
+        for entry in sorted(found[name], key=itemgetter(0))
+    ]
+    names = tuple(name for _, name, _ in entries)
     return Pictures(
         classes=classes,
-        names=tuple(name for _, name, _ in entries),
+        names=names,
         labels=np.array([label for label, _, _ in entries], dtype=np.int64),
-        files=tuple(data for _, _, data in entries),
+        files=Files(tuple(source for _, _, source in entries), names),
     )
 
 
@@ -175,20 +208,23 @@ def _original_release(path: Path, split: Split) -> Pictures:
 
     try:
         data = CIFAR10(str(path), train=split == "train", download=False)
-    except RuntimeError as exc:
+    except (RuntimeError, OSError) as exc:
         raise TrainingError(
-            f"{path / _ORIGINAL_FOLDER} is incomplete or changed ({exc}); fetch it again"
+            f"{path / CIFAR10_FOLDER} is incomplete or changed ({exc}); fetch it again"
         ) from exc
+    names = tuple(f"{path}:{split}[{i}]" for i in range(len(data)))
     return Pictures(
         classes=tuple(data.classes),
-        names=tuple(f"{path}:{split}[{i}]" for i in range(len(data))),
+        names=names,
         labels=np.array(data.targets, dtype=np.int64),
-        files=tuple(as_png(pixels) for pixels in data.data),
+        files=Files(tuple(data.data), names),
     )
 
 
-def as_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Write pixels [height, width, 3] as a file."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+def is_cifar10(path: Path, classes: tuple[str, ...]) -> bool:
+    """Tell whether a data set is CIFAR-10: in the original layout, or a tar file of that name."""
+    if (path / CIFAR10_FOLDER).is_dir():
+        return True
+    archive = tar_of(path)
+    name = archive.name.lower().replace("-", "") if archive else ""
+    return name.startswith("cifar10") and classes == CLASS_ORDER

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,21 +13,22 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.training.data.batches import Batches, state_digest, variants_of_epoch
+from splitwire.models.training.data.batches import Batches, ahead, state_digest, variants_of_epoch
 from splitwire.models.training.fitting.log import TrainingLog, Validation
 from splitwire.models.training.fitting.progress import stage_progress
-from splitwire.models.training.stages.stage import Schedule, StageSettings
+from splitwire.models.training.fitting.schedule import Course, course
+from splitwire.models.training.stages.stage import StageSettings
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 240.0
 """How much of a training is lost at most when it is stopped."""
 
 _LOG_STEPS = 50
-_WARM_UP = 0.15  # share of the steps in which a one-cycle rate rises
+_MEASUREMENTS = 40
+"""Held-out pictures are measured so often at most, each time after an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,49 +73,54 @@ def fit(
     training.folder.mkdir(parents=True, exist_ok=True)
     network = training.network.to(training.compute.device).to(memory_format=torch.channels_last)
     training.loss.to(training.compute.device)
-    steps_an_epoch = math.ceil(len(training.batches.labels) / training.settings.batch)
-    steps = training.settings.epochs * steps_an_epoch
-    scheduler = LambdaLR(training.optimizer, _rate_curve(training.settings.schedule, steps))
+    settings, count = training.settings, len(training.batches.labels)
+    steps_an_epoch, steps = math.ceil(count / settings.batch), settings.steps(count)
+    rates = course(settings.schedule, network, training.optimizer, steps)
     identity = training.identity()
     torch.manual_seed(training.seed)
-    step = _restore(training, identity, scheduler) if resume else 0
+    step = _restore(training, identity, rates) if resume else 0
     saved = time.monotonic()
     log = TrainingLog(training.folder / "log.csv", step)
-    if step == steps:
-        network.eval()
-        return training.validate(), log.seconds()
     with stage_progress() as progress:
         task = progress.add_task(training.title, total=steps, completed=step, note="")
-        while step < steps:
+        measured_at, validation = step, None
+        while step < steps and not rates.over:
             epoch, first = divmod(step, steps_an_epoch)
             network.train()
             losses: list[float] = []
             for inputs, labels in _batches(training, epoch, first):
                 losses.append(_step(training, inputs, labels))
-                scheduler.step()
+                rates.stepped()
                 step += 1
                 progress.update(task, completed=step, note=f"loss {losses[-1]:.4g}")
                 if step % steps_an_epoch:
                     if time.monotonic() - saved > checkpoint_seconds:
-                        _save(training, identity, scheduler, step)
+                        _save(training, identity, rates, step)
                         saved = time.monotonic()
                     if step % _LOG_STEPS == 0:
                         log.write(step, epoch + 1, losses)
                         losses.clear()
+            if step < steps and step - measured_at < steps // _MEASUREMENTS:
+                continue
             network.eval()
             validation = training.validate()
+            measured_at = step
+            rates.measured(validation)
             log.write(step, epoch + 1, losses, validation)
             log.plot(training.folder / "loss.png", training.title)
-            _save(training, identity, scheduler, step)
+            _save(training, identity, rates, step)
             saved = time.monotonic()
             progress.console.print(
-                f"{training.title}: epoch {epoch + 1} of {training.settings.epochs}, held-out pictures: "
+                f"{training.title}: step {step:,} of at most {steps:,}, held-out pictures: "
                 f"loss {validation.loss:.4g}, accuracy {validation.accuracy:.2%}"
             )
+    if rates.end() or validation is None:
+        network.eval()
+        validation = training.validate()
     return validation, log.seconds()
 
 
-def _save(training: Training, identity: dict[str, JsonValue], scheduler: LRScheduler, step: int) -> None:
+def _save(training: Training, identity: dict[str, JsonValue], rates: Course, step: int) -> None:
     """Replace the checkpoint; whenever this is stopped, one whole file is there."""
     file = training.folder / CHECKPOINT
     partial = file.with_suffix(".partial")
@@ -124,14 +129,14 @@ def _save(training: Training, identity: dict[str, JsonValue], scheduler: LRSched
         "step": step,
         "network": training.network.state_dict(),
         "optimizer": training.optimizer.state_dict(),
-        "scheduler": scheduler.state_dict(),
+        "rates": rates.state_dict(),
         "random": [torch.get_rng_state(), *torch.cuda.get_rng_state_all()],
     }
     torch.save(state, partial)
     partial.replace(file)
 
 
-def _restore(training: Training, identity: dict[str, JsonValue], scheduler: LRScheduler) -> int:
+def _restore(training: Training, identity: dict[str, JsonValue], rates: Course) -> int:
     """Load the checkpoint: the number of steps that were made, 0 where there is none."""
     file = training.folder / CHECKPOINT
     if not file.exists():
@@ -146,7 +151,7 @@ def _restore(training: Training, identity: dict[str, JsonValue], scheduler: LRSc
             )
         training.network.load_state_dict(state["network"])
         training.optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
+        rates.load_state_dict(state["rates"])
         cpu, *gpus = state["random"]
         torch.set_rng_state(cpu)
         torch.cuda.set_rng_state_all(gpus[: torch.cuda.device_count()])
@@ -172,7 +177,6 @@ def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tenso
     count, size = len(training.batches.labels), training.settings.batch
     order = np.random.default_rng((training.seed, epoch)).permutation(count)
     variants = variants_of_epoch(training.batches.variants, count, epoch, training.seed)
-    starts = range(first * size, count, size)
 
     def fetch(start: int) -> tuple[Tensor, Tensor]:
         chosen = order[start : start + size]
@@ -182,22 +186,4 @@ def _batches(training: Training, epoch: int, first: int) -> Iterator[tuple[Tenso
             inputs = inputs.to(memory_format=torch.channels_last)
         return inputs.to(training.compute.device, torch.float32), labels.to(training.compute.device)
 
-    with ThreadPoolExecutor(1) as pool:
-        upcoming = None
-        for start in starts:
-            batch = upcoming.result() if upcoming else fetch(start)
-            if start + size in starts:
-                upcoming = pool.submit(fetch, start + size)
-            yield batch
-
-
-def _rate_curve(schedule: Schedule, steps: int) -> Callable[[int], float]:
-    """Factor of the rate at a step: 1, or up a line and down a half cosine."""
-    rise = max(1, round(_WARM_UP * steps))
-
-    def one_cycle(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-    return one_cycle if schedule == "one-cycle" else lambda _: 1.0
+    yield from ahead(fetch, range(first * size, count, size))

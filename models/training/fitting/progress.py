@@ -16,8 +16,8 @@ from rich.progress import (
 CONSOLE = Console(stderr=True)
 
 
-def stage_progress() -> Progress:
-    """Build a bar with count, time spent and time left, on standard error."""
+def stage_progress(*, transient: bool = False) -> Progress:
+    """Build a bar with count, time spent and time left, on standard error; a transient one leaves nothing."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -29,4 +29,6 @@ def stage_progress() -> Progress:
         TextColumn("{task.fields[note]}", style="dim"),
         console=CONSOLE,
         refresh_per_second=2,
+        transient=transient,
+        disable=transient and not CONSOLE.is_terminal,
     )

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from splitwire.models.autoencoder import LATENT_SHAPE
 from splitwire.models.device import Compute
-from splitwire.models.loading import load_encoder, load_tails
+from splitwire.models.loading import load_head, load_tails
 from splitwire.models.training.data.cache import CachedBatches
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.models.training.stages.stage import StageSettings
@@ -66,7 +66,7 @@ class Overheard:
 
     def __init__(self, features: CachedBatches, device: Bundle, cloud: Bundle, quality: str) -> None:
         self._features = features
-        self._encoder = load_encoder(device, quality)
+        self._encoder = load_head(device).outputs[device.quality(quality).output]
         self._codec = device.codec(quality)
         self._synthesis = load_tails(cloud)[quality].synthesis or nn.Identity()
         self.labels = features.labels

@@ -13,12 +13,14 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from splitwire.models.autoencoder import LATENT_SHAPE, latent_shape
 from splitwire.models.device import Compute
 from splitwire.models.errors import TrainingError
-from splitwire.models.loading import load_convolutions, load_tails
+from splitwire.models.loading import load_head, load_tails
 from splitwire.models.training.data.batches import Parts, PictureBatches, outputs
-from splitwire.models.training.data.cache import CachedBatches, cache_features, frozen_network
-from splitwire.models.training.data.pictures import Pictures, as_png
+from splitwire.models.training.data.cache import CachedBatches, cache_features
+from splitwire.models.training.data.files import as_png
+from splitwire.models.training.data.pictures import Pictures
 from splitwire.models.training.painting.painter import (
     SIDE,
     Overheard,
@@ -29,10 +31,9 @@ from splitwire.models.training.painting.painter import (
 from splitwire.models.training.stages.stage import measure
 from splitwire.shared.bundle import load_bundle
 from splitwire.shared.evaluation import NORMAL_95, Share, share
-from splitwire.shared.pictures.decoding import square
+from splitwire.shared.pictures.decoding import View, square
 
 PAINTINGS, SHEET = "paintings.json", "paintings.png"
-_BLOCKS = 5
 _LEAST_ERROR = 1e-9
 
 
@@ -100,8 +101,12 @@ def paint_bundle(
         raise TrainingError(f"the pictures' classes are not those of {path}; take its own data set")
     for name in names:
         device.quality(name)
-    convolutions = frozen_network(load_convolutions(device), _BLOCKS)
-    classifier = load_tails(cloud)[manifest.default_quality].classifier
+    if latent_shape(manifest.feature_shape) != LATENT_SHAPE:
+        raise TrainingError(
+            f"painters are made for latents of {LATENT_SHAPE} numbers, as of the paper's cut; {path} has another"
+        )
+    convolutions = load_head(device).front
+    classifier = load_tails(cloud)[manifest.default_quality].back
     network = nn.Sequential(convolutions, classifier).to(compute.device).eval()
 
     def features(part: str, pictures: Pictures) -> CachedBatches:
@@ -157,7 +162,7 @@ def paint_bundle(
 
 def _pixels(pictures: Pictures) -> Tensor:
     """Bring pictures to a painting's size: [N, 3, 32, 32], uint8."""
-    pixels = [np.asarray(square(pictures.image(index), SIDE)) for index in range(len(pictures))]
+    pixels = [np.asarray(square(pictures.image(index), View(SIDE))) for index in range(len(pictures))]
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
 
 

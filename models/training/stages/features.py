@@ -1,7 +1,8 @@
-"""Stages ``fallback``, ``cae``, ``sae``: what sees the output of all convolutions, everything else frozen."""
+"""Stages ``fallback``, ``cae``, ``sae``: what sees the feature that crosses the cut, everything else frozen."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,21 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from splitwire.models.autoencoder import Autoencoder, cae, sae
+from splitwire.models.autoencoder import Autoencoder, cae, latent_shape, sae
+from splitwire.models.cuts import Cut
 from splitwire.models.device import Compute
 from splitwire.models.fallback import Fallback
-from splitwire.models.loading import fill
-from splitwire.models.training.data.batches import (
-    AugmentedBatches,
-    Batches,
-    DrawnBatches,
-    Parts,
-    PictureBatches,
-)
-from splitwire.models.training.data.cache import CachedBatches, frozen_network
-from splitwire.models.training.data.pictures import Pictures
+from splitwire.models.loading import fill, part, tensors_of
+from splitwire.models.training.data.batches import Batches, Parts
 from splitwire.models.training.fitting.log import Validation
-from splitwire.models.training.stages.convolutions import Backbone, ConvolutionStage
+from splitwire.models.training.stages.backbone import BackboneStage, feature_sizes, features
 from splitwire.models.training.stages.stage import (
     AnyStage,
     CrossEntropy,
@@ -38,53 +32,33 @@ from splitwire.models.training.stages.stage import (
     Widths,
     measure,
 )
-from splitwire.models.vgg16 import FEATURE_SHAPE
-from splitwire.shared.bundle import DECODER, ENCODER, FALLBACK, Bundle, Files, Quality
+from splitwire.shared.bundle import DECODER, Bundle, Quality
+from splitwire.shared.graph.reading import CLASSES
 
 if TYPE_CHECKING:
     from splitwire.models.training.run import Run
 
-_SHIFT = 4
-_ALL_BLOCKS = 5
-
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureStage(Stage[Network]):
-    """Sees features, [N, 512, 7, 7], of training pictures in several variants; what is before them is frozen."""
+    """Sees features, [N, *feature_shape], of training pictures in several variants; what is before them is frozen."""
 
-    backbone: ConvolutionStage
+    backbone: BackboneStage
 
     @property
     def needs(self) -> tuple[AnyStage, ...]:
         return (self.backbone,)
 
     def inputs(self, _: Network, run: Run, earlier: Earlier) -> Parts[Batches]:
-        backbone, pictures, data = earlier[self.backbone], run.pictures, run.settings.preset.data
-        if data.plain and data.variants == 1:
-            training = features(run, pictures.training, backbone, "training")
-        else:
-            pixels = AugmentedBatches(pictures.training, run.compute.device, mirrored=True, shift=_SHIFT)
-            drawn = DrawnBatches(pixels, run.settings.preparation, data.variants, run.seed, plain=data.plain)
-            training = run.cached(
-                "features-training", frozen_network(backbone.convolutions, _ALL_BLOCKS), drawn
-            )
-        return Parts(training=training, held_out=features(run, pictures.held_out, backbone, "held-out"))
+        return features(run, earlier[self.backbone])
 
     def sizes(self, run: Run) -> InputSizes:
-        count = len(run.pictures.training) * run.settings.preset.data.variants
-        return InputSizes(
-            shape=FEATURE_SHAPE,
-            count=count,
-            cache="features",
-            cached_blocks=_ALL_BLOCKS,
-            cached_count=count + len(run.pictures.held_out),
-        )
+        return feature_sizes(run, self.backbone.architecture)
 
-
-def features(run: Run, pictures: Pictures, backbone: Backbone, part: str) -> CachedBatches:
-    """Compute the features of pictures as they are, once: [N, 512, 7, 7]."""
-    batches = PictureBatches(pictures, run.settings.preparation)
-    return run.cached(f"features-{part}", frozen_network(backbone.convolutions, _ALL_BLOCKS), batches)
+    @property
+    def feature(self) -> Cut:
+        """What it sees, where the network is cut."""
+        return self.backbone.architecture.cut
 
 
 class FallbackSettings(StageSettings):
@@ -109,7 +83,7 @@ class FallbackStage(FeatureStage[Fallback]):
     )
 
     def build(self, classes: int) -> Fallback:
-        return Fallback(classes, self.settings.hidden)
+        return Fallback(self.feature.shape[0], classes, self.settings.hidden)
 
     def optimizer(self, network: Fallback) -> Optimizer:
         settings = self.settings
@@ -119,15 +93,20 @@ class FallbackStage(FeatureStage[Fallback]):
         return CrossEntropy(label_smoothing=self.settings.label_smoothing)
 
     def export(self, network: Fallback, draft: Draft) -> None:
-        draft.device.append(draft.add("device/fallback.safetensors", {FALLBACK: network.layers}))
+        draft.outputs[CLASSES] = network
 
-    def restore(self, network: Fallback, device: Bundle, cloud: Bundle) -> None:
-        fill(network.layers, FALLBACK, device, None)
+    def restore(self, network: Fallback, device: Mapping[str, Tensor], cloud: Bundle) -> None:
+        fill(network, part(device, CLASSES), cloud)
 
 
 class AutoencoderSettings(StageSettings):
-    """A stage that trains only an autoencoder: mean squared error, Adam."""
+    """A stage that trains only an autoencoder: mean squared error, Adam.
 
+    ``answer_weight``: of the divergence from the uncompressed network's answer (nats), in variances of the features;
+    0: squared error alone, as the paper's.
+    """
+
+    answer_weight: float = Field(default=0.0, ge=0)
     epochs: int = Field(default=20, gt=0)
     batch: int = Field(default=64, gt=0)
     rate: float = Field(default=1e-3, gt=0)
@@ -138,23 +117,23 @@ class AutoencoderStage(FeatureStage[Autoencoder]):
     """Features to features. The classifier only measures, and is not changed."""
 
     settings: AutoencoderSettings
-    what = "encoder and decoder, by mean squared error; Adam"
+    what = "encoder and decoder, by mean squared error and, where it has a weight, the network's answer; Adam"
 
     def build(self, classes: int) -> Autoencoder:
-        return cae()
+        return cae(self.feature.shape, negative=self.feature.negative)
 
     def optimizer(self, network: Autoencoder) -> Optimizer:
         return torch.optim.Adam(network.parameters(), lr=self.settings.rate)
 
     def loss(self, earlier: Earlier) -> nn.Module:
-        return SquaredError()
+        return SquaredError(earlier[self.backbone].after(), self.settings.answer_weight)
 
     def validate(
         self, network: Autoencoder, held_out: Batches, earlier: Earlier, compute: Compute
     ) -> Validation:
         """Mean squared error, and the accuracy of the classifier on reconstructed features."""
         network.to(compute.device).eval()
-        classifier = earlier[self.backbone].classifier.to(compute.device).eval()
+        classifier = earlier[self.backbone].after().to(compute.device).eval()
 
         def answer(feature: Tensor) -> Tensor:
             reconstruction = network(feature).float()
@@ -164,18 +143,23 @@ class AutoencoderStage(FeatureStage[Autoencoder]):
         return measure(answer, held_out, compute, beside=True)
 
     def export(self, network: Autoencoder, draft: Draft) -> None:
-        encoder = draft.add("device/cae.safetensors", {ENCODER: network.encoder})
-        decoder = draft.add("cloud/cae.safetensors", {DECODER: network.decoder})
+        draft.outputs[self.name] = network.encoder
+        tail = (draft.add(f"cloud/{self.name}.safetensors", {DECODER: network.decoder}),)
         scales = draft.fit("codecs/int8.safetensors", "int8", network.encoder)
-        plain = Files(device=(encoder,), cloud=(decoder,))
-        scaled = Files(device=(encoder, scales), cloud=(decoder, scales))
-        draft.qualities["paper"] = Quality(id=0, codec="float32", files=plain)
-        draft.qualities["int8"] = Quality(id=1, codec="int8", files=scaled)
-        draft.qualities["half"] = Quality(id=2, codec="half", files=plain)
+        shape = latent_shape(self.feature.shape)
+        for number, (name, codec) in enumerate((("paper", "float32"), ("int8", "int8"), ("half", "half"))):
+            draft.qualities[name] = Quality(
+                id=number,
+                codec=codec,
+                latent_shape=shape,
+                output=self.name,
+                tables=scales if codec == "int8" else None,
+                tail=tail,
+            )
 
-    def restore(self, network: Autoencoder, device: Bundle, cloud: Bundle) -> None:
-        fill(network.encoder, ENCODER, device, "paper")
-        fill(network.decoder, DECODER, cloud, "paper")
+    def restore(self, network: Autoencoder, device: Mapping[str, Tensor], cloud: Bundle) -> None:
+        fill(network.encoder, part(device, self.name), cloud)
+        fill(network.decoder, part(tensors_of(cloud, cloud.quality("paper").tail), DECODER), cloud)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,12 +170,23 @@ class FullyConnectedStage(AutoencoderStage):
     in_bundle: bool = False
 
     def build(self, classes: int) -> Autoencoder:
-        return sae()
+        return sae(self.feature.shape)
 
 
 class SquaredError(nn.Module):
-    """Mean squared error of a network that gives back its input."""
+    """Mean squared error of a network that gives back its input, and how much a classifier's answer changes by it."""
+
+    def __init__(self, classifier: nn.Module, answer_weight: float) -> None:
+        super().__init__()
+        self.classifier = classifier.eval().requires_grad_(requires_grad=False)
+        self._answer_weight = answer_weight
 
     def forward(self, network: nn.Module, inputs: Tensor, _: Tensor) -> Tensor:
         """Compute the loss of one batch."""
-        return functional.mse_loss(network(inputs).float(), inputs)
+        restored = network(inputs).float()
+        loss = functional.mse_loss(restored, inputs)
+        if not self._answer_weight:
+            return loss
+        answer, wanted = (self.classifier(each).float().log_softmax(1) for each in (restored, inputs))
+        divergence = functional.kl_div(answer, wanted, reduction="batchmean", log_target=True)
+        return loss + self._answer_weight * inputs.var() * divergence

@@ -5,6 +5,7 @@ feature ─encoder─> latent ─bottleneck─> latent ─decoder─> feature �
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from splitwire.models.autoencoder import cae
-from splitwire.models.bottleneck import Bottleneck
+from splitwire.models.autoencoder import cae, latent_shape
+from splitwire.models.bottleneck import Bottleneck, code_shape
 from splitwire.models.device import Compute
-from splitwire.models.loading import fill
+from splitwire.models.loading import fill, learned_encoder, part, tensors_of
 from splitwire.models.training.data.batches import Batches, sample
 from splitwire.models.training.fitting.log import Validation
 from splitwire.models.training.stages.features import AutoencoderStage, FeatureStage
 from splitwire.models.training.stages.stage import AnyStage, Draft, Earlier, StageSettings, Widths, measure
-from splitwire.shared.bundle import ANALYSIS, DECODER, ENCODER, SYNTHESIS, Bundle, Files, Quality
+from splitwire.shared.bundle import DECODER, SYNTHESIS, Bundle, Quality
 
 if TYPE_CHECKING:
     from splitwire.models.training.run import Run
@@ -41,7 +42,7 @@ class QualitySettings(StageSettings):
     the features that is left as it is. ``seed`` is added to the run's.
     """
 
-    numbers: int = Field(gt=0, le=128)
+    numbers: int = Field(gt=0, le=4096)
     hidden: Widths = (256,)
     payload_bytes: float = Field(gt=0)
     rate_weight: float = Field(default=0.01, ge=0)
@@ -56,13 +57,14 @@ class QualitySettings(StageSettings):
 
 
 class LearnedQuality(nn.Module):
-    """Feature -> (feature, bits): [N, 512, 7, 7] -> [N, 512, 7, 7], [N]."""
+    """Feature -> (feature, bits): [N, *feature_shape] -> [N, *feature_shape], [N]."""
 
-    def __init__(self, numbers: int, hidden: Widths) -> None:
+    def __init__(self, feature_shape: Sequence[int], numbers: int, hidden: Widths, *, negative: bool) -> None:
         super().__init__()
-        autoencoder = cae()
+        autoencoder = cae(feature_shape, negative=negative)
         self.encoder = autoencoder.encoder
-        self.bottleneck = Bottleneck(numbers, hidden)
+        latent = latent_shape(feature_shape)
+        self.bottleneck = Bottleneck(latent, code_shape(latent, numbers), hidden)
         self.decoder = autoencoder.decoder
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +73,7 @@ class LearnedQuality(nn.Module):
         return self.decoder(latent), bits
 
     def integers(self, feature: Tensor) -> Tensor:
-        """Compute what would be coded: [N, 512, 7, 7] -> [N, d]."""
+        """Compute what would be coded: [N, *feature_shape] -> [N, *code_shape]."""
         return self.bottleneck.integers(self.encoder(feature))
 
 
@@ -96,7 +98,8 @@ class QualityStage(FeatureStage[LearnedQuality]):
         return self.settings.seed
 
     def build(self, classes: int) -> LearnedQuality:
-        return LearnedQuality(self.settings.numbers, self.settings.hidden)
+        settings, feature = self.settings, self.feature
+        return LearnedQuality(feature.shape, settings.numbers, settings.hidden, negative=feature.negative)
 
     def start(self, network: LearnedQuality, run: Run, earlier: Earlier) -> None:
         network.encoder.load_state_dict(earlier[self.cae].encoder.state_dict())
@@ -111,39 +114,48 @@ class QualityStage(FeatureStage[LearnedQuality]):
         return torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
 
     def loss(self, earlier: Earlier) -> nn.Module:
-        return TaskAndRate(earlier[self.backbone].classifier, self.settings)
+        return TaskAndRate(earlier[self.backbone].after(), self.settings)
 
     def validate(
         self, network: LearnedQuality, held_out: Batches, earlier: Earlier, compute: Compute
     ) -> Validation:
-        """Mean bytes under the prior as the loss, and the accuracy through rounded numbers."""
-        classifier = earlier[self.backbone].classifier.to(compute.device).eval()
+        """Divergence and bits beyond the payload aimed at as the loss, and the accuracy through rounded numbers."""
+        settings, classifier = self.settings, earlier[self.backbone].after().to(compute.device).eval()
 
         def answer(inputs: Tensor) -> Tensor:
             feature, bits = network(inputs)
-            return torch.cat([classifier(feature).float(), bits[:, None] / 8], dim=1)
+            logits, wanted = classifier(feature).float(), classifier(inputs).float().log_softmax(1)
+            differs = functional.kl_div(logits.log_softmax(1), wanted, reduction="none", log_target=True).sum(
+                1
+            )
+            loss = differs + settings.rate_weight * functional.relu(bits - 8 * settings.payload_bytes)
+            return torch.cat([logits, loss[:, None]], dim=1)
 
         return measure(answer, held_out, compute, beside=True)
 
     def export(self, network: LearnedQuality, draft: Draft) -> None:
         name, bottleneck = self.name, network.bottleneck
-        analysed = {ENCODER: network.encoder, ANALYSIS: bottleneck.analysis}
+        draft.outputs[name] = learned_encoder(network.encoder, bottleneck)
         restored = {DECODER: network.decoder, SYNTHESIS: bottleneck.synthesis}
-        encoder = draft.add(f"device/{name}.safetensors", analysed)
         decoder = draft.add(f"cloud/{name}.safetensors", restored)
         tables = draft.fit(f"codecs/{name}.safetensors", "factorised", network.integers)
         draft.qualities[name] = Quality(
-            id=max(_FIRST_ID, *(quality.id + 1 for quality in draft.qualities.values())),
+            id=max([_FIRST_ID, *(quality.id + 1 for quality in draft.qualities.values())]),
             codec="factorised",
-            files=Files(device=(encoder, tables), cloud=(decoder, tables)),
+            latent_shape=bottleneck.code_shape,
+            output=name,
+            tables=tables,
+            tail=(decoder,),
+            hidden=self.settings.hidden,
         )
 
-    def restore(self, network: LearnedQuality, device: Bundle, cloud: Bundle) -> None:
+    def restore(self, network: LearnedQuality, device: Mapping[str, Tensor], cloud: Bundle) -> None:
         """Take all but the prior, which only training needs: a bundle has tables instead."""
-        fill(network.encoder, ENCODER, device, self.name)
-        fill(network.bottleneck.analysis, ANALYSIS, device, self.name)
-        fill(network.bottleneck.synthesis, SYNTHESIS, cloud, self.name)
-        fill(network.decoder, DECODER, cloud, self.name)
+        tail = tensors_of(cloud, cloud.quality(self.name).tail)
+        fill(network.encoder, part(device, f"{self.name}.encoder"), cloud)
+        fill(network.bottleneck.analysis, part(device, f"{self.name}.analysis"), cloud)
+        fill(network.bottleneck.synthesis, part(tail, SYNTHESIS), cloud)
+        fill(network.decoder, part(tail, DECODER), cloud)
 
 
 class TaskAndRate(nn.Module):
@@ -163,7 +175,7 @@ class TaskAndRate(nn.Module):
         if weights.mixup:
             inputs, others, share = _mixed(inputs, labels, weights)
         answer = self.classifier(inputs).float().log_softmax(1)  # [N, classes]
-        feature, bits = network(inputs)  # [N, 512, 7, 7], [N]
+        feature, bits = network(inputs)  # [N, *feature_shape], [N]
         logits = self.classifier(feature).float().log_softmax(1)
         divergence = functional.kl_div(logits, answer, reduction="batchmean", log_target=True)
         wrong = share * functional.nll_loss(logits, labels, reduction="none")
@@ -179,5 +191,5 @@ def _mixed(inputs: Tensor, labels: Tensor, settings: QualitySettings) -> tuple[T
     order = torch.randperm(count, device=device)
     share = torch.distributions.Beta(settings.mixup, settings.mixup).sample((count,)).to(device)
     share[torch.rand(count, device=device) < settings.unmixed] = 1
-    weight = share[:, None, None, None]
+    weight = share.view(-1, *(1 for _ in inputs.shape[1:]))
     return weight * inputs + (1 - weight) * inputs[order], labels[order], share

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from torch.optim import Optimizer
 
 from splitwire.models.device import Compute
 from splitwire.models.training.data.batches import Batches, Parts, outputs
+from splitwire.models.training.data.pictures import Amount
 from splitwire.models.training.fitting.log import Validation
 from splitwire.shared.bundle import Bundle, Quality
 from splitwire.shared.codecs import CODECS
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
 
 Network = TypeVar("Network", bound=nn.Module)
 
-Schedule = Literal["constant", "one-cycle"]
+Schedule = Literal["constant", "one-cycle", "plateau"]
+
+
+_FEATURES, _MOST_VARIANTS = 2000, 16
 
 
 def _split(value: object) -> object:
@@ -56,25 +61,42 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """Which pictures are used.
 
-    ``pictures``: for training, chosen evenly from the classes; 0: all that are not held out.
-    ``held_out``: training pictures set aside to measure progress on; the test pictures choose nothing.
-    ``variants``: features of each picture for the stages after the convolutions, each of the picture mirrored and
-    moved at random; ``plain``: the first one is of the picture as it is.
+    Each a count, or a share below 1, of every class the same. ``pictures``: for training; 0: all that are not held
+    out. ``held_out``: training pictures set aside to measure progress on, since the test pictures choose nothing; 0:
+    a fifth, at most 2,500.
+    ``variants``: features of each picture where all up to the cut is frozen, each of the picture mirrored and
+    moved at random; 0: as many as make 2,000 of all pictures, at most 16. ``plain``: the first one is of the picture
+    as it is.
     """
 
-    pictures: int = Field(default=0, ge=0)
-    held_out: int = Field(default=2500, gt=0)
-    variants: int = Field(default=1, gt=0)
+    pictures: Amount = 0
+    held_out: Amount = 0
+    variants: int = Field(default=1, ge=0)
     plain: bool = True
     seed: int = Field(default=0, ge=0)
 
+    def times(self, pictures: int) -> int:
+        """Count the variants of each of so many pictures."""
+        return self.variants or min(_MOST_VARIANTS, math.ceil(_FEATURES / pictures))
+
 
 class StageSettings(Settings):
-    """What every stage has: passes over the pictures, pictures a step, course of the rate."""
+    """What every stage has: how long it goes on, pictures a step, course of the rate.
+
+    ``epochs``: passes over the pictures, more where ``least_steps`` want them, as with few pictures.
+    ``schedule``: ``constant``; ``one-cycle``: up, and down to nothing at the end; ``plateau``: lower each time that
+    held-out pictures do no better any more, until that helps no more; then the best network counts.
+    """
 
     epochs: int = Field(gt=0)
+    least_steps: int = Field(default=0, ge=0)
     batch: int = Field(gt=0)
     schedule: Schedule = "one-cycle"
+
+    def steps(self, pictures: int) -> int:
+        """Count the steps that a training takes, at most."""
+        epoch = math.ceil(pictures / self.batch)
+        return epoch * max(self.epochs, math.ceil(self.least_steps / epoch))
 
 
 class StageResult(BaseModel):
@@ -103,48 +125,62 @@ class StageResult(BaseModel):
 class Draft:
     """A bundle while its stages put it together.
 
-    ``tensors``: by file, then by name. ``device``, ``cloud``: files that each side needs for every quality.
-    ``features``: what was trained on, [N, 512, 7, 7].
+    ``features``: what was trained on, [N, *feature_shape]; None: nothing yet, and codecs get no tables. ``front``,
+    ``outputs``: what a device computes, the network before its cut and what sees its output. ``tensors``: by file, then by
+    name. ``tail``: files that the cloud needs for every quality.
     """
 
-    features: Batches
+    features: Batches | None
     compute: Compute
     tensors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    device: list[str] = field(default_factory=list)
-    cloud: list[str] = field(default_factory=list)
+    front: nn.Module = field(default_factory=nn.Identity)
+    outputs: dict[str, nn.Module] = field(default_factory=dict)
+    tail: list[str] = field(default_factory=list)
     qualities: dict[str, Quality] = field(default_factory=dict)
 
     def add(self, file: str, networks: Mapping[str, nn.Module]) -> str:
-        """Add a file: networks' weights in float16, each under its name. Returns the file's name."""
+        """Add a file: networks' weights in float16, each under its name, if it has one. Returns the file's name.
+
+        What batch norms measured stays in float32.
+        """
         self.tensors[file] = {
-            f"{name}.{key}": value.detach().cpu().to(torch.float16).contiguous()
+            f"{name}.{key}".lstrip("."): value.detach()
+            .cpu()
+            .to(torch.float32 if "running_" in key else torch.float16)
+            .contiguous()
             for name, network in networks.items()
             for key, value in network.state_dict().items()
+            if not key.endswith("num_batches_tracked")
         }
         return file
 
     def fit(self, file: str, codec: str, latents: Callable[[Tensor], Tensor]) -> str:
         """Add a file: a codec's tables, that suit the latents of all features. Returns the file's name."""
-        measured = torch.cat(list(outputs(latents, self.features, self.compute))).numpy()
-        self.tensors[file] = {
-            name: torch.from_numpy(table) for name, table in CODECS[codec].fit(measured).items()
-        }
+        if self.features is not None:
+            measured = torch.cat(list(outputs(latents, self.features, self.compute))).numpy()
+            self.tensors[file] = {
+                name: torch.from_numpy(table) for name, table in CODECS[codec].fit(measured).items()
+            }
         return file
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputSizes:
-    """What a stage's inputs will be, known before they are there.
+class CacheSizes:
+    """What is computed once: of ``count`` pictures, what crosses a place in the network, of that shape."""
 
-    ``shape``: of one input; ``count``: inputs to train on. Of ``cached_count`` pictures, what the first
-    ``cached_blocks`` of VGG16's blocks make of them is computed once and kept in the cache named ``cache``.
-    """
+    name: str
+    place: str
+    shape: tuple[int, ...]
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSizes:
+    """What a stage's inputs will be, known before they are there. ``shape``: of one; ``count``: to train on."""
 
     shape: tuple[int, ...]
     count: int
-    cache: str = ""
-    cached_blocks: int = 0
-    cached_count: int = 0
+    cached: CacheSizes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +248,7 @@ class Stage(ABC, Generic[Network]):
     def export(self, network: Network, draft: Draft) -> None:
         """Add to a bundle what the two sides need."""
 
-    def restore(self, network: Network, device: Bundle, cloud: Bundle) -> None:
+    def restore(self, network: Network, device: Mapping[str, Tensor], cloud: Bundle) -> None:
         """Take the weights back out of a bundle."""
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from splitwire.models.training.data.batches import AugmentedBatches, Batches, Parts, sample
+from splitwire.models.training.data.batches import AugmentedBatches, Batches, Parts, augmented_side, sample
 from splitwire.models.training.stages.stage import (
     CrossEntropy,
     Earlier,
@@ -104,7 +104,7 @@ def _norm(width: int) -> nn.BatchNorm2d:
 class TeacherSettings(StageSettings):
     """The teacher of soft labels: cross-entropy, Nesterov's momentum; biases of norms at 64 times the rate.
 
-    ``widths``: channels of its three groups. ``shift``: as in ``ConvolutionSettings``.
+    ``widths``: channels of its three groups. ``shift``: as in ``NetworkSettings``.
     """
 
     widths: Widths = (64, 256, 256)
@@ -113,7 +113,7 @@ class TeacherSettings(StageSettings):
     rate: float = Field(default=1.5, gt=0)
     weight_decay: float = Field(default=0.00133, ge=0)
     label_smoothing: float = Field(default=0.2, ge=0, lt=1)
-    shift: int = Field(default=2, ge=0)
+    shift: int = Field(default=2, ge=0, lt=32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,12 +132,12 @@ class TeacherStage(Stage[Teacher]):
         return Teacher(classes, self.settings.widths)
 
     def inputs(self, network: Teacher, run: Run, earlier: Earlier) -> Parts[Batches]:
-        device = run.compute.device
+        device, preparation = run.compute.device, run.settings.preparation
         return Parts(
             training=AugmentedBatches(
-                run.pictures.training, device, mirrored=True, shift=self.settings.shift
+                run.pictures.training, preparation, device, mirrored=True, shift=self.settings.shift
             ),
-            held_out=AugmentedBatches(run.pictures.held_out, device, mirrored=False, shift=0),
+            held_out=AugmentedBatches(run.pictures.held_out, preparation, device, mirrored=False, shift=0),
         )
 
     def calibrate(self, network: Teacher, inputs: Batches) -> None:
@@ -162,5 +162,5 @@ class TeacherStage(Stage[Teacher]):
 
     def sizes(self, run: Run) -> InputSizes:
         training = run.pictures.training
-        side = training.image(0).width
+        side = augmented_side(training, run.settings.preparation)
         return InputSizes(shape=(3, side, side), count=len(training))

@@ -13,32 +13,29 @@ if TYPE_CHECKING:
 
 
 def classes(report: Report) -> Figure:
-    """Draw table 1: every class without and with the autoencoder, the paper's beside ours."""
-    names, paper = report.classes, report.paper
+    """Draw the table by class: uncompressed and in a quality, the paper's beside ours where it applies."""
+    names, paper = [each.name for each in report.by_class], report.paper
     figure = Figure(figsize=(WIDTH, 0.42 * len(names) + 1.4))
     axes = figure.add_subplot()
-    rows = dict(zip(names, range(len(names) - 1, -1, -1), strict=True))
-
-    def row(scored: Scored, label: str, height: float, fill: str) -> None:
-        places = [rows[name] + height for name in scored.by_class]
+    rows = range(len(names) - 1, -1, -1)
+    for shares, label, height, fill in (
+        ([each.base for each in report.by_class], "uncompressed", 0.14, "white"),
+        ([each.coded for each in report.by_class], f"quality {report.table_quality}", -0.14, OURS),
+    ):
         look: dict[str, Any] = {
             "label": label,
             "markerfacecolor": fill,
             "linestyle": "none",
             "elinewidth": 0.8,
         }
-        draw_shares(axes, places, list(scored.by_class.values()), across=True, **look)
-
-    row(report.base, "VGG16 alone", 0.14, fill="white")
-    coded = report.qualities[report.paper_quality].scored
-    row(coded, f"with the autoencoder ({report.paper_quality})", -0.14, fill=OURS)
-    if set(names) == set(paper):
+        draw_shares(axes, [row + height for row in rows], shares, across=True, **look)
+    if paper:
         for values, label, marker in (
             ([paper[name].without for name in names], "the paper's VGG16", "|"),
             ([paper[name].coded for name in names], "the paper's, with its CAE", "x"),
         ):
-            axes.scatter(values, list(rows.values()), 49, THEIRS, marker=marker, label=label)
-    axes.set_yticks(list(rows.values()), names)
+            axes.scatter(values, rows, 49, THEIRS, marker=marker, label=label)
+    axes.set_yticks(rows, names)
     axes.set_xlabel("accuracy, % of the class's test pictures (bars: 95 % intervals)")
     figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -30,8 +30,8 @@ _CODECS = {
 _SPLIT, _OTHERS = "split, by quality", "others' own measurements"
 _WHOLE, _OWN = "device alone, whole network: 0 bytes", "device alone, own classifier: 0 bytes"
 _AS_IT_IS, _FEATURE = "picture's file as it is", "feature: float32, with zstd"
-_TICKS = (20, 40, 60, 70, 80, 85, 88, 90, 92, 95, 98)
-_MOST = 99.0
+_TICKS = (20, 40, 60, 70, 80, 85, 88, 90, 92, 95, 98, 99, 99.5)
+_MOST = 99.9
 """Percent: beyond it the scale has no end."""
 _UNDER: dict[str, Any] = {
     "textcoords": "offset points",
@@ -63,12 +63,13 @@ def rate_accuracy(report: Report) -> Figure:
     look: dict[str, Any] = {"color": "0.2", "linestyle": "none", "markersize": 7}
     draw_shares(axes, [as_it_is.body.mean], [as_it_is.scored.accuracy], marker="P", label=_AS_IT_IS, **look)
     axes.plot([report.feature.zstd, report.feature.plain], [base] * 2, marker="X", label=_FEATURE, **look)
-    _published(axes, report)
+    if report.published:
+        _published(axes, report)
     _qualities(axes, report)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.margins(x=0.06)
     ours = [100 * each.scored.accuracy.high for each in (*report.qualities.values(), *report.pictures)]
-    highest = max(*ours, *(each.accuracy or 0 for each in report.published))
+    highest = max(ours + [each.accuracy or 0 for each in report.published])
     axes.set_ylim(top=min(_MOST, highest + 1))
     by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     order = sorted(by_label, key=_place)

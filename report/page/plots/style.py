@@ -26,6 +26,7 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.4,
     "savefig.dpi": 160,
+    "text.parse_math": False,
 }
 
 

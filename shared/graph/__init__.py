@@ -1,0 +1,1 @@
+"""What a device computes: a graph, as ncnn runs it. It knows no network."""
