@@ -133,7 +133,7 @@ PRESETS: dict[PresetName, Preset] = {
         data=DataSettings(pictures=12_500, variants=0),
         backbone=BackboneSettings(frozen=AT_CUT, least_steps=3000, schedule="plateau", classifier_rate=1e-4),
         fallback=FallbackSettings(hidden=(), batch=64, least_steps=2000, schedule="plateau", rate=2e-3),
-        cae=AutoencoderSettings(epochs=5, least_steps=2000, answer_weight=1.0),
+        cae=AutoencoderSettings(epochs=5, least_steps=1000, answer_weight=1.0),
         qualities={
             name: settings.model_copy(update={"epochs": 5, "least_steps": 1000, "batch": 32})
             for name, settings in _LADDER.items()

@@ -20,7 +20,7 @@ _WARM_UP = 0.15
 _PATIENCE = 3
 """So many measurements in a row without a better one are a plateau."""
 _LOWER = 0.3
-_LOWERED_AT_MOST = 2
+_LOWERED_AT_MOST = 1
 
 
 class Course(ABC):
