@@ -103,7 +103,7 @@ def _load_half(settings: DeviceSettings) -> tuple[Manifest, Head, Coder]:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A picture, ready for the head: float32 [3, 224, 224]. ``milliseconds``: loading took; ``deadline``: of its answer."""
+    """A picture, ready for the head: float32 [3, rows, columns]. ``milliseconds``: loading took; ``deadline``: of its answer."""
 
     picture: NDArray[np.float32]
     milliseconds: float

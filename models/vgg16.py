@@ -17,14 +17,9 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PICTURE_SHAPE, FEATURE_SHAPE = (3, 224, 224), (512, 7, 7)
 CUT = "features.30"
 """The paper's."""
 _BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-_BLOCK_ENDS = (0, 5, 10, 17, 24, 31)  # index of the layer after each block's pooling
-
-BLOCK_SHAPES = (PICTURE_SHAPE, (64, 112, 112), (128, 56, 56), (256, 28, 28), (512, 14, 14), FEATURE_SHAPE)
-"""Shape after 0, 1, ... 5 blocks."""
 
 
 def convolutions() -> nn.Sequential:
@@ -37,12 +32,6 @@ def convolutions() -> nn.Sequential:
             channels = width
         layers.append(nn.MaxPool2d(2))
     return nn.Sequential(*layers)
-
-
-def split_blocks(layers: nn.Sequential, blocks: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """Cut after the given number of blocks (0 to 5); both parts share the layers."""
-    end = _BLOCK_ENDS[blocks]
-    return layers[:end], layers[end:]
 
 
 class VGG16(nn.Module):

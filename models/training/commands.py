@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from splitwire.models.device import Precision, choose_compute
 from splitwire.models.errors import TrainingError
 from splitwire.models.networks import DOWNLOAD, PAPERS, preparation
-from splitwire.models.training.cuts_command import cuts
+from splitwire.models.training.cuts_command import NetworkName, cuts
 from splitwire.models.training.data.batches import Parts
 from splitwire.models.training.data.check import check, say
 from splitwire.models.training.data.layouts import TAR_SUFFIXES
@@ -58,7 +58,6 @@ app = commands.meta
 commands.command(cuts)
 
 _DATA = "A folder a class, or train/ and test/ with such folders, or a tar file of that; or CIFAR-10 as torchvision keeps it."
-_NETWORK = f"{PAPERS}, or a classifier of timm: any name that timm.list_models() has."
 _CUT = (
     f"Where it is cut, as `cuts` lists it; else {CUT} for {PAPERS}, for others where the smallest maps cross."
 )
@@ -84,7 +83,6 @@ _DATA_ORIGIN = "Origin and licence of the pictures: a sentence for the card."
 
 DataPath = Annotated[Path, Parameter(env_var="SPLITWIRE_DATA", help=_DATA)]
 RunFolder = Annotated[Path, Parameter(help="Folder of the run: logs, checkpoints, caches.")]
-NetworkName = Annotated[str, Parameter(help=_NETWORK)]
 CutName = Annotated[str | None, Parameter(help=_CUT)]
 InitialWeights = Annotated[str, Parameter(env_var="SPLITWIRE_INITIAL_WEIGHTS", help=_WEIGHTS)]
 PresetOption = Annotated[PresetName, Parameter(help=_PRESET)]

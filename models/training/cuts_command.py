@@ -15,20 +15,22 @@ from rich.table import Table
 from splitwire.models.device import limit_threads
 from splitwire.models.networks import PAPERS, build, preparation
 from splitwire.models.training.placement import DEVICE, PICTURE, Placement, draw, place, read_link
+from splitwire.models.training.stages.backbone import BackboneSettings
 from splitwire.shared.bundle import NetworkSpec
 from splitwire.shared.command import print_result
 
-_HIDDEN = (512, 512)
 _NETWORK = f"{PAPERS}, or a classifier of timm: any name that timm.list_models() has."
 _LINK = "Rate of the link, as 1Mbit/s: when does an answer come?"
 _CODE = "Bytes sent at a cut; else the autoencoder's latent, a byte a number."
 _PICTURE = "Bytes of a picture sent whole; else 1.1 bits a pixel, as our samples have as JPEG of quality 75."
 _WIDEST = 160
 
+NetworkName = Annotated[str, Parameter(help=_NETWORK)]
+
 
 def cuts(
     *,
-    network: Annotated[str, Parameter(help=_NETWORK)] = PAPERS,
+    network: NetworkName = PAPERS,
     classes: Annotated[PositiveInt, Parameter(help="Of the classifier at its end.")] = 10,
     size: Annotated[
         PositiveInt | None, Parameter(help="Side of a picture, pixels; else the network's own.")
@@ -51,7 +53,7 @@ def cuts(
     joined = read_link(link, rtt) if link else None
     side = size or preparation(network).size
     torch.manual_seed(0)
-    hidden = _HIDDEN if network == PAPERS else ()
+    hidden = BackboneSettings().hidden if network == PAPERS else ()
     built = build(NetworkSpec(name=network, cut="none yet", hidden=hidden), classes)
     placement = place(
         network,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from splitwire.models.autoencoder import latent_shape
-from splitwire.models.cuts import Cut, cuts, watched
+from splitwire.models.cuts import Cut, Side, cuts, watched
 from splitwire.models.training.fitting.progress import stage_progress
 from splitwire.shared.errors import SettingsError
 
@@ -129,8 +129,8 @@ def place(
     def measured(
         at: str,
         shape: Sequence[int],
-        front: tuple[int, int],
-        back: tuple[int, int],
+        front: Side,
+        back: Side,
         spent: float,
         sent: int | None,
     ) -> Place:
@@ -142,10 +142,10 @@ def place(
             name=at,
             shape=tuple(shape),
             elements=math.prod(shape),
-            device_parameters=front[0],
-            device_multiplications=front[1],
-            cloud_parameters=back[0],
-            cloud_multiplications=back[1],
+            device_parameters=front.parameters,
+            device_multiplications=front.multiplications,
+            cloud_parameters=back.parameters,
+            cloud_multiplications=back.multiplications,
             device=device,
             cloud=cloud,
             sent=sent,
@@ -153,15 +153,16 @@ def place(
             answer=None if transfer is None else device + transfer + cloud,
         )
 
-    everything, nothing = (parameters, multiplications), (0, 0)
+    everything = Side(parameters=parameters, multiplications=multiplications)
+    nothing = Side(parameters=0, multiplications=0)
     places = (
         measured(PICTURE, picture_shape, nothing, everything, 0.0, picture_bytes),
         *(
             measured(
                 cut.name,
                 cut.shape,
-                (cut.front.parameters, cut.front.multiplications),
-                (cut.back.parameters, cut.back.multiplications),
+                cut.front,
+                cut.back,
                 spent,
                 _code_bytes(cut) if code_bytes is None else code_bytes,
             )

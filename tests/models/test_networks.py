@@ -14,7 +14,7 @@ from splitwire.models.autoencoder import Autoencoder, cae, latent_shape, sae
 from splitwire.models.bottleneck import Bottleneck, code_shape
 from splitwire.models.fallback import Fallback, fully_connected
 from splitwire.models.loading import Tail
-from splitwire.models.vgg16 import BLOCK_SHAPES, Classifier, convolutions, split_blocks
+from splitwire.models.vgg16 import Classifier, convolutions
 from splitwire.shared.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -167,12 +167,22 @@ def test_vgg16_is_torchvisions(vgg16: nn.Sequential) -> None:
         assert torch.equal(vgg16(pictures), reference(pictures))
 
 
-@pytest.mark.parametrize("blocks", range(6))
-def test_every_block_has_the_stated_shape(vgg16: nn.Sequential, blocks: int) -> None:
-    first, rest = split_blocks(vgg16, blocks)
+@pytest.mark.parametrize(
+    ("end", "shape"),
+    [
+        (0, (3, 224, 224)),
+        (5, (64, 112, 112)),
+        (10, (128, 56, 56)),
+        (17, (256, 28, 28)),
+        (24, (512, 14, 14)),
+        (31, (512, 7, 7)),
+    ],
+)
+def test_every_block_has_the_stated_shape(vgg16: nn.Sequential, end: int, shape: tuple[int, ...]) -> None:
+    first, rest = vgg16[:end], vgg16[end:]
     with torch.inference_mode():
         middle = first(torch.zeros(1, 3, 224, 224))
-        assert middle.shape[1:] == BLOCK_SHAPES[blocks]
+        assert middle.shape[1:] == shape
         assert rest(middle).shape[1:] == (512, 7, 7)
 
 

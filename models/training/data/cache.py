@@ -86,7 +86,7 @@ def _new_file(
     if needed > free:
         raise TrainingError(
             f"the cache in {file.parent} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; choose "
-            "another --run, or begin it with fewer pictures (--set data.pictures=N) or more frozen blocks "
+            "another --run, or begin it with fewer pictures (--set data.pictures=N) or more frozen layers "
             "(--set backbone.frozen=cut)"
         )
     features = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
